@@ -10,6 +10,7 @@ class StaffActionType(models.TextChoices):
     PAYMENT_CAPTURE = "payment.capture", _("Capture")
     PAYMENT_CANCEL = "payment.cancel", _("Cancel payment")
     PAYMENT_GIVE_BACK = "payment.give_back", _("Refund late payment")
+    PAYMENT_CHARGE_SUSPENSE = "payment.charge_suspense", _("Charge suspense to the merchant")
     PAYMENT_RESOLVE = "payment.resolve", _("Mark the payment resolved")
     SAGA_RETRY_NOW = "saga.retry_now", _("Retry now")
     SAGA_ASK_CHANNEL = "saga.ask_channel", _("Query the channel")

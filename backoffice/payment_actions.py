@@ -32,6 +32,7 @@ from common.errors import UnknownObject
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus, Refund
+from gateway.services.charge_suspense import has_suspense
 from gateway.services.payment_reviews import list_open_reviews
 from staff.roles import Permission
 
@@ -144,6 +145,8 @@ def _late_payment_action(operation: PaymentReviewOperation) -> Perform:
 def _describe_review_operation(operation: PaymentReviewOperation) -> Performed:
     if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
         return Performed(_("The refund has started. The timeline shows its outcome."), messages.INFO)
+    if operation is PaymentReviewOperation.CHARGE_SUSPENSE:
+        return Performed(_("Charged to the merchant."))
     return Performed(_("Resolved. No money was moved."))
 
 
@@ -169,6 +172,12 @@ def _find_review_obstacle(payment: Payment) -> str:
     return "" if payment.needs_attention else _("This payment has no open review.")
 
 
+def _find_suspense_obstacle(payment: Payment) -> str:
+    # A review is open while money is in suspense, so that most payments need no further query.
+    is_held = payment.needs_attention and has_suspense(payment)
+    return "" if is_held else _("Nothing of this payment is in suspense.")
+
+
 def list_amounts(payment: Payment) -> list[tuple[str, str]]:
     return [
         (label, money_text(amount_minor, payment.currency))
@@ -178,6 +187,7 @@ def list_amounts(payment: Payment) -> list[tuple[str, str]]:
             (_("refunded"), payment.refunded_minor),
             (_("refund pending"), payment.refund_pending_minor),
             (_("disputed"), payment.disputed_minor),
+            (_("in suspense"), payment.suspense_minor),
             (_("refundable"), payment.refundable_minor),
         )
     ]
@@ -227,6 +237,14 @@ PAYMENT_ACTIONS = (
         Permission.REFUND,
         _late_payment_action(PaymentReviewOperation.REFUND_LATE_PAYMENT),
         find_obstacle=_find_review_obstacle,
+    ),
+    AdminAction(
+        PaymentReviewOperation.CHARGE_SUSPENSE.value,
+        PaymentReviewOperation.CHARGE_SUSPENSE.label,
+        gettext_lazy("Charges to the merchant what the channel took beyond what the payment holds."),
+        Permission.REFUND,
+        _late_payment_action(PaymentReviewOperation.CHARGE_SUSPENSE),
+        find_obstacle=_find_suspense_obstacle,
     ),
     AdminAction(
         PaymentReviewOperation.RESOLVE.value,

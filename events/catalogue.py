@@ -19,7 +19,13 @@ PAYMENT_TYPES: Final = (
     "payment.paid_twice",
 )
 REFUND_TYPES: Final = ("refund.succeeded", "refund.failed", "refund.late_success")
-DISPUTE_TYPES: Final = ("payment.dispute.created", "payment.dispute.updated", "payment.dispute.closed")
+DISPUTE_TYPES: Final = (
+    "dispute.created",
+    "dispute.updated",
+    "dispute.won",
+    "dispute.lost",
+    "dispute.closed",
+)
 # Their ordering key is the payment's number.
 PAYMENT_KEYED_TYPES: Final = (*PAYMENT_TYPES, *REFUND_TYPES, *DISPUTE_TYPES)
 ENDPOINT_DISABLED_TYPE: Final = "webhook_endpoint.disabled"

@@ -142,20 +142,90 @@ def reverse_refund(*, subject: PostingSubject, is_opening: bool = False) -> None
     )
 
 
+_DISPUTE_EVENTS = (
+    TransferEvent.DISPUTE_WITHDRAWN,
+    TransferEvent.DISPUTE_REINSTATED,
+    TransferEvent.DISPUTE_REBOOKED,
+)
+
+
 def post_dispute(
-    *, subject: PostingSubject, place: Place, amount_minor: int, is_opening: bool = False
+    *, subject: PostingSubject, place: Place, amount_minor: int, suspense_minor: int, is_opening: bool = False
 ) -> None:
-    """A dispute took `amount_minor`, or gave it back when negative."""
-    disputed, receivable = Kind.DISPUTES, Kind.CHANNEL_RECEIVABLE
-    is_withdrawn = amount_minor > 0
-    debited, credited = (disputed, receivable) if is_withdrawn else (receivable, disputed)
+    """A dispute took `amount_minor`, or gave it back when negative; `suspense_minor` of it is in suspense. Without an
+    amount, money moves between the merchant's disputes and suspense."""
+    event = TransferEvent.DISPUTE_REBOOKED
+    if amount_minor:
+        event = TransferEvent.DISPUTE_WITHDRAWN if amount_minor > 0 else TransferEvent.DISPUTE_REINSTATED
+    debits = {
+        Kind.DISPUTES: amount_minor - suspense_minor,
+        Kind.SUSPENSE: suspense_minor,
+        Kind.CHANNEL_RECEIVABLE: -amount_minor,
+    }
+    legs = [
+        Leg(
+            _account(kind, subject, place),
+            EntryDirection.DEBIT if signed_minor > 0 else EntryDirection.CREDIT,
+            abs(signed_minor),
+        )
+        for kind, signed_minor in debits.items()
+        if signed_minor
+    ]
     post_transfer(
         Transfer(
-            event=TransferEvent.DISPUTE_WITHDRAWN if is_withdrawn else TransferEvent.DISPUTE_REINSTATED,
+            event=event,
             subject=subject,
-            sequence_after=[TransferEvent.DISPUTE_WITHDRAWN, TransferEvent.DISPUTE_REINSTATED],
-            legs=_move(subject, place, debited, credited, abs(amount_minor)),
+            sequence_after=_DISPUTE_EVENTS,
+            legs=legs,
             is_opening=is_opening,
+        )
+    )
+
+
+def add_to_suspense(*, subject: PostingSubject, place: Place, amount_minor: int) -> None:
+    """A refund at the channel took more than the payment holds."""
+    post_transfer(
+        Transfer(
+            event=TransferEvent.SUSPENSE_ADDED,
+            subject=subject,
+            legs=_move(subject, place, Kind.SUSPENSE, Kind.CHANNEL_RECEIVABLE, amount_minor),
+        )
+    )
+
+
+def release_from_suspense(
+    *, subject: PostingSubject, place: Place, amount_minor: int, is_charged: bool
+) -> None:
+    """The channel holds the money again, or another posting of the same transaction takes it. `is_charged`: the
+    merchant had paid it."""
+    kind = Kind.REFUNDS if is_charged else Kind.SUSPENSE
+    post_transfer(
+        Transfer(
+            event=TransferEvent.SUSPENSE_RETURNED if is_charged else TransferEvent.SUSPENSE_RELEASED,
+            subject=subject,
+            legs=_move(subject, place, Kind.CHANNEL_RECEIVABLE, kind, amount_minor),
+        )
+    )
+
+
+def charge_suspense(*, subject: PostingSubject, place: Place, amount_minor: int) -> None:
+    """Staff have decided that the merchant pays."""
+    post_transfer(
+        Transfer(
+            event=TransferEvent.SUSPENSE_CHARGED,
+            subject=subject,
+            legs=_move(subject, place, Kind.REFUNDS, Kind.SUSPENSE, amount_minor),
+        )
+    )
+
+
+def complete_refund(*, subject: PostingSubject, place: Place, amount_minor: int) -> None:
+    """The rest of a refund that was in suspense fits now."""
+    post_transfer(
+        Transfer(
+            event=TransferEvent.REFUND_COMPLETED,
+            subject=subject,
+            legs=_move(subject, place, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
         )
     )
 
@@ -244,7 +314,7 @@ def _move(
     ]
 
 
-_OF_PLATFORM = (Kind.CHANNEL_RECEIVABLE, Kind.FEE_INCOME)
+_OF_PLATFORM = (Kind.CHANNEL_RECEIVABLE, Kind.FEE_INCOME, Kind.SUSPENSE)
 
 
 def _account(kind: Kind, subject: PostingSubject, place: Place) -> AccountIdentity:

@@ -15,10 +15,15 @@ BALANCE_TRANSACTION_TYPES: Final[Mapping[str, tuple[TransferEvent, ...]]] = {
         TransferEvent.PAYMENT_LATE,
         TransferEvent.PAYMENT_DUPLICATE,
     ),
-    "refund": (TransferEvent.REFUND_SUCCEEDED,),
-    "refund_failure": (TransferEvent.REFUND_REVERSED,),
+    "refund": (
+        TransferEvent.REFUND_SUCCEEDED,
+        TransferEvent.REFUND_COMPLETED,
+        TransferEvent.SUSPENSE_CHARGED,
+    ),
+    "refund_failure": (TransferEvent.REFUND_REVERSED, TransferEvent.SUSPENSE_RETURNED),
     "dispute": (TransferEvent.DISPUTE_WITHDRAWN,),
     "dispute_reversal": (TransferEvent.DISPUTE_REINSTATED,),
+    "dispute_adjustment": (TransferEvent.DISPUTE_REBOOKED,),
 }
 _TYPE_OF_EVENT = {event: kind for kind, events in BALANCE_TRANSACTION_TYPES.items() for event in events}
 

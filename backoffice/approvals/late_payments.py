@@ -18,6 +18,7 @@ from backoffice.services.late_payments import PaymentReviewOperation
 from common.admin import money_text
 from common.errors import NotPermitted, OperationRefused
 from gateway.models import Payment
+from gateway.services.charge_suspense import has_suspense, require_suspense
 from gateway.services.payment_reviews import (
     PaymentChange,
     find_open_reviews,
@@ -83,6 +84,8 @@ def describe_effects(approval: Approval, payment: Payment) -> list[str]:
         return [
             _("%(amount)s is refunded.") % {"amount": money_text(approval.amount_minor, approval.currency)}
         ]
+    if approval.operation == PaymentReviewOperation.CHARGE_SUSPENSE:
+        return [_("Everything of the payment that is in suspense is charged to the merchant.")]
     named = approval.result.split()
     return [
         _("Resolves without moving money: %(review)s") % {"review": review.text}
@@ -107,6 +110,9 @@ def _request_approval(
     if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
         require_late_payment(payment)
         review_ids, amount_minor = "", get_late_amount_minor(payment)
+    elif operation is PaymentReviewOperation.CHARGE_SUSPENSE:
+        require_suspense(payment)
+        review_ids, amount_minor = "", payment.amount_minor
     else:
         review_ids = " ".join(str(review.id) for review in find_open_reviews(payment, reviews))
         amount_minor = payment.amount_minor
@@ -130,6 +136,8 @@ def _require_as_requested(approval: Approval, payment: Payment) -> None:
     names are checked by the operation itself."""
     if approval.operation == PaymentReviewOperation.REFUND_LATE_PAYMENT:
         same = get_late_amount_minor(payment) == approval.amount_minor
+    elif approval.operation == PaymentReviewOperation.CHARGE_SUSPENSE:
+        same = has_suspense(payment)
     else:
         same = bool(approval.result) or not list_open_reviews(payment)
     if not same:

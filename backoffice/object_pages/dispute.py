@@ -35,7 +35,9 @@ def build_dispute_page(dispute: Dispute) -> ObjectPage:
             PageFact(_("dispute number"), dispute.dispute_no, is_code=True),
             PageFact(_("channel"), dispute.channel, is_name=True),
             PageFact(_("channel's number"), dispute.channel_dispute_no, is_code=True),
-            PageFact(_("reason"), dispute.reason, is_name=True),
+            PageFact(_("stage"), dispute.get_stage_display(), is_name=True),
+            PageFact(_("reason"), dispute.get_reason_display(), is_name=True),
+            PageFact(_("the channel's reason"), dispute.channel_reason or "—", is_code=True),
             PageFact(_("evidence due by"), due),
             PageFact(_("opened at"), localize(localtime(dispute.created_at))),
         ],
@@ -43,6 +45,7 @@ def build_dispute_page(dispute: Dispute) -> ObjectPage:
             (_("captured"), money_text(payment.captured_minor, payment.currency)),
             (_("refunded"), money_text(payment.refunded_minor, payment.currency)),
             (_("disputed"), money_text(payment.disputed_minor, payment.currency)),
+            (_("in suspense"), money_text(dispute.suspense_minor, dispute.currency)),
             (_("refundable"), money_text(payment.refundable_minor, payment.currency)),
         ],
     )

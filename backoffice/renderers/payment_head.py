@@ -54,6 +54,7 @@ def _list_amounts(payment: Payment, attempt: PaymentAttempt | None) -> list[tupl
         (_("refunded"), payment.refunded_minor, True),
         (_("refund pending"), payment.refund_pending_minor, False),
         (_("disputed"), payment.disputed_minor, False),
+        (_("in suspense"), payment.suspense_minor, False),
         (_("application fee"), _fee_minor(payment, attempt), False),
         (_("refundable"), payment.refundable_minor, False),
     ]

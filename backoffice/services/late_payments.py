@@ -11,12 +11,14 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.errors import OperationRefused
 from gateway.models import Payment
+from gateway.services.charge_suspense import charge_payment_suspense
 from gateway.services.payment_reviews import PaymentChange, resolve_open_reviews
 from gateway.services.refund_late_payments import refund_late_payments
 
 
 class PaymentReviewOperation(models.TextChoices):
     REFUND_LATE_PAYMENT = "give_back", gettext_lazy("Refund late payment")
+    CHARGE_SUSPENSE = "charge_suspense", gettext_lazy("Charge suspense to the merchant")
     RESOLVE = "resolve", gettext_lazy("Mark resolved")
 
 
@@ -29,7 +31,8 @@ def operate(
     reviews: Collection[str] = (),
     approved_by: str = "",
 ) -> PaymentChange:
-    """Refunds late payments, or resolves the open reviews that `reviews` names by id or code (empty: all of them).
+    """Refunds late payments, charges suspense to the merchant, or resolves the open reviews that `reviews` names by id
+    or code (empty: all of them).
 
     Requests no approval: `backoffice.approvals.late_payments` decides whether one person is enough. Raises `NotFound`
     and `OperationRefused`.
@@ -44,6 +47,8 @@ def operate(
     ) as entry:
         if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
             done = refund_late_payments(payment_no=payment_no, actor=actor, reason=reason)
+        elif operation is PaymentReviewOperation.CHARGE_SUSPENSE:
+            done = charge_payment_suspense(payment_no=payment_no, actor=actor, reason=reason)
         else:
             done = resolve_open_reviews(payment_no=payment_no, actor=actor, reason=reason, reviews=reviews)
         entry.before = done.before

@@ -48,7 +48,8 @@ RECOMMENDED_FOR_REVIEW: Mapping[str, str] = {
     ReviewCode.DUPLICATE_PAYMENT: PaymentReviewOperation.REFUND_LATE_PAYMENT.value,
     ReviewCode.REFUND_FAILED: PaymentReviewOperation.REFUND_LATE_PAYMENT.value,
     ReviewCode.REFUND_OUTCOME: PaymentReviewOperation.RESOLVE.value,
-    ReviewCode.CHANNEL_REFUND: PaymentReviewOperation.RESOLVE.value,
+    ReviewCode.CHANNEL_REFUND: PaymentReviewOperation.CHARGE_SUSPENSE.value,
+    ReviewCode.DISPUTE_EXCESS: PaymentReviewOperation.CHARGE_SUSPENSE.value,
 }
 URGENT = dt.timedelta(days=2)
 OLD = dt.timedelta(days=1)

@@ -70,6 +70,29 @@ class ChannelRefund:
     payment_trade_no: str = ""
 
 
+class DisputeStage(enum.StrEnum):
+    """How far a dispute has gone; it only goes forward. An inquiry takes no money."""
+
+    INQUIRY = "inquiry"
+    CHARGEBACK = "chargeback"
+    PRE_ARBITRATION = "pre_arbitration"
+    ARBITRATION = "arbitration"
+
+
+class DisputeReason(enum.StrEnum):
+    """Why the customer disputes, the same for all channels."""
+
+    FRAUDULENT = "fraudulent"
+    UNRECOGNIZED = "unrecognized"
+    DUPLICATE = "duplicate"
+    PRODUCT_NOT_RECEIVED = "product_not_received"
+    PRODUCT_UNACCEPTABLE = "product_unacceptable"
+    CREDIT_NOT_PROCESSED = "credit_not_processed"
+    SUBSCRIPTION_CANCELED = "subscription_canceled"
+    INCORRECT_AMOUNT = "incorrect_amount"
+    GENERAL = "general"
+
+
 class DisputeState(enum.StrEnum):
     """The state of a dispute at the channel."""
 
@@ -84,7 +107,8 @@ class DisputeState(enum.StrEnum):
 class ChannelDispute:
     """The customer takes the money back through their bank. The channel names the payment by its own number alone.
 
-    `is_inquiry`: the bank only asks for information and has taken no money.
+    `channel_reason` is the channel's own word for `reason`. `has_evidence` and `submission_count` are None where the
+    channel does not say whether it has received evidence.
     """
 
     environment: str
@@ -92,10 +116,13 @@ class ChannelDispute:
     channel_trade_no: str
     amount_minor: int
     currency: str
-    reason: str
+    reason: DisputeReason
+    channel_reason: str
     state: DisputeState
-    is_inquiry: bool = False
+    stage: DisputeStage = DisputeStage.CHARGEBACK
     evidence_due_by: dt.datetime | None = None
+    has_evidence: bool | None = None
+    submission_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from channels.base import (
     ChannelAccount,
     ChannelDispute,
     ChannelUpdate,
+    DisputeReason,
+    DisputeStage,
     DisputeState,
     WebhookEvent,
     WebhookRefused,
@@ -53,6 +55,22 @@ _DISPUTE_OUTCOMES = {
     "DENIED": DisputeState.WON,
     # PayPal itself pays the customer, and the merchant keeps the money.
     "RESOLVED_WITH_PAYOUT": DisputeState.WON,
+}
+_DISPUTE_STAGES = {
+    "INQUIRY": DisputeStage.INQUIRY,
+    "CHARGEBACK": DisputeStage.CHARGEBACK,
+    "PRE_ARBITRATION": DisputeStage.PRE_ARBITRATION,
+    "ARBITRATION": DisputeStage.ARBITRATION,
+}
+_DISPUTE_REASONS = {
+    "MERCHANDISE_OR_SERVICE_NOT_RECEIVED": DisputeReason.PRODUCT_NOT_RECEIVED,
+    "MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED": DisputeReason.PRODUCT_UNACCEPTABLE,
+    "UNAUTHORISED": DisputeReason.FRAUDULENT,
+    "CREDIT_NOT_PROCESSED": DisputeReason.CREDIT_NOT_PROCESSED,
+    "DUPLICATE_TRANSACTION": DisputeReason.DUPLICATE,
+    "PAYMENT_BY_OTHER_MEANS": DisputeReason.DUPLICATE,
+    "INCORRECT_AMOUNT": DisputeReason.INCORRECT_AMOUNT,
+    "CANCELED_RECURRING_BILLING": DisputeReason.SUBSCRIPTION_CANCELED,
 }
 
 
@@ -144,6 +162,7 @@ def _read_disputes(dispute: Mapping[str, Any], environment: str) -> tuple[Channe
     if status == "RESOLVED":
         state = _DISPUTE_OUTCOMES.get(outcome, DisputeState.CLOSED)
     amount_minor, currency = read_money(dispute.get("dispute_amount"))
+    reason, stage = read_text(dispute, "reason"), read_text(dispute, "dispute_life_cycle_stage")
     return tuple(
         ChannelDispute(
             environment=environment,
@@ -151,10 +170,11 @@ def _read_disputes(dispute: Mapping[str, Any], environment: str) -> tuple[Channe
             channel_trade_no=read_text(transaction, "seller_transaction_id"),
             amount_minor=amount_minor,
             currency=currency,
-            reason=read_text(dispute, "reason").lower(),
+            reason=_DISPUTE_REASONS.get(reason, DisputeReason.GENERAL),
+            channel_reason=reason.lower(),
             state=state,
-            # The customer writes to the merchant, and PayPal holds no money back yet.
-            is_inquiry=read_text(dispute, "dispute_life_cycle_stage") == "INQUIRY",
+            # In an inquiry the customer writes to the merchant, and PayPal holds no money back yet.
+            stage=_DISPUTE_STAGES.get(stage, DisputeStage.CHARGEBACK),
             evidence_due_by=read_time(dispute, "seller_response_due_date"),
         )
         for transaction in read_list(dispute, "disputed_transactions")[:1]

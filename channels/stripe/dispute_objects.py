@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from channels.base import ChannelDispute, DisputeState
+from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState
 from channels.stripe import amounts
 from channels.stripe.fields import StripeJson, read_id, read_number, read_text
 
@@ -17,11 +17,23 @@ _DISPUTE_STATES = {
     "warning_under_review": DisputeState.UNDER_REVIEW,
     "warning_closed": DisputeState.CLOSED,
 }
+# docs.stripe.com/disputes/categories. Others, such as those of bank debits, are general.
+_REASONS = {
+    "credit_not_processed": DisputeReason.CREDIT_NOT_PROCESSED,
+    "debit_not_authorized": DisputeReason.FRAUDULENT,
+    "duplicate": DisputeReason.DUPLICATE,
+    "fraudulent": DisputeReason.FRAUDULENT,
+    "product_not_received": DisputeReason.PRODUCT_NOT_RECEIVED,
+    "product_unacceptable": DisputeReason.PRODUCT_UNACCEPTABLE,
+    "subscription_canceled": DisputeReason.SUBSCRIPTION_CANCELED,
+    "unrecognized": DisputeReason.UNRECOGNIZED,
+}
 
 
 def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
     currency, status = read_text(dispute, "currency"), read_text(dispute, "status")
-    due_by = (dispute.get("evidence_details") or {}).get("due_by")
+    details = dispute.get("evidence_details") or {}
+    due_by, reason = details.get("due_by"), str(dispute.get("reason") or "general")
     return ChannelDispute(
         environment=environment,
         channel_dispute_no=read_text(dispute, "id"),
@@ -29,9 +41,12 @@ def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
         channel_trade_no=read_id(dispute.get("payment_intent")),
         amount_minor=amounts.from_stripe(read_number(dispute, "amount"), currency),
         currency=currency.upper(),
-        reason=str(dispute.get("reason") or "general"),
+        reason=_REASONS.get(reason, DisputeReason.GENERAL),
+        channel_reason=reason,
         # A status of a later API version is not an end: the dispute goes on blocking refunds.
         state=_DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW),
-        is_inquiry=status.startswith("warning_"),
+        stage=DisputeStage.INQUIRY if status.startswith("warning_") else DisputeStage.CHARGEBACK,
         evidence_due_by=dt.datetime.fromtimestamp(due_by, dt.UTC) if type(due_by) is int else None,
+        has_evidence=details.get("has_evidence"),
+        submission_count=details.get("submission_count"),
     )

@@ -28,7 +28,7 @@ class DisputeAdmin(ReadOnlyAdmin):
         "mode",
         "created_at",
     )
-    list_filter = ("status", "is_inquiry", EnvironmentFilter, MerchantFilter, CreatedFilter)
+    list_filter = ("status", "stage", "reason", EnvironmentFilter, MerchantFilter, CreatedFilter)
     saved_views = ((_("All"), ""), (_("Needs a response"), "status__exact=needs_response"))
     list_select_related = ("payment",)
     search_fields = ("=dispute_no", "=payment__payment_no", "=channel_dispute_no")
@@ -42,8 +42,11 @@ class DisputeAdmin(ReadOnlyAdmin):
         "mode",
         "amount",
         "reason",
+        "channel_reason",
         "status",
-        "is_inquiry",
+        "stage",
+        "blocked_minor",
+        "suspense_minor",
         "evidence_due_by",
         "channel",
         "channel_dispute_no",

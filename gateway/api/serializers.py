@@ -25,6 +25,8 @@ from gateway.models import (
     AttemptStatus,
     CaptureMethod,
     CaptureStatus,
+    DisputeReason,
+    DisputeStage,
     DisputeStatus,
     IncrementStatus,
     PaymentStatus,
@@ -304,8 +306,10 @@ class DisputeOutput(serializers.Serializer[Any]):
     order_no = serializers.CharField()
     amount = AmountOutput()
     currency = CurrencyOutput()
-    reason = serializers.CharField(help_text=_("The channel's code, such as fraudulent."))
+    reason = serializers.ChoiceField(choices=DisputeReason.choices)
+    channel_reason = serializers.CharField(allow_null=True, help_text=_("The channel's code of the reason."))
     status = serializers.ChoiceField(choices=DisputeStatus.choices)
+    stage = serializers.ChoiceField(choices=DisputeStage.choices)
     is_inquiry = serializers.BooleanField(
         help_text=_("An inquiry: the bank has taken no money, and a refund settles it.")
     )

@@ -109,6 +109,14 @@ class Migration(migrations.Migration):
                         db_default=0, default=0, help_text="In open and lost disputes: it cannot be refunded."
                     ),
                 ),
+                (
+                    "suspense_minor",
+                    models.BigIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="Taken by disputes and refunds at the channel, and more than the payment holds.",
+                    ),
+                ),
                 ("failure_code", models.CharField(blank=True, max_length=100)),
                 ("failure_message", models.TextField(blank=True)),
                 (
@@ -243,6 +251,7 @@ class Migration(migrations.Migration):
                 ),
                 ("surplus_pending_minor", models.BigIntegerField(db_default=0, default=0)),
                 ("surplus_refunded_minor", models.BigIntegerField(db_default=0, default=0)),
+                ("surplus_disputed_minor", models.BigIntegerField(db_default=0, default=0)),
                 (
                     "created_at",
                     models.DateTimeField(
@@ -301,7 +310,40 @@ class Migration(migrations.Migration):
                 ("channel_dispute_no", models.CharField(max_length=255)),
                 ("amount_minor", models.BigIntegerField()),
                 ("currency", models.CharField(max_length=3)),
-                ("reason", models.CharField(max_length=100)),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("fraudulent", "Fraudulent"),
+                            ("unrecognized", "Not recognized by the customer"),
+                            ("duplicate", "Paid twice or by other means"),
+                            ("product_not_received", "Product not received"),
+                            ("product_unacceptable", "Product not acceptable"),
+                            ("credit_not_processed", "Refund not received"),
+                            ("subscription_canceled", "Subscription canceled"),
+                            ("incorrect_amount", "Wrong amount"),
+                            ("general", "Other reason"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                (
+                    "channel_reason",
+                    models.CharField(blank=True, help_text="The channel's word for it.", max_length=100),
+                ),
+                (
+                    "stage",
+                    models.CharField(
+                        choices=[
+                            ("inquiry", "Inquiry"),
+                            ("chargeback", "Chargeback"),
+                            ("pre_arbitration", "Pre-arbitration"),
+                            ("arbitration", "Arbitration"),
+                        ],
+                        default="chargeback",
+                        max_length=20,
+                    ),
+                ),
                 (
                     "status",
                     models.CharField(
@@ -316,10 +358,27 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "is_inquiry",
+                    "blocked_minor",
+                    models.BigIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="Of the payment's money, in its currency: cannot be refunded, because the bank has taken it.",
+                    ),
+                ),
+                (
+                    "suspense_minor",
+                    models.BigIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="Taken by the bank, and more than the payment holds.",
+                    ),
+                ),
+                (
+                    "is_excess_charged",
                     models.BooleanField(
+                        db_default=False,
                         default=False,
-                        help_text="An inquiry: the bank has taken no money, and a refund settles it.",
+                        help_text="Staff have charged the excess to the merchant.",
                     ),
                 ),
                 ("evidence_due_by", models.DateTimeField(blank=True, null=True)),
@@ -404,6 +463,7 @@ class Migration(migrations.Migration):
                             ("refund_outcome", "The channel refunded a refund that had failed"),
                             ("channel_refund", "A refund at the channel exceeds what can be refunded"),
                             ("dispute", "Disputed by the customer"),
+                            ("dispute_excess", "A dispute took more than the payment holds"),
                             ("cancel_refused", "The channel refuses to end an expired payment"),
                             ("no_outcome", "The channel reports no outcome"),
                         ],
@@ -892,7 +952,11 @@ class Migration(migrations.Migration):
                     (
                         "captured_minor__gte",
                         django.db.models.expressions.CombinedExpression(
-                            models.F("refunded_minor"), "+", models.F("refund_pending_minor")
+                            django.db.models.expressions.CombinedExpression(
+                                models.F("refunded_minor"), "+", models.F("refund_pending_minor")
+                            ),
+                            "+",
+                            models.F("disputed_minor"),
                         ),
                     ),
                     (
@@ -901,6 +965,7 @@ class Migration(migrations.Migration):
                             models.F("amount_minor"), "+", models.F("authorization_increment_minor")
                         ),
                     ),
+                    ("disputed_minor__gte", 0),
                     ("refund_pending_minor__gte", 0),
                     ("refunded_minor__gte", 0),
                 ),
@@ -910,7 +975,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="payment",
             constraint=models.CheckConstraint(
-                condition=models.Q(("disputed_minor__gte", 0)), name="payment_disputed_not_negative"
+                condition=models.Q(("suspense_minor__gte", 0)), name="payment_suspense_not_negative"
             ),
         ),
         migrations.AddConstraint(
@@ -993,10 +1058,15 @@ class Migration(migrations.Migration):
             model_name="paymentattempt",
             constraint=models.CheckConstraint(
                 condition=models.Q(
+                    ("surplus_disputed_minor__gte", 0),
                     (
                         "surplus_minor__gte",
                         django.db.models.expressions.CombinedExpression(
-                            models.F("surplus_refunded_minor"), "+", models.F("surplus_pending_minor")
+                            django.db.models.expressions.CombinedExpression(
+                                models.F("surplus_refunded_minor"), "+", models.F("surplus_pending_minor")
+                            ),
+                            "+",
+                            models.F("surplus_disputed_minor"),
                         ),
                     ),
                     ("surplus_pending_minor__gte", 0),
@@ -1093,6 +1163,7 @@ class Migration(migrations.Migration):
                             "refund_outcome",
                             "channel_refund",
                             "dispute",
+                            "dispute_excess",
                             "cancel_refused",
                             "no_outcome",
                         ],
@@ -1438,4 +1509,160 @@ class Migration(migrations.Migration):
         ),
         SetStorageParameters("payment_attempts", fillfactor=80, autovacuum_vacuum_scale_factor=0.02),
         SetStorageParameters("channel_events", autovacuum_vacuum_scale_factor=0.02),
+        migrations.CreateModel(
+            name="SuspenseItem",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("channel", models.CharField(max_length=30)),
+                ("channel_refund_no", models.CharField(max_length=255)),
+                ("amount_minor", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("open", "In suspense"),
+                            ("booked", "Booked as a refund"),
+                            ("returned", "Returned by the bank"),
+                            ("charged", "Charged to the merchant"),
+                        ],
+                        default="open",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "opened_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("released_at", models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                "verbose_name": "suspense item",
+                "verbose_name_plural": "suspense items",
+                "db_table": "suspense_items",
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="dispute",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("stage__in", ["inquiry", "chargeback", "pre_arbitration", "arbitration"])
+                ),
+                name="dispute_stage_known",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="dispute",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "reason__in",
+                        [
+                            "fraudulent",
+                            "unrecognized",
+                            "duplicate",
+                            "product_not_received",
+                            "product_unacceptable",
+                            "credit_not_processed",
+                            "subscription_canceled",
+                            "incorrect_amount",
+                            "general",
+                        ],
+                    )
+                ),
+                name="dispute_reason_known",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="dispute",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("blocked_minor__gte", 0),
+                    ("suspense_minor__gte", 0),
+                    ("suspense_minor__lte", models.F("amount_minor")),
+                ),
+                name="dispute_amounts_add_up",
+            ),
+        ),
+        migrations.AddField(
+            model_name="suspenseitem",
+            name="attempt",
+            field=models.ForeignKey(
+                blank=True,
+                db_index=False,
+                help_text="The duplicate payment it is about; empty: the payment's own money.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="gateway.paymentattempt",
+            ),
+        ),
+        migrations.AddField(
+            model_name="suspenseitem",
+            name="channel_account",
+            field=models.ForeignKey(
+                blank=True,
+                db_index=False,
+                help_text="Empty: the platform's own account.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="channel_accounts.storedchannelaccount",
+            ),
+        ),
+        migrations.AddField(
+            model_name="suspenseitem",
+            name="payment",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="suspense_items",
+                to="gateway.payment",
+            ),
+        ),
+        migrations.AddField(
+            model_name="suspenseitem",
+            name="refund",
+            field=models.ForeignKey(
+                blank=True,
+                db_index=False,
+                help_text="The refund whose rest it is. Empty: a refund at the channel that has no number of ours.",
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="gateway.refund",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="suspenseitem",
+            index=models.Index(
+                condition=models.Q(("status", "open")), fields=["opened_at"], name="suspense_item_open"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="suspenseitem",
+            constraint=models.UniqueConstraint(
+                fields=("payment", "channel_refund_no"), name="suspense_item_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="suspenseitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_minor__gt", 0)), name="suspense_amount_positive"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="suspenseitem",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["open", "booked", "returned", "charged"])),
+                name="suspense_status_known",
+            ),
+        ),
     ]

@@ -131,6 +131,29 @@ BEGIN
 END $$;
 CREATE TRIGGER refund_moves_on BEFORE UPDATE ON refunds FOR EACH ROW EXECUTE FUNCTION refund_moves_on();
 
+CREATE FUNCTION dispute_moves_on() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    stages text[] := ARRAY['inquiry', 'chargeback', 'pre_arbitration', 'arbitration'];
+BEGIN
+    IF (OLD.dispute_no, OLD.payment_id, OLD.attempt_id, OLD.channel, OLD.channel_account_id, OLD.channel_dispute_no,
+        OLD.currency)
+       IS DISTINCT FROM
+       (NEW.dispute_no, NEW.payment_id, NEW.attempt_id, NEW.channel, NEW.channel_account_id, NEW.channel_dispute_no,
+        NEW.currency) THEN
+        RAISE EXCEPTION 'dispute % cannot change what it is', OLD.dispute_no
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'dispute_identity_fixed';
+    END IF;
+    IF array_position(stages, NEW.stage::text) < array_position(stages, OLD.stage::text)
+       OR (NEW.stage = OLD.stage AND OLD.status IN ('won', 'lost', 'closed')
+           AND NEW.status NOT IN ('won', 'lost', 'closed')) THEN
+        RAISE EXCEPTION 'dispute % is % (%) and cannot become % (%)',
+            OLD.dispute_no, OLD.status, OLD.stage, NEW.status, NEW.stage
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'dispute_moves_on';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER dispute_moves_on BEFORE UPDATE ON disputes FOR EACH ROW EXECUTE FUNCTION dispute_moves_on();
+
 CREATE FUNCTION payment_reviews_follow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE payments SET needs_attention = found.open > 0, attention_reason = found.reasons, updated_at = now()
@@ -146,6 +169,8 @@ CREATE TRIGGER payment_reviews_follow AFTER INSERT OR UPDATE ON payment_reviews
 """
 
 BACKWARD = """
+DROP TRIGGER dispute_moves_on ON disputes;
+DROP FUNCTION dispute_moves_on();
 DROP TRIGGER increment_moves_on ON authorization_increments;
 DROP TRIGGER capture_moves_on ON captures;
 DROP FUNCTION increment_moves_on();

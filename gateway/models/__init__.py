@@ -10,7 +10,13 @@ from gateway.models.attempt import (
 from gateway.models.authorization_increment import AuthorizationIncrement, IncrementStatus
 from gateway.models.capture import Capture, CaptureStatus
 from gateway.models.channel_event import ChannelEvent, UpdateEffect
-from gateway.models.dispute import CLOSED_DISPUTE_STATUSES, Dispute, DisputeStatus
+from gateway.models.dispute import (
+    CLOSED_DISPUTE_STATUSES,
+    Dispute,
+    DisputeReason,
+    DisputeStage,
+    DisputeStatus,
+)
 from gateway.models.payment import (
     CLOSED_UNPAID_STATUSES,
     MAX_EXPIRY_ATTEMPTS,
@@ -22,6 +28,7 @@ from gateway.models.payment import (
 from gateway.models.refund import OPEN_REFUND_STATUSES, Refund, RefundOrigin, RefundStatus
 from gateway.models.review import PaymentReview, ReviewCode
 from gateway.models.routing_rule import RoutingRule, RoutingStrategy
+from gateway.models.suspense import SuspenseItem, SuspenseStatus
 
 __all__ = [
     "CLOSED_DISPUTE_STATUSES",
@@ -37,6 +44,8 @@ __all__ = [
     "CaptureStatus",
     "ChannelEvent",
     "Dispute",
+    "DisputeReason",
+    "DisputeStage",
     "DisputeStatus",
     "IncrementStatus",
     "Payment",
@@ -49,6 +58,8 @@ __all__ = [
     "ReviewCode",
     "RoutingRule",
     "RoutingStrategy",
+    "SuspenseItem",
+    "SuspenseStatus",
     "UpdateEffect",
     "build_attempt_reference",
     "reduce_application_fee",

@@ -74,6 +74,7 @@ class PaymentAttempt(models.Model):
     )
     surplus_pending_minor = models.BigIntegerField(default=0, db_default=0)
     surplus_refunded_minor = models.BigIntegerField(default=0, db_default=0)
+    surplus_disputed_minor = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
     opened_by = models.UUIDField(
@@ -99,7 +100,10 @@ class PaymentAttempt(models.Model):
                 condition=Q(
                     surplus_refunded_minor__gte=0,
                     surplus_pending_minor__gte=0,
-                    surplus_minor__gte=F("surplus_refunded_minor") + F("surplus_pending_minor"),
+                    surplus_disputed_minor__gte=0,
+                    surplus_minor__gte=F("surplus_refunded_minor")
+                    + F("surplus_pending_minor")
+                    + F("surplus_disputed_minor"),
                 ),
             ),
         ]
@@ -118,4 +122,9 @@ class PaymentAttempt(models.Model):
 
     @property
     def surplus_refundable_minor(self) -> int:
-        return self.surplus_minor - self.surplus_refunded_minor - self.surplus_pending_minor
+        return (
+            self.surplus_minor
+            - self.surplus_refunded_minor
+            - self.surplus_pending_minor
+            - self.surplus_disputed_minor
+        )

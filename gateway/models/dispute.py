@@ -2,11 +2,13 @@
 
 from django.contrib.postgres.indexes import OpClass
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from channel_accounts.models import StoredChannelAccount
+from channels.base import DisputeReason as Reason
+from channels.base import DisputeStage as Stage
 from common.ids import uuid7
 from gateway.models.attempt import PaymentAttempt
 from gateway.models.payment import Payment
@@ -21,11 +23,31 @@ class DisputeStatus(models.TextChoices):
     CLOSED = "closed", _("Closed without a decision")
 
 
+class DisputeStage(models.TextChoices):
+    INQUIRY = Stage.INQUIRY.value, _("Inquiry")
+    CHARGEBACK = Stage.CHARGEBACK.value, _("Chargeback")
+    PRE_ARBITRATION = Stage.PRE_ARBITRATION.value, _("Pre-arbitration")
+    ARBITRATION = Stage.ARBITRATION.value, _("Arbitration")
+
+
+class DisputeReason(models.TextChoices):
+    FRAUDULENT = Reason.FRAUDULENT.value, _("Fraudulent")
+    UNRECOGNIZED = Reason.UNRECOGNIZED.value, _("Not recognized by the customer")
+    DUPLICATE = Reason.DUPLICATE.value, _("Paid twice or by other means")
+    PRODUCT_NOT_RECEIVED = Reason.PRODUCT_NOT_RECEIVED.value, _("Product not received")
+    PRODUCT_UNACCEPTABLE = Reason.PRODUCT_UNACCEPTABLE.value, _("Product not acceptable")
+    CREDIT_NOT_PROCESSED = Reason.CREDIT_NOT_PROCESSED.value, _("Refund not received")
+    SUBSCRIPTION_CANCELED = Reason.SUBSCRIPTION_CANCELED.value, _("Subscription canceled")
+    INCORRECT_AMOUNT = Reason.INCORRECT_AMOUNT.value, _("Wrong amount")
+    GENERAL = Reason.GENERAL.value, _("Other reason")
+
+
 CLOSED_DISPUTE_STATUSES = (DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.CLOSED)
 
 
 class Dispute(models.Model):
-    """Merchants answer a dispute at the channel. Here it blocks refunds of the disputed amount."""
+    """What the bank has taken is booked against the money of the payment, or of a duplicate payment. What exceeds it is
+    in suspense (ADR 49). A trigger (migration 0002) lets a dispute only go forward."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     dispute_no = models.CharField(max_length=40, unique=True)
@@ -53,10 +75,22 @@ class Dispute(models.Model):
     channel_dispute_no = models.CharField(max_length=255)
     amount_minor = models.BigIntegerField()
     currency = models.CharField(max_length=3)
-    reason = models.CharField(max_length=100)
+    reason = models.CharField(max_length=30, choices=DisputeReason)
+    channel_reason = models.CharField(max_length=100, blank=True, help_text=_("The channel's word for it."))
+    stage = models.CharField(max_length=20, choices=DisputeStage, default=DisputeStage.CHARGEBACK)
     status = models.CharField(max_length=20, choices=DisputeStatus)
-    is_inquiry = models.BooleanField(
-        default=False, help_text=_("An inquiry: the bank has taken no money, and a refund settles it.")
+    blocked_minor = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text=_(
+            "Of the payment's money, in its currency: cannot be refunded, because the bank has taken it."
+        ),
+    )
+    suspense_minor = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("Taken by the bank, and more than the payment holds.")
+    )
+    is_excess_charged = models.BooleanField(
+        default=False, db_default=False, help_text=_("Staff have charged the excess to the merchant.")
     )
     evidence_due_by = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -75,6 +109,14 @@ class Dispute(models.Model):
             ),
             models.CheckConstraint(name="dispute_amount_positive", condition=Q(amount_minor__gt=0)),
             models.CheckConstraint(name="dispute_status_known", condition=Q(status__in=DisputeStatus.values)),
+            models.CheckConstraint(name="dispute_stage_known", condition=Q(stage__in=DisputeStage.values)),
+            models.CheckConstraint(name="dispute_reason_known", condition=Q(reason__in=DisputeReason.values)),
+            models.CheckConstraint(
+                name="dispute_amounts_add_up",
+                condition=Q(
+                    blocked_minor__gte=0, suspense_minor__gte=0, suspense_minor__lte=F("amount_minor")
+                ),
+            ),
         ]
         indexes = [
             models.Index(
@@ -103,12 +145,12 @@ class Dispute(models.Model):
         return self.status not in CLOSED_DISPUTE_STATUSES
 
     @property
+    def is_inquiry(self) -> bool:
+        """The bank has taken no money, and a refund settles it."""
+        return self.stage == DisputeStage.INQUIRY
+
+    @property
     def withdrawn_minor(self) -> int:
         """The amount that the bank has taken, for good or until it decides."""
         is_taken = self.status == DisputeStatus.LOST or (self.is_open and not self.is_inquiry)
         return self.amount_minor if is_taken else 0
-
-    @property
-    def blocked_minor(self) -> int:
-        """The part of the payment's own money that cannot be refunded because the bank has taken it."""
-        return self.withdrawn_minor if self.attempt_id is None else 0

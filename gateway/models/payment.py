@@ -92,6 +92,11 @@ class Payment(models.Model):
     disputed_minor = models.BigIntegerField(
         default=0, db_default=0, help_text=_("In open and lost disputes: it cannot be refunded.")
     )
+    suspense_minor = models.BigIntegerField(
+        default=0,
+        db_default=0,
+        help_text=_("Taken by disputes and refunds at the channel, and more than the payment holds."),
+    )
     failure_code = models.CharField(max_length=100, blank=True)
     failure_message = models.TextField(blank=True)
 
@@ -128,13 +133,14 @@ class Payment(models.Model):
                 condition=Q(
                     refunded_minor__gte=0,
                     refund_pending_minor__gte=0,
-                    captured_minor__gte=F("refunded_minor") + F("refund_pending_minor"),
+                    disputed_minor__gte=0,
+                    captured_minor__gte=F("refunded_minor") + F("refund_pending_minor") + F("disputed_minor"),
                     captured_minor__lte=F("amount_minor") + F("authorization_increment_minor"),
                     amount_minor__gt=0,
                     authorization_increment_minor__gte=0,
                 ),
             ),
-            models.CheckConstraint(name="payment_disputed_not_negative", condition=Q(disputed_minor__gte=0)),
+            models.CheckConstraint(name="payment_suspense_not_negative", condition=Q(suspense_minor__gte=0)),
             models.CheckConstraint(
                 name="payment_succeeded_is_captured",
                 condition=~Q(status=PaymentStatus.SUCCEEDED) | Q(captured_minor__gt=0),
@@ -229,9 +235,14 @@ class Payment(models.Model):
         return self.captured_minor - self.refunded_minor - self.refund_pending_minor
 
     @property
+    def unbooked_minor(self) -> int:
+        """The captured amount to which nothing is booked: neither a refund nor a dispute."""
+        return self.unrefunded_minor - self.disputed_minor
+
+    @property
     def refundable_minor(self) -> int:
-        """The amount that can be refunded now: without disputed money."""
-        return max(0, self.unrefunded_minor - self.disputed_minor)
+        """The amount that can be refunded now: without disputed money, and without what is in suspense."""
+        return max(0, self.unbooked_minor - self.suspense_minor)
 
     @property
     def refund_status(self) -> str:

@@ -20,6 +20,7 @@ class ReviewCode(models.TextChoices):
     REFUND_OUTCOME = "refund_outcome", _("The channel refunded a refund that had failed")
     CHANNEL_REFUND = "channel_refund", _("A refund at the channel exceeds what can be refunded")
     DISPUTE = "dispute", _("Disputed by the customer")
+    DISPUTE_EXCESS = "dispute_excess", _("A dispute took more than the payment holds")
     CANCEL_REFUSED = "cancel_refused", _("The channel refuses to end an expired payment")
     NO_OUTCOME = "no_outcome", _("The channel reports no outcome")
 

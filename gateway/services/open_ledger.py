@@ -53,8 +53,10 @@ WHERE id > %(after)s AND (
     OR EXISTS (
         SELECT FROM disputes AS dispute
         WHERE dispute.payment_id = payment.id AND (
-            SELECT coalesce(sum(signed), 0) FROM entries WHERE subject_id = dispute.id AND kind = 'disputes'
-        ) <> CASE WHEN dispute.status = 'lost' OR (dispute.status NOT IN ('won', 'closed') AND NOT dispute.is_inquiry)
+            SELECT coalesce(sum(signed), 0) FROM entries
+            WHERE subject_id = dispute.id AND kind IN ('disputes', 'suspense')
+        ) <> CASE WHEN dispute.status = 'lost'
+                  OR (dispute.status NOT IN ('won', 'closed') AND dispute.stage <> 'inquiry')
              THEN dispute.amount_minor ELSE 0 END))
 ORDER BY id LIMIT %(limit)s
 """
@@ -105,9 +107,12 @@ def _open_payment(payment_id: uuid.UUID) -> None:
         _open_refund(refund, is_posted=refund.id in posted)
     for dispute in payment.disputes.all():
         dispute.payment = payment
-        withdrawn_minor = sum_posted(dispute.id, LedgerAccountKind.DISPUTES)
+        suspense_minor = sum_posted(dispute.id, LedgerAccountKind.SUSPENSE)
         ledger_postings.post_dispute_change(
-            dispute=dispute, withdrawn_before_minor=withdrawn_minor, is_opening=True
+            dispute=dispute,
+            withdrawn_before_minor=sum_posted(dispute.id, LedgerAccountKind.DISPUTES) + suspense_minor,
+            suspense_before_minor=suspense_minor,
+            is_opening=True,
         )
 
 

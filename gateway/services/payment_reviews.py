@@ -87,6 +87,8 @@ def describe_payment(payment: Payment) -> dict[str, Any]:
         "captured_minor": payment.captured_minor,
         "refunded_minor": payment.refunded_minor,
         "refund_pending_minor": payment.refund_pending_minor,
+        "disputed_minor": payment.disputed_minor,
+        "suspense_minor": payment.suspense_minor,
         "surplus_left_minor": sum(attempt.surplus_refundable_minor for attempt in payment.attempts.all()),
         "needs_attention": payment.needs_attention,
         "attention_reason": payment.attention_reason,

@@ -57,5 +57,5 @@ def _late_minor(payment: Payment) -> int:
 
 
 def _attempts_with_duplicate_payment(payment: Payment) -> list[PaymentAttempt]:
-    refunded_minor = F("surplus_refunded_minor") + F("surplus_pending_minor")
-    return list(payment.attempts.filter(surplus_minor__gt=refunded_minor).order_by("number"))
+    booked_minor = F("surplus_refunded_minor") + F("surplus_pending_minor") + F("surplus_disputed_minor")
+    return list(payment.attempts.filter(surplus_minor__gt=booked_minor).order_by("number"))

@@ -19,8 +19,8 @@ from gateway.state_machine.captures import (
     mark_capture_failed,
     mark_capture_succeeded,
 )
+from gateway.state_machine.dispute_bookings import book_disputes
 from gateway.state_machine.events import build_payment_event
-from gateway.state_machine.ledger_postings import post_dispute_change
 from gateway.state_machine.payments import (
     activate_payment,
     close_unpaid_payment,
@@ -41,8 +41,8 @@ from gateway.state_machine.refund_corrections import (
     end_refund_confirmation,
     schedule_refund_confirmation,
 )
+from gateway.state_machine.refund_failures import mark_refund_failed
 from gateway.state_machine.refunds import (
-    mark_refund_failed,
     mark_refund_processing,
     mark_refund_succeeded,
     record_channel_refund,
@@ -50,19 +50,30 @@ from gateway.state_machine.refunds import (
     schedule_refund_query,
 )
 from gateway.state_machine.reviews import clear_needs_review, open_review, resolve_reviews
+from gateway.state_machine.suspense import (
+    charge_suspense,
+    has_open_suspense_items,
+    hold_in_suspense,
+    return_from_suspense,
+    settle_suspense,
+)
 
 __all__ = [
     "activate_payment",
     "begin_capture",
     "begin_increment",
     "begin_next_attempt",
+    "book_disputes",
     "build_payment_event",
     "change_refund_to_failed",
     "change_refund_to_succeeded",
+    "charge_suspense",
     "clear_needs_review",
     "close_unpaid_payment",
     "end_refund_confirmation",
     "get_next_attempt_number",
+    "has_open_suspense_items",
+    "hold_in_suspense",
     "mark_capture_failed",
     "mark_capture_succeeded",
     "mark_increment_failed",
@@ -74,7 +85,6 @@ __all__ = [
     "mark_refund_processing",
     "mark_refund_succeeded",
     "open_review",
-    "post_dispute_change",
     "record_channel_refund",
     "record_duplicate_payment",
     "record_expiry_attempt",
@@ -85,7 +95,9 @@ __all__ = [
     "reopen_payment",
     "reset_expiry_attempts",
     "resolve_reviews",
+    "return_from_suspense",
     "schedule_payment_query",
     "schedule_refund_confirmation",
     "schedule_refund_query",
+    "settle_suspense",
 ]

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from fees.charging import NO_FEE, CapturedPayment, CaptureFee, compute_capture_fee, compute_refund_fee
-from gateway.models import Dispute, Payment, PaymentAttempt, Refund, reduce_application_fee
+from gateway.models import (
+    Dispute,
+    Payment,
+    PaymentAttempt,
+    Refund,
+    SuspenseItem,
+    reduce_application_fee,
+)
 from ledger import postings, selectors
 from ledger.models import TransferEvent
 from ledger.posting import PostingSubject
@@ -115,10 +122,18 @@ def reverse_refund(refund: Refund, *, is_opening: bool = False) -> None:
     postings.reverse_refund(subject=_build_refund_subject(refund), is_opening=is_opening)
 
 
-def post_dispute_change(*, dispute: Dispute, withdrawn_before_minor: int, is_opening: bool = False) -> None:
-    """Posts what the bank has taken or given back since `withdrawn_before_minor`."""
+def post_dispute_change(
+    *,
+    dispute: Dispute,
+    withdrawn_before_minor: int,
+    suspense_before_minor: int,
+    is_opening: bool = False,
+) -> None:
+    """Posts what the bank has taken or given back since `withdrawn_before_minor`, and what has come into suspense or
+    left it since `suspense_before_minor`."""
     amount_minor = dispute.withdrawn_minor - withdrawn_before_minor
-    if amount_minor == 0:
+    suspense_minor = dispute.suspense_minor - suspense_before_minor
+    if amount_minor == 0 and suspense_minor == 0:
         return
     payment = dispute.payment
     paid = dispute.attempt or payment
@@ -133,8 +148,49 @@ def post_dispute_change(*, dispute: Dispute, withdrawn_before_minor: int, is_ope
         ),
         place=Place(paid.channel, paid.channel_account_id),
         amount_minor=amount_minor,
+        suspense_minor=suspense_minor,
         is_opening=is_opening,
     )
+
+
+def add_to_suspense(item: SuspenseItem) -> None:
+    postings.add_to_suspense(
+        subject=_build_item_subject(item), place=_get_item_place(item), amount_minor=item.amount_minor
+    )
+
+
+def release_from_suspense(item: SuspenseItem, *, is_charged: bool = False) -> None:
+    postings.release_from_suspense(
+        subject=_build_item_subject(item),
+        place=_get_item_place(item),
+        amount_minor=item.amount_minor,
+        is_charged=is_charged,
+    )
+
+
+def charge_suspense(item: SuspenseItem) -> None:
+    postings.charge_suspense(
+        subject=_build_item_subject(item), place=_get_item_place(item), amount_minor=item.amount_minor
+    )
+
+
+def complete_refund(refund: Refund, *, amount_minor: int) -> None:
+    """Posts the rest of a refund, which was in suspense."""
+    postings.complete_refund(
+        subject=_build_refund_subject(refund), place=_get_refund_place(refund), amount_minor=amount_minor
+    )
+
+
+def _build_item_subject(item: SuspenseItem) -> PostingSubject:
+    payment = item.payment
+    source = item.refund.refund_no if item.refund else item.channel_refund_no
+    return PostingSubject(
+        item.id, source[:64], payment.id, payment.merchant_id, payment.environment, item.currency
+    )
+
+
+def _get_item_place(item: SuspenseItem) -> Place:
+    return Place(item.channel, item.channel_account_id)
 
 
 def _build_payment_subject(payment: Payment) -> PostingSubject:

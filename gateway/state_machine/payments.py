@@ -31,6 +31,7 @@ from gateway.state_machine.attempts import close_current_attempt
 from gateway.state_machine.captures import settle_captures
 from gateway.state_machine.events import emit_capture, emit_payment_event
 from gateway.state_machine.ledger_postings import post_captured_money
+from gateway.state_machine.suspense import settle_suspense
 from gateway.state_machine.transitions import PAYMENT_TRANSITIONS
 from ledger.models import TransferEvent
 from orders import services as orders
@@ -210,6 +211,7 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
     if was_captured_apart:
         settle_captures(payment=payment, is_final=True)
     post_captured_money(payment=payment, captured_before_minor=captured_before_minor, fee_source=fee_source)
+    _settle_suspense_of_early_reports(payment)
     emit_payment_event("payment.succeeded", payment)
     return True
 
@@ -228,6 +230,7 @@ def record_partial_capture(*, payment: Payment, captured_minor: int) -> bool:
         post_captured_money(
             payment=payment, captured_before_minor=captured_before_minor, fee_source=fee_source
         )
+        _settle_suspense_of_early_reports(payment)
         if (capture := settle_captures(payment=payment, is_final=False)) is not None:
             emit_capture(payment, capture)
     return bool(recorded)
@@ -271,8 +274,15 @@ def record_late_payment(*, payment: Payment, captured_minor: int) -> bool:
     if recorded:
         payment.refresh_from_db()
         post_captured_money(payment=payment, captured_before_minor=0, event=TransferEvent.PAYMENT_LATE)
+        _settle_suspense_of_early_reports(payment)
         emit_payment_event("payment.late_success", payment)
     return bool(recorded)
+
+
+def _settle_suspense_of_early_reports(payment: Payment) -> None:
+    """A dispute may be reported before the payment is known to be captured."""
+    if payment.suspense_minor:
+        settle_suspense(payment=payment)
 
 
 def schedule_payment_query(*, payment: Payment) -> bool:

@@ -17,8 +17,9 @@ from gateway.models import (
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
 from gateway.state_machine.ledger_postings import post_refund_after_all, reverse_refund
-from gateway.state_machine.refunds import review_failed_automatic_refund
+from gateway.state_machine.refund_failures import review_failed_automatic_refund
 from gateway.state_machine.reviews import open_review, resolve_reviews
+from gateway.state_machine.suspense import hold_in_suspense, settle_suspense
 
 
 def change_refund_to_failed(*, refund: Refund, code: str, message: str) -> bool:
@@ -34,19 +35,21 @@ def change_refund_to_failed(*, refund: Refund, code: str, message: str) -> bool:
         refund.refresh_from_db()
         emit_refund_event("refund.failed", refund)
         review_failed_automatic_refund(refund, message or code)
+        settle_suspense(payment=refund.payment)
     return moved
 
 
 def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
     """The channel refunded a failed refund after all. As much of it is recorded as is left to refund; if that is not
-    the whole amount, the status stays and the payment needs review. The caller holds the payment's lock.
+    the whole amount, the status stays, the rest is in suspense, and the payment needs review. The caller holds the
+    payment's lock.
 
     False when it was recorded before.
     """
     if refund.late_refunded_minor:
         return False
     left_minor = (
-        refund.surplus_of.surplus_refundable_minor if refund.surplus_of else refund.payment.unrefunded_minor
+        refund.surplus_of.surplus_refundable_minor if refund.surplus_of else refund.payment.unbooked_minor
     )
     number = channel_refund_no or refund.channel_refund_no
     if left_minor < refund.amount_minor:
@@ -61,7 +64,7 @@ def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> boo
         emit_refund_event("refund.succeeded", refund)
         resolve_reviews(
             payment=refund.payment,
-            codes=(ReviewCode.REFUND_FAILED,),
+            codes=(ReviewCode.REFUND_FAILED, ReviewCode.REFUND_OUTCOME),
             subject=refund.refund_no,
             resolution="the refund succeeded after all",
             actor="channel",
@@ -110,6 +113,14 @@ def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> boo
             subject=refund.refund_no,
             text=f"refund {refund.refund_no} is failed here, and the channel reports it as succeeded: "
             f"{refund.amount_minor - part_minor} more than was left to refund",
+        )
+        hold_in_suspense(
+            payment=refund.payment,
+            attempt=refund.surplus_of,
+            channel_refund_no=channel_refund_no or refund.refund_no,
+            amount_minor=refund.amount_minor - part_minor,
+            currency=refund.currency,
+            refund=refund,
         )
     return bool(recorded)
 

@@ -14,18 +14,15 @@ from common.model_rows import ModelRow
 from common.transitions import quote_statuses, sources_of
 from fees.charging import FEE_BASIS
 from gateway.models import (
-    CLOSED_UNPAID_STATUSES,
     OPEN_REFUND_STATUSES,
     Payment,
     PaymentAttempt,
     Refund,
     RefundStatus,
-    ReviewCode,
 )
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
-from gateway.state_machine.ledger_postings import post_refund, request_refund, void_refund
-from gateway.state_machine.reviews import open_review
+from gateway.state_machine.ledger_postings import post_refund, request_refund
 from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
 _PAYMENT, _REFUND = ModelRow(Payment), ModelRow(Refund)
@@ -143,50 +140,9 @@ def _move(statement: str, refund: Refund, channel_refund_no: str) -> _Moved | No
     return _Moved(None if fee_basis is None else json.loads(fee_basis))
 
 
-def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:
-    """Releases the reserved amount. The caller holds the payment's lock."""
-    moved = Refund.objects.filter(id=refund.id, status__in=OPEN_REFUND_STATUSES).update(
-        status=RefundStatus.FAILED,
-        failure_code=code,
-        failure_message=message,
-        settled_at=Now(),
-        next_check_at=None,
-        updated_at=Now(),
-    )
-    if moved:
-        _release_amount(refund)
-        refund.refresh_from_db()
-        void_refund(refund)
-        emit_refund_event("refund.failed", refund)
-        review_failed_automatic_refund(refund, message or code)
-    return bool(moved)
-
-
-def review_failed_automatic_refund(refund: Refund, reason: str) -> None:
-    """Opens a review for a failed refund of a late or duplicate payment: no merchant repeats it."""
-    if refund.surplus_of_id or refund.payment.status in CLOSED_UNPAID_STATUSES:
-        open_review(
-            payment=refund.payment,
-            code=ReviewCode.REFUND_FAILED,
-            subject=refund.refund_no,
-            text=f"late payment could not be refunded: {reason}",
-        )
-
-
 def schedule_refund_query(*, refund: Refund) -> bool:
     """Makes the poller query an open refund now, and then as often as a new one."""
     scheduled = Refund.objects.filter(id=refund.id, status__in=OPEN_REFUND_STATUSES).update(
         next_check_at=Now(), check_count=0, updated_at=Now()
     )
     return bool(scheduled)
-
-
-def _release_amount(refund: Refund) -> None:
-    if refund.surplus_of_id is not None:
-        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
-            surplus_pending_minor=F("surplus_pending_minor") - refund.amount_minor
-        )
-    else:
-        Payment.objects.filter(id=refund.payment_id).update(
-            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor, updated_at=Now()
-        )

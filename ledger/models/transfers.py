@@ -29,6 +29,12 @@ class TransferEvent(models.TextChoices):
     CHANNEL_FEE = "channel.fee", _("Channel fee")
     CHANNEL_PAYOUT = "channel.payout", _("Channel payout")
     STATEMENT_CORRECTED = "statement.corrected", _("Difference to a statement")
+    DISPUTE_REBOOKED = "dispute.rebooked", _("Disputed money left suspense, or came to it")
+    SUSPENSE_ADDED = "suspense.added", _("Refund beyond the payment: in suspense")
+    SUSPENSE_RELEASED = "suspense.released", _("Released from suspense")
+    SUSPENSE_CHARGED = "suspense.charged", _("Charged to the merchant")
+    SUSPENSE_RETURNED = "suspense.returned", _("Charged to the merchant, and returned by the bank")
+    REFUND_COMPLETED = "refund.completed", _("Rest of a refund booked")
 
 
 class TransferKind(models.TextChoices):

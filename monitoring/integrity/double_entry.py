@@ -92,7 +92,7 @@ LEDGER_AGREES_WITH_PAYMENTS = IntegrityCheck(
                    AND coalesce(a.merchant_id, p.merchant_id) = p.merchant_id AS is_own
             FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id
             JOIN ledger_accounts a ON a.id = e.account_id
-            WHERE t.payment_id = p.id AND t.event NOT LIKE 'dispute.%%') AS e) AS l
+            WHERE t.payment_id = p.id AND t.event NOT LIKE 'dispute.%%' AND t.event NOT LIKE 'suspense.%%') AS e) AS l
     WHERE (l.captured, l.refunded, l.reserved, l.received)
           IS DISTINCT FROM (o.captured, o.refunded, o.reserved, o.captured - o.refunded)
        OR l.other > 0
@@ -105,19 +105,40 @@ LEDGER_AGREES_WITH_DISPUTES = IntegrityCheck(
     f"""
     SELECT d.dispute_no AS id,
            'withdrawn ' || o.withdrawn || ' ' || upper(d.currency) || ', in the ledger ' || l.withdrawn
+           || CASE WHEN l.suspense <> d.suspense_minor
+                   THEN ', in suspense ' || d.suspense_minor || ', in the ledger ' || l.suspense ELSE '' END
            || CASE WHEN l.received <> -l.withdrawn THEN ', at the channel ' || l.received ELSE '' END AS detail
     FROM disputes d
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN d.status = 'lost' OR (d.status NOT IN ('won', 'closed') AND NOT d.is_inquiry)
+        SELECT CASE WHEN d.status = 'lost' OR (d.status NOT IN ('won', 'closed') AND d.stage <> 'inquiry')
                THEN d.amount_minor ELSE 0 END AS withdrawn) AS o
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum({_SIGNED}) FILTER (WHERE a.kind = 'disputes' AND a.currency = upper(d.currency)), 0)
-                   AS withdrawn,
+        SELECT coalesce(sum({_SIGNED}) FILTER (
+                   WHERE a.kind IN ('disputes', 'suspense') AND a.currency = upper(d.currency)), 0) AS withdrawn,
+               coalesce(sum({_SIGNED}) FILTER (WHERE a.kind = 'suspense'), 0) AS suspense,
                coalesce(sum({_SIGNED}) FILTER (WHERE a.kind = 'channel_receivable'), 0) AS received
         FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id
         JOIN ledger_accounts a ON a.id = e.account_id
         WHERE t.subject_id = d.id AND e.phase = 'posted') AS l
-    WHERE d.updated_at >= %(since)s AND (l.withdrawn <> o.withdrawn OR l.received <> -l.withdrawn)
+    WHERE d.updated_at >= %(since)s
+      AND (l.withdrawn <> o.withdrawn OR l.received <> -l.withdrawn OR l.suspense <> d.suspense_minor)
+    """,
+)
+
+LEDGER_AGREES_WITH_SUSPENSE = IntegrityCheck(
+    "ledger_agrees_with_suspense",
+    _("The ledger holds each open suspense item, and nothing of a released one."),
+    f"""
+    SELECT i.channel_refund_no AS id,
+           i.status || ', ' || i.amount_minor || ' ' || i.currency || ', in suspense ' || l.suspense AS detail
+    FROM suspense_items i
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum({_SIGNED}), 0) AS suspense
+        FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id
+        JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'suspense' AND a.currency = i.currency
+        WHERE t.subject_id = i.id) AS l
+    WHERE (i.opened_at >= %(since)s OR i.released_at >= %(since)s)
+      AND l.suspense <> CASE i.status WHEN 'open' THEN i.amount_minor ELSE 0 END
     """,
 )
 
@@ -155,5 +176,6 @@ CHECKS = (
     LEDGER_PENDING_SETTLED,
     LEDGER_AGREES_WITH_PAYMENTS,
     LEDGER_AGREES_WITH_DISPUTES,
+    LEDGER_AGREES_WITH_SUSPENSE,
     LEDGER_BALANCES_ADD_UP,
 )

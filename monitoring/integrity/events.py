@@ -17,7 +17,7 @@ OUTBOX_DRAINED = IntegrityCheck(
     """,
 )
 
-# A retried payment, a refund whose outcome the channel corrected later, and an updated dispute may repeat an event.
+# A retried payment and a refund whose outcome the channel corrected later may repeat an event.
 EVENTS_ONCE = IntegrityCheck(
     "events_once",
     _("Each event of a payment or refund exists once."),
@@ -26,7 +26,7 @@ EVENTS_ONCE = IntegrityCheck(
     FROM outbox_events o
     LEFT JOIN refunds r ON r.id = o.subject_id
     WHERE o.created_at >= %(since)s AND (o.type LIKE 'payment.%%' OR o.type LIKE 'refund.%%')
-      AND o.type <> 'payment.dispute.updated' AND r.contradicted_at IS NULL
+      AND r.contradicted_at IS NULL
       AND NOT EXISTS (SELECT 1 FROM payment_attempts t WHERE t.payment_id = o.subject_id AND t.opened_by IS NOT NULL)
     GROUP BY o.ordering_key, o.subject_id, o.type HAVING count(*) > 1
     """,

@@ -237,23 +237,36 @@ CAPTURED_PAYMENTS = IntegrityCheck(
     """,
 )
 
-# An inquiry has taken no money, and a dispute of a duplicate payment (`attempt_id`) does not block the payment's own.
+# What exceeds the payment is in suspense. A dispute of a duplicate payment (`attempt_id`) does not block the payment's
+# own money.
 DISPUTED_AMOUNTS = IntegrityCheck(
     "disputed_amounts",
-    _("The disputed amount of a payment is the sum of its open and lost disputes."),
+    _(
+        "The disputed amount of a payment is what its disputes block, and its suspense is all that does not fit."
+    ),
     """
     WITH touched AS (
         SELECT id FROM payments WHERE created_at >= %(since)s
         UNION
         SELECT payment_id FROM disputes WHERE updated_at >= %(since)s
     )
-    SELECT p.payment_no AS id, 'disputed ' || p.disputed_minor || ', disputes of ' || d.blocked AS detail
+    SELECT p.payment_no AS id,
+           'disputed ' || p.disputed_minor || ', disputes of ' || d.blocked || '; in suspense ' || p.suspense_minor
+           || ', of disputes ' || d.suspense || ' and refunds ' || s.suspense || '; divided wrongly: ' || d.wrong
+           AS detail
     FROM touched JOIN payments p ON p.id = touched.id
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum(amount_minor), 0) AS blocked FROM disputes
-        WHERE payment_id = p.id AND attempt_id IS NULL
-          AND (status = 'lost' OR (status NOT IN ('won', 'closed') AND NOT is_inquiry))) AS d
-    WHERE p.disputed_minor <> d.blocked
+        SELECT coalesce(sum(blocked_minor), 0) AS blocked,
+               coalesce(sum(suspense_minor) FILTER (WHERE upper(currency) = p.currency), 0) AS suspense,
+               count(*) FILTER (
+                   WHERE NOT is_excess_charged AND upper(currency) = p.currency AND blocked_minor + suspense_minor <>
+                       CASE WHEN status = 'lost' OR (status NOT IN ('won', 'closed') AND stage <> 'inquiry')
+                            THEN amount_minor ELSE 0 END) AS wrong
+        FROM disputes WHERE payment_id = p.id AND attempt_id IS NULL) AS d
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(amount_minor), 0) AS suspense FROM suspense_items
+        WHERE payment_id = p.id AND attempt_id IS NULL AND currency = p.currency AND status = 'open') AS s
+    WHERE p.disputed_minor <> d.blocked OR p.suspense_minor <> d.suspense + s.suspense OR d.wrong > 0
     """,
 )
 

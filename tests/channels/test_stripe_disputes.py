@@ -71,7 +71,7 @@ def test_a_dispute_is_visible_in_the_timeline(fake: FakeStripe, payment: Payment
 
 
 def told_of(kind: str) -> list[dict[str, Any]]:
-    rows = OutboxEvent.objects.filter(type=f"payment.dispute.{kind}").order_by("id")
+    rows = OutboxEvent.objects.filter(type=f"dispute.{kind}").order_by("id")
     return [row.data for row in rows]
 
 
@@ -84,7 +84,7 @@ def test_the_merchant_gets_events_and_can_read_the_dispute(
     send(dispute(fake, payment, "closed", status="won"))
     send(dispute(fake, payment, "updated", status="under_review"))
     row = Dispute.objects.get()
-    (created,), (updated,), (closed,) = told_of("created"), told_of("updated"), told_of("closed")
+    (created,), (updated,), (closed,) = told_of("created"), told_of("updated"), told_of("won")
     assert (created["reason"], created["amount"], created["status"]) == (
         "fraudulent",
         10_000,

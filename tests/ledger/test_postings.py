@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from channels.base import ChannelDispute, DisputeState, RefundState
+from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState, RefundState
 from gateway.models import Payment, Refund
 from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_updates.refunds import apply_refund_update
@@ -97,16 +97,25 @@ def test_a_late_payment_is_posted_and_refunded(client: SignedClient) -> None:
     assert balances() == {PAYABLE: -10_000, REFUNDS: 10_000}
 
 
-def dispute(payment: Body, state: DisputeState, amount_minor: int = 10_000, **changes: object) -> None:
+def dispute(
+    payment: Body,
+    state: DisputeState,
+    amount_minor: int = 10_000,
+    *,
+    stage: DisputeStage = DisputeStage.CHARGEBACK,
+    number: str = "dp_1",
+    currency: str = "USD",
+) -> None:
     update = ChannelDispute(
         environment="test",
-        channel_dispute_no="dp_1",
+        channel_dispute_no=number,
         channel_trade_no="",
         state=state,
         amount_minor=amount_minor,
-        currency="USD",
-        reason="fraudulent",
-        is_inquiry=bool(changes.get("is_inquiry")),
+        currency=currency,
+        reason=DisputeReason.FRAUDULENT,
+        channel_reason="fraudulent",
+        stage=stage,
     )
     with transaction.atomic():
         apply_dispute_update(update=update, source=SIMULATOR, payment_reference=payment["payment_no"])
@@ -114,7 +123,7 @@ def dispute(payment: Body, state: DisputeState, amount_minor: int = 10_000, **ch
 
 def test_a_dispute_withdraws_money_and_gives_it_back(client: SignedClient) -> None:
     payment = paid(client)
-    dispute(payment, DisputeState.NEEDS_RESPONSE, is_inquiry=True)
+    dispute(payment, DisputeState.NEEDS_RESPONSE, stage=DisputeStage.INQUIRY)
     assert len(posted()) == 1, "an inquiry takes no money"
     for _ in range(2):
         dispute(payment, DisputeState.NEEDS_RESPONSE)

@@ -108,6 +108,7 @@ PAGES = {
     "gateway_payment_cancel": "SA",
     "gateway_payment_capture": "FA",
     "gateway_payment_give_back": "FA",
+    "gateway_payment_charge_suspense": "FA",
     "gateway_payment_refund": "FA",
     "gateway_payment_resolve": "OA",
     "gateway_payment_sync": "SFOA",

@@ -8,9 +8,9 @@ SUCCEEDED = _TRANSFER.format("refund", "refund.succeeded")
 FLIPPED = "CASE direction WHEN 'debit' THEN 'credit' ELSE 'debit' END"
 DISPUTE = """
 INSERT INTO disputes (id, dispute_no, payment_id, merchant_id, environment, channel, channel_dispute_no, amount_minor,
-    currency, reason, status, is_inquiry)
-SELECT gen_random_uuid(), 'DSP-1', id, merchant_id, environment, channel, 'dp_1', 7, currency, 'fraudulent',
-    'lost', false
+    currency, reason, channel_reason, status, stage, blocked_minor)
+SELECT gen_random_uuid(), 'DSP-1', id, merchant_id, environment, channel, 'dp_1', 7, currency, 'fraudulent', '',
+    'lost', 'chargeback', 0
 FROM payments WHERE payment_no = %(paid)s
 """
 

@@ -32,6 +32,7 @@ class Migration(migrations.Migration):
                             ("cancel", "Cancel"),
                             ("refund", "Refund"),
                             ("give_back", "Refund late payment"),
+                            ("charge_suspense", "Charge suspense to the merchant"),
                             ("resolve", "Mark resolved"),
                         ],
                         max_length=30,
@@ -106,7 +107,8 @@ class Migration(migrations.Migration):
                     ),
                     models.UniqueConstraint(
                         condition=models.Q(
-                            ("operation__in", ("refund", "give_back", "resolve")), ("state", "pending")
+                            ("operation__in", ("refund", "give_back", "charge_suspense", "resolve")),
+                            ("state", "pending"),
                         ),
                         fields=("business_id",),
                         name="approval_one_pending_per_payment",

@@ -12,11 +12,15 @@ from common.terminal import terminal_name, use_terminal_language
 from gateway.models import Payment
 from gateway.services.payment_reviews import list_open_reviews
 
-VERBS = {"refund": PaymentReviewOperation.REFUND_LATE_PAYMENT, "resolve": PaymentReviewOperation.RESOLVE}
+VERBS = {
+    "refund": PaymentReviewOperation.REFUND_LATE_PAYMENT,
+    "charge": PaymentReviewOperation.CHARGE_SUSPENSE,
+    "resolve": PaymentReviewOperation.RESOLVE,
+}
 
 
 class Command(BaseCommand):
-    help = "Payments that need review: list them, refund late money, resolve reviews."
+    help = "Payments that need review: list them, refund late money, charge suspense, resolve reviews."
 
     @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:

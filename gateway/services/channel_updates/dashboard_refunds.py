@@ -16,7 +16,6 @@ from gateway.models import (
     OPEN_REFUND_STATUSES,
     Payment,
     PaymentAttempt,
-    PaymentReview,
     Refund,
     RefundOrigin,
     ReviewCode,
@@ -37,12 +36,14 @@ def record_dashboard_refund(
 
     Raises `ServiceUnavailable` when the refund cannot be recorded yet.
     """
-    left_minor = attempt.surplus_refundable_minor if attempt else payment.unrefunded_minor
+    left_minor = attempt.surplus_refundable_minor if attempt else payment.unbooked_minor
     reused_no = _find_reused_number(payment, update)
+    if payment.suspense_items.filter(channel_refund_no=update.channel_refund_no).exists():
+        return _apply_to_suspense(payment, update)
     if _is_too_early(payment, attempt, update):
         raise ServiceUnavailable({"payment_no": payment.payment_no}, headers=RETRY_LATER)
     if update.currency.upper() != payment.currency or update.amount_minor > left_minor:
-        return _review_excess(payment, update, left_minor, source, reused_no)
+        return _hold_excess(payment, attempt, update, left_minor, source, reused_no)
     refund = Refund(
         refund_no=public_number("REF", timezone.now().date()),
         payment=payment,
@@ -90,22 +91,39 @@ def _is_too_early(payment: Payment, attempt: PaymentAttempt | None, update: Chan
     return unanswered.exists()
 
 
-def _review_excess(
-    payment: Payment, update: ChannelRefund, left_minor: int, source: UpdateSource, reused_no: str
-) -> UpdateEffect:
-    """Opens one review for a refund of more than is left to refund."""
-    reviewed = PaymentReview.objects.filter(
-        payment=payment, code=ReviewCode.CHANNEL_REFUND, subject=update.channel_refund_no
+def _apply_to_suspense(payment: Payment, update: ChannelRefund) -> UpdateEffect:
+    """The refund is known: it exceeded the payment when it was first reported. A failed one leaves suspense."""
+    is_returned = update.state == RefundState.FAILED and state_machine.return_from_suspense(
+        payment=payment, channel_refund_no=update.channel_refund_no
     )
-    if update.state == RefundState.FAILED or reviewed.exists():
+    return UpdateEffect.APPLIED if is_returned else UpdateEffect.NOTHING_NEW
+
+
+def _hold_excess(
+    payment: Payment,
+    attempt: PaymentAttempt | None,
+    update: ChannelRefund,
+    left_minor: int,
+    source: UpdateSource,
+    reused_no: str,
+) -> UpdateEffect:
+    """Puts a refund of more than is left to refund into suspense, and opens one review for it."""
+    if update.state == RefundState.FAILED:
         return UpdateEffect.NOTHING_NEW
+    state_machine.hold_in_suspense(
+        payment=payment,
+        attempt=attempt,
+        channel_refund_no=update.channel_refund_no,
+        amount_minor=update.amount_minor,
+        currency=update.currency.upper(),
+    )
     state_machine.open_review(
         payment=payment,
         code=ReviewCode.CHANNEL_REFUND,
         subject=update.channel_refund_no,
         text=f"{source} refunded {update.amount_minor} {update.currency} ({update.channel_refund_no}"
         f"{f', a second refund for {reused_no}' if reused_no else ''}), and only {left_minor} {payment.currency} of "
-        f"{payment.payment_no} was left to refund",
+        f"{payment.payment_no} was left to refund: in suspense",
     )
     log.error("refund.exceeds_payment_at_channel", payment_no=payment.payment_no, left_minor=left_minor)
     return UpdateEffect.NEEDS_REVIEW

@@ -1,6 +1,7 @@
-"""Applies what a channel reports about a dispute: stores it, tells the merchant, and opens a review.
+"""Applies what a channel reports about a dispute: stores it, books it, tells the merchant, and opens a review.
 
-The dispute itself is handled at the channel. The disputed amount cannot be refunded as well.
+A dispute only goes forward: to a later stage, or within a stage towards its end. The disputed amount cannot be refunded
+as well; what exceeds the payment is in suspense (ADR 49).
 """
 
 from typing import Any
@@ -18,6 +19,8 @@ from gateway import representation, selectors, state_machine
 from gateway.models import (
     CLOSED_DISPUTE_STATUSES,
     Dispute,
+    DisputeReason,
+    DisputeStage,
     DisputeStatus,
     Payment,
     PaymentAttempt,
@@ -36,6 +39,7 @@ _STATUSES = {
     DisputeState.LOST: DisputeStatus.LOST,
     DisputeState.CLOSED: DisputeStatus.CLOSED,
 }
+_STAGES = tuple(DisputeStage)
 
 
 def apply_dispute_update(
@@ -49,7 +53,7 @@ def apply_dispute_update(
     payment = selectors.lock_payment_by_reference(payment_reference) if payment_reference else None
     attempt = selectors.find_earlier_attempt(payment, payment_reference) if payment else None
     if payment is None or not is_from_own_channel(source, attempt or payment, payment.environment):
-        log.warning("payment.disputed", reference="", status=update.state.value, reason=update.reason)
+        log.warning("payment.disputed", reference="", status=update.state.value, reason=update.channel_reason)
         _count(source.channel, update.environment)
         return UpdateEffect.DISPUTED
     known = (
@@ -63,10 +67,9 @@ def apply_dispute_update(
     )
     if known is None:
         _create_dispute(payment, attempt, update, source)
-    else:
-        known.payment = payment
-        _change_dispute(known, update)
-    return UpdateEffect.DISPUTED
+        return UpdateEffect.DISPUTED
+    known.payment = payment
+    return UpdateEffect.DISPUTED if _change_dispute(known, update) else UpdateEffect.NOTHING_NEW
 
 
 def _create_dispute(
@@ -86,45 +89,67 @@ def _create_dispute(
     )
     dispute.closed_at = Now() if not dispute.is_open else None
     dispute.save(force_insert=True)
-    state_machine.post_dispute_change(dispute=dispute, withdrawn_before_minor=0)
-    _record_change(dispute, "payment.dispute.created")
+    _record_change(dispute, "dispute.created", withdrawn_before_minor=0)
     if not dispute.is_open:
-        _record_change(dispute, "payment.dispute.closed")
+        _record_change(dispute, f"dispute.{dispute.status}", dispute.withdrawn_minor)
 
 
-def _change_dispute(dispute: Dispute, update: ChannelDispute) -> None:
+def _change_dispute(dispute: Dispute, update: ChannelDispute) -> bool:
     reported = _reported_values(update)
     was_open, withdrawn_before_minor = dispute.is_open, dispute.withdrawn_minor
-    is_overtaken = not was_open and reported["status"] not in CLOSED_DISPUTE_STATUSES
     is_unchanged = all(getattr(dispute, name) == value for name, value in reported.items())
-    if is_overtaken or is_unchanged:
-        return
+    if is_unchanged or not _goes_forward(dispute, update):
+        return False
+    source = {"status": dispute.status, "stage": dispute.stage}
+    is_closed = reported["status"] in CLOSED_DISPUTE_STATUSES
+    closed_at = (Now() if was_open else dispute.closed_at) if is_closed else None
+    moved = Dispute.objects.filter(id=dispute.id, **source).update(
+        **reported, closed_at=closed_at, updated_at=Now()
+    )
+    if not moved:
+        return False
     for name, value in reported.items():
         setattr(dispute, name, value)
-    dispute.updated_at = Now()
-    if was_open and not dispute.is_open:
-        dispute.closed_at = Now()
-    dispute.save()
-    state_machine.post_dispute_change(dispute=dispute, withdrawn_before_minor=withdrawn_before_minor)
-    _record_change(dispute, "payment.dispute.updated" if dispute.is_open else "payment.dispute.closed")
+    event_type = "dispute.updated" if dispute.is_open else f"dispute.{dispute.status}"
+    _record_change(dispute, event_type, withdrawn_before_minor)
+    return True
+
+
+def _goes_forward(dispute: Dispute, update: ChannelDispute) -> bool:
+    """Whether the update is later than what we know. Channels say no time of a change, so the stage decides, then the
+    status. A channel that asks for another response within a stage sets a later due date."""
+    stage, known_stage = _STAGES.index(update.stage), _STAGES.index(DisputeStage(dispute.stage))
+    if stage != known_stage:
+        return stage > known_stage
+    status = _STATUSES[update.state]
+    if not dispute.is_open:
+        return status in CLOSED_DISPUTE_STATUSES
+    if (dispute.status, status) == (DisputeStatus.UNDER_REVIEW, DisputeStatus.NEEDS_RESPONSE):
+        due, known_due = update.evidence_due_by, dispute.evidence_due_by
+        return due is not None and (known_due is None or due > known_due)
+    return True
 
 
 def _reported_values(update: ChannelDispute) -> dict[str, Any]:
     return {
         "amount_minor": update.amount_minor,
-        "reason": update.reason[:100],
+        "reason": DisputeReason(update.reason.value),
+        "channel_reason": update.channel_reason[:100],
         "status": _STATUSES[update.state],
-        "is_inquiry": update.is_inquiry,
+        "stage": DisputeStage(update.stage.value),
         "evidence_due_by": update.evidence_due_by,
     }
 
 
-def _record_change(dispute: Dispute, event_type: str) -> None:
-    """Updates the payment's disputed amount, emits the event, and opens a review when the dispute begins or ends."""
-    dispute.refresh_from_db(fields=["created_at", "updated_at", "closed_at"])
+def _record_change(dispute: Dispute, event_type: str, withdrawn_before_minor: int) -> None:
+    """Books what the bank has taken, emits the event, and opens a review when the dispute begins or ends."""
     payment = dispute.payment
-    disputed_minor = sum(each.blocked_minor for each in payment.disputes.all())
-    Payment.objects.filter(id=payment.id).update(disputed_minor=disputed_minor, updated_at=Now())
+    state_machine.book_disputes(
+        payment=payment, withdrawn_before={dispute.dispute_no: withdrawn_before_minor}
+    )
+    state_machine.settle_suspense(payment=payment)
+    dispute.refresh_from_db()
+    dispute.payment = payment
     append_event(
         Event(
             type=event_type,
@@ -139,13 +164,13 @@ def _record_change(dispute: Dispute, event_type: str) -> None:
     log.warning(
         event_type, payment_no=payment.payment_no, dispute_no=dispute.dispute_no, status=dispute.status
     )
-    if event_type != "payment.dispute.updated":
+    if event_type != "dispute.updated":
         amount = f"{dispute.amount_minor} {dispute.currency} in minor units"
         state_machine.open_review(
             payment=payment,
             code=ReviewCode.DISPUTE,
             subject=dispute.dispute_no,
-            text=f"disputed at {dispute.channel} ({dispute.reason}): {amount}, {dispute.status}",
+            text=f"disputed at {dispute.channel} ({dispute.channel_reason}): {amount}, {dispute.status}",
         )
         _count(dispute.channel, dispute.environment)
 
