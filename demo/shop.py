@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from channels.base import ChannelDispute, DisputeState
+from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState
 from channels.simulator import bank, customer, webhooks
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification, SimulatedPayment
@@ -112,15 +112,17 @@ class DemoShop:
     ) -> None:
         """The bank reports a dispute of the whole amount, or what became of it. The simulator has no disputes."""
         payment = self.payment
+        reason = DisputeReason.PRODUCT_NOT_RECEIVED if is_inquiry else DisputeReason.FRAUDULENT
         update = ChannelDispute(
             environment=payment.environment,
             channel_dispute_no=f"dp_{payment.payment_no}",
             channel_trade_no=payment.channel_trade_no,
             amount_minor=payment.captured_minor,
             currency=payment.currency,
-            reason="product_not_received" if is_inquiry else "fraudulent",
+            reason=reason,
+            channel_reason=reason.value,
             state=state,
-            is_inquiry=is_inquiry,
+            stage=DisputeStage.INQUIRY if is_inquiry else DisputeStage.CHARGEBACK,
             evidence_due_by=dt.datetime.now(dt.UTC) + due_in if due_in else None,
         )
         with transaction.atomic():

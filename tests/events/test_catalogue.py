@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
-from channels.base import ChannelDispute, DisputeState
+from channels.base import ChannelDispute, DisputeReason, DisputeState
 from common.api.renderers import to_json
 from events import catalogue, cloudevents
 from events.models import OutboxEvent
@@ -68,14 +68,15 @@ def test_each_type_has_a_schema_and_a_line() -> None:
 
 
 def _disputed(payment: Payment) -> None:
-    for state in (DisputeState.NEEDS_RESPONSE, DisputeState.UNDER_REVIEW, DisputeState.LOST):
+    for state in DisputeState:
         update = ChannelDispute(
             environment="test",
             channel_dispute_no="dp_1",
             channel_trade_no="pi_1",
             amount_minor=100,
             currency=payment.currency,
-            reason="fraudulent",
+            reason=DisputeReason.FRAUDULENT,
+            channel_reason="fraudulent",
             state=state,
             evidence_due_by=dt.datetime(2026, 12, 24, tzinfo=dt.UTC),
         )

@@ -13,6 +13,10 @@ SELECT gen_random_uuid(), 'DSP-1', id, merchant_id, environment, channel, 'dp_1'
     'lost', 'chargeback', 0
 FROM payments WHERE payment_no = %(paid)s
 """
+SUSPENSE = """
+INSERT INTO suspense_items (id, payment_id, channel, channel_refund_no, amount_minor, currency, status)
+SELECT gen_random_uuid(), id, channel, 're_1', 7, 'EUR', 'open' FROM payments WHERE payment_no = %(paid)s
+"""
 
 LEDGER_BREAKAGES = [
     Breakage(
@@ -100,6 +104,7 @@ LEDGER_BREAKAGES = [
         "refunded",
     ),
     Breakage("ledger_agrees_with_disputes", "a dispute that was not posted", DISPUTE, "SELECT 'DSP-1'"),
+    Breakage("ledger_agrees_with_suspense", "an item that was not posted", SUSPENSE, "SELECT 're_1'"),
     Breakage(
         "ledger_balances_add_up",
         "taken out of the queue by halves",
