@@ -25,6 +25,7 @@ _task_started: ContextVar[float] = ContextVar("task_began")
 TASK_PACKAGES = [
     "backoffice",
     "channels.simulator",
+    "fees",
     "gateway",
     "ledger",
     "merchants",

@@ -4,18 +4,12 @@ import csv
 import datetime as dt
 import io
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from backoffice.exports.kinds import Column, ExportKind, Row
 from common.clock import rfc3339
-
-MARK = "\ufeff"  # tells Excel that this is UTF-8
-# A spreadsheet runs a text with such a start as a formula, half or full width (OWASP, CSV Injection).
-FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
-# Numbers that a spreadsheet would change: more than its 15 digits, leading zeros, powers.
-CHANGED_NUMBERS = re.compile(r"\d{16,}|0\d+|\d+(\.\d+)?[eE]\d+", re.ASCII)
+from common.spreadsheets import MARK, escape_formula
 
 
 def header_line(kind: ExportKind) -> bytes:
@@ -28,12 +22,6 @@ def row_lines(kind: ExportKind, rows: Iterable[Row], zone: dt.tzinfo = dt.UTC) -
 
 def _cell(column: Column, row: Row, zone: dt.tzinfo) -> str:
     return escape_formula(_text(column.text(row), zone))
-
-
-def escape_formula(text: str) -> str:
-    """Puts a quote in front, which makes it text. Our own numbers are never negative and never that long."""
-    is_dangerous = text.startswith(FORMULA_STARTS) or CHANGED_NUMBERS.fullmatch(text)
-    return f"'{text}" if is_dangerous else text
 
 
 def _text(value: Any, zone: dt.tzinfo) -> str:

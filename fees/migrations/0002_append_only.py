@@ -1,4 +1,4 @@
-"""Makes versions and assignments of fee plans append-only. None begins in the past, so no fee changes afterwards."""
+"""Makes versions and assignments of fee plans, and statements, append-only; a change of a plan is decided once."""
 
 from django.db import migrations
 
@@ -16,6 +16,11 @@ CREATE TRIGGER fee_plan_versions_not_truncated BEFORE TRUNCATE ON fee_plan_versi
 CREATE TRIGGER fee_plan_assignments_not_truncated BEFORE TRUNCATE ON fee_plan_assignments
     FOR EACH STATEMENT EXECUTE FUNCTION fees_refuse_change();
 
+CREATE TRIGGER merchant_statements_append_only BEFORE UPDATE OR DELETE ON merchant_statements
+    FOR EACH ROW EXECUTE FUNCTION fees_refuse_change();
+CREATE TRIGGER merchant_statements_not_truncated BEFORE TRUNCATE ON merchant_statements
+    FOR EACH STATEMENT EXECUTE FUNCTION fees_refuse_change();
+
 CREATE FUNCTION fee_plan_change_decided_once() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.state <> 'pending' OR (OLD.plan_name, OLD.merchant_id, OLD.terms, OLD.valid_from, OLD.requested_by)
@@ -31,6 +36,8 @@ CREATE TRIGGER fee_plan_change_decided_once BEFORE UPDATE ON fee_plan_changes
 
 BACKWARD = """
 DROP TRIGGER fee_plan_change_decided_once ON fee_plan_changes;
+DROP TRIGGER merchant_statements_not_truncated ON merchant_statements;
+DROP TRIGGER merchant_statements_append_only ON merchant_statements;
 DROP TRIGGER fee_plan_assignments_not_truncated ON fee_plan_assignments;
 DROP TRIGGER fee_plan_versions_not_truncated ON fee_plan_versions;
 DROP TRIGGER fee_plan_assignments_append_only ON fee_plan_assignments;

@@ -36,6 +36,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "disputes", "description": "Read the disputes that customers opened at their bank."},
         {"name": "balance", "description": "Read your balance."},
         {"name": "balance-transactions", "description": "Read what changed your balance."},
+        {"name": "statements", "description": "Read your statements of each day and month."},
         {"name": "orders", "description": "Create, read and cancel orders."},
         {"name": "channel", "description": "Payments by the channel's number."},
         {"name": "merchant", "description": "Your account and its API keys."},

@@ -22,9 +22,9 @@ from django.urls import reverse
 
 from audit.models import StaffAction
 from backoffice.exports import row_pages, services
-from backoffice.exports.csv_rows import escape_formula
 from backoffice.exports.kinds import KINDS
 from backoffice.exports.models import Export, ExportChunk, ExportStatus
+from common.spreadsheets import escape_formula
 from gateway.models import Payment
 from merchants.services import NewMerchant
 from tests.office_access.conftest import member, signed_in

@@ -16,9 +16,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from backoffice.exports.csv_rows import escape_formula
 from backoffice.exports.kinds import KINDS
 from common.admin_lists import InputsFilter
+from common.spreadsheets import escape_formula
 from gateway.models import Payment
 from merchants.models import Merchant
 from tests.office_access.conftest import member, signed_in
