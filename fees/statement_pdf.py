@@ -18,7 +18,8 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.pdfmetrics import registerFont
-from reportlab.platypus import Flowable, LongTable, Paragraph, SimpleDocTemplate, Spacer, Table
+from reportlab.platypus import LongTable, Paragraph, SimpleDocTemplate, Table
+from reportlab.platypus.flowables import Flowable, Spacer
 
 from common.money import to_major_text
 from fees.models import MerchantStatement

@@ -22,7 +22,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 ENGINE = "tests/sagas/test_hard_cases.py"
 BANK = "tests/gateway/test_hard_cases.py"
 COPIED = (
-    "audit", "backoffice", "channel_accounts", "channels", "checkout", "common", "demo", "events", "gateway",
+    "audit", "backoffice", "channel_accounts", "channels", "checkout", "common", "demo", "events", "fees", "gateway",
     "idempotency", "ledger", "locale", "merchants", "monitoring", "orders", "payment_platform", "sagas", "staff",
     "webhooks", "scripts", "templates", "tests", "manage.py", "pyproject.toml",
 )  # fmt: skip
