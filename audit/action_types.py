@@ -50,6 +50,13 @@ class StaffActionType(models.TextChoices):
     STAFF_ROLES_SET = "staff.roles_set", _("Set roles")
     STAFF_DEACTIVATED = "staff.deactivated", _("Deactivate the account")
     STAFF_REACTIVATED = "staff.reactivated", _("Reactivate the account")
+    SSO_ACCOUNT_CREATED = (
+        "single_sign_on.account_created",
+        _("Create the account at the first single sign-on"),
+    )
+    SSO_ROLES_SET = "single_sign_on.roles_set", _("Set roles from the groups of the provider")
+    SSO_LINKED = "single_sign_on.linked", _("Link with single sign-on")
+    SSO_UNLINKED = "single_sign_on.unlinked", _("Unlink from single sign-on")
     FACTOR_ENROLLED = "second_factor.enrolled", _("Enrol a second factor")
     FACTOR_CODES_RENEWED = "second_factor.codes_renewed", _("Renew recovery codes")
     PASSKEY_ADDED = "passkey.added", _("Add a passkey")

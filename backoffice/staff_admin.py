@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, ShownOnce
 from common.admin import ReadOnlyAdmin, flag_column
-from staff import accounts, second_factor
+from staff import accounts, second_factor, sso_accounts
 from staff.roles import Permission, Role
 
 ROLES = {
@@ -79,6 +79,14 @@ def _reactivate(actor: User, user: User, data: dict[str, Any]) -> None:
 
 def _reset_second_factor(actor: User, user: User, data: dict[str, Any]) -> None:
     accounts.reset_second_factor(user_id=user.pk, actor=actor.get_username(), **data)
+
+
+def _unlink(actor: User, user: User, data: dict[str, Any]) -> None:
+    sso_accounts.unlink(user_id=user.pk, actor=actor.get_username(), **data)
+
+
+def _find_unlink_obstacle(user: User) -> str:
+    return "" if sso_accounts.is_linked(user) else str(sso_accounts.NOT_LINKED)
 
 
 def _find_superuser_obstacle(user: User) -> str:
@@ -156,6 +164,16 @@ STAFF_ACTIONS = (
         Permission.MANAGE_STAFF,
         _reset_second_factor,
         find_obstacle=_find_reset_obstacle,
+    ),
+    AdminAction(
+        "unlink_single_sign_on",
+        gettext_lazy("Unlink single sign-on"),
+        gettext_lazy(
+            "For a new account at the provider. Ends this person's access until they have a password."
+        ),
+        Permission.MANAGE_STAFF,
+        _unlink,
+        find_obstacle=_find_unlink_obstacle,
     ),
 )
 

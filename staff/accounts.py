@@ -4,7 +4,7 @@ Nobody can become somebody else: nobody acts as another person or sets another p
 somebody a new link cannot also reset that person's second factor.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from smtplib import SMTPException
 
@@ -26,6 +26,7 @@ from common.db import insert_unless_exists
 from common.errors import OperationRefused, UnknownObject
 from staff import second_factor
 from staff.mailboxes import is_company_mailbox, normalize_mailbox
+from staff.models import SingleSignOnIdentity
 from staff.roles import Role
 
 SUPERUSER_REFUSED = gettext_lazy("This is a superuser account. It can only be managed in the terminal.")
@@ -54,11 +55,11 @@ def invite_member(
     with recording(
         StaffActionType.STAFF_INVITED, ObjectType.STAFF, user.get_username(), actor=actor, reason=reason
     ) as entry:
-        if _is_mailbox_taken(user.email):
+        if is_mailbox_taken(user.email):
             raise OperationRefused(_("An account with this mailbox exists already."))
         if not insert_unless_exists(user):
             raise OperationRefused(_("An account with this user name exists already."))
-        user.groups.set(_groups_of_roles(roles))
+        user.groups.set(groups_of_roles(roles))
         entry.after = {"roles": sorted(roles), "email": user.email, "link": link_channel}
     return _deliver_link(user, link_channel)
 
@@ -66,10 +67,13 @@ def invite_member(
 def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str) -> User:
     """Replaces the roles. Raises `OperationRefused`, also for the actor's own account."""
     with recording(StaffActionType.STAFF_ROLES_SET, ObjectType.STAFF, actor=actor, reason=reason) as entry:
-        user = _lock_member(user_id, actor)
+        user = lock_member(user_id, actor)
+        _require_unlinked(
+            user, _("The groups of the single sign-on provider decide the roles of this account.")
+        )
         entry.object_id = user.get_username()
         entry.before = {"roles": sorted(user.groups.values_list("name", flat=True))}
-        user.groups.set(_groups_of_roles(roles))
+        user.groups.set(groups_of_roles(roles))
         entry.after = {"roles": sorted(roles)}
     return user
 
@@ -78,7 +82,7 @@ def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
     """Deactivating ends all sessions, from the next request on. Raises `OperationRefused`."""
     action = StaffActionType.STAFF_REACTIVATED if active else StaffActionType.STAFF_DEACTIVATED
     with recording(action, ObjectType.STAFF, actor=actor, reason=reason) as entry:
-        user = _lock_member(user_id, actor)
+        user = lock_member(user_id, actor)
         if user.is_active == active:
             raise OperationRefused(_("This has been done already. Reload the page."))
         user.is_active = active
@@ -94,7 +98,8 @@ def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
 def send_password_link(*, user_id: int, actor: str, reason: str) -> Invitation:
     """For a forgotten password. The present password ends. Raises `OperationRefused`."""
     with recording(StaffActionType.STAFF_LINK_SENT, ObjectType.STAFF, actor=actor, reason=reason) as entry:
-        user = _lock_member(user_id, actor)
+        user = lock_member(user_id, actor)
+        _require_unlinked(user, _("This account uses single sign-on. Unlink it before it gets a password."))
         _require_other_credential_kept(user, actor, StaffActionType.FACTOR_RESET)
         user.set_unusable_password()
         user.save(update_fields=["password"])
@@ -107,7 +112,7 @@ def send_password_link(*, user_id: int, actor: str, reason: str) -> Invitation:
 def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
     """For a lost phone: the person enrols again at the next sign-in. Raises `OperationRefused`."""
     with recording(StaffActionType.FACTOR_RESET, ObjectType.STAFF, actor=actor, reason=reason) as entry:
-        user = _lock_member(user_id, actor)
+        user = lock_member(user_id, actor)
         _require_other_credential_kept(user, actor, StaffActionType.STAFF_LINK_SENT)
         if not second_factor.remove_second_factor(user=user):
             raise OperationRefused(_("This person has no second factor."))
@@ -115,7 +120,7 @@ def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
     return user
 
 
-def _lock_member(user_id: int, actor: str) -> User:
+def lock_member(user_id: int, actor: str) -> User:
     """Raises `UnknownObject`, and `OperationRefused` for the actor's own account and for superusers."""
     user = User.objects.select_for_update(no_key=True).filter(pk=user_id, is_staff=True).first()
     if user is None:
@@ -125,6 +130,12 @@ def _lock_member(user_id: int, actor: str) -> User:
     if user.is_superuser:
         raise OperationRefused(str(SUPERUSER_REFUSED))
     return user
+
+
+def _require_unlinked(user: User, text: str) -> None:
+    """Raises `OperationRefused` with the text if the account is linked with single sign-on."""
+    if SingleSignOnIdentity.objects.filter(user=user).exists():
+        raise OperationRefused(text)
 
 
 def _require_other_credential_kept(user: User, actor: str, other: StaffActionType) -> None:
@@ -141,11 +152,11 @@ def _require_other_credential_kept(user: User, actor: str, other: StaffActionTyp
         )
 
 
-def _groups_of_roles(roles: Collection[Role]) -> list[Group]:
+def groups_of_roles(roles: Iterable[Role]) -> list[Group]:
     return list(Group.objects.filter(name__in=[role.value for role in roles]))
 
 
-def _is_mailbox_taken(email: str) -> bool:
+def is_mailbox_taken(email: str) -> bool:
     emails = User.objects.filter(is_staff=True).exclude(email="").values_list("email", flat=True)
     return normalize_mailbox(email) in map(normalize_mailbox, emails)
 

@@ -14,11 +14,12 @@ class StaffConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib import admin
 
-        from staff.checks import check_second_factor_required
+        from staff.checks import check_group_roles, check_second_factor_required
         from staff.forms import LoginForm
         from staff.groups import sync_groups
 
         checks.register(check_second_factor_required, checks.Tags.security)
+        checks.register(check_group_roles, checks.Tags.security)
         post_migrate.connect(sync_groups, sender=self, dispatch_uid="roles")
         admin.site.login_form = LoginForm
         admin.site.login_template = "staff/login.html"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
@@ -10,8 +11,10 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin_forms import AuthenticationForm, with_theme_widgets
 from staff import second_factor
+from staff.break_glass import may_use_own_credentials
 from staff.second_factor import CodeOutcome
 
+SINGLE_SIGN_ON_ONLY = _("This account signs in with single sign-on only.")
 CODE_MISSING = _("Enter the code from your authenticator app or a recovery code.")
 CODE_WRONG = _(
     "This code is wrong or has been used. Wait for the next code. After several wrong codes the wait is longer."
@@ -28,6 +31,7 @@ class LoginForm(AuthenticationForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.provider_name = settings.OIDC_NAME if settings.OIDC_ISSUER else ""
         widgets = {name: self.fields[name].widget for name in ("username", "password")}
         with_theme_widgets(self)
         for name, widget in widgets.items():
@@ -37,6 +41,8 @@ class LoginForm(AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
         user: User = self.get_user()
+        if not may_use_own_credentials(user):
+            raise ValidationError(SINGLE_SIGN_ON_ONLY, code="single_sign_on_only")
         check = second_factor.check_code(user=user, token=cleaned.get("otp_token", ""))
         match check.outcome:
             case CodeOutcome.MISSING:

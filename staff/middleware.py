@@ -32,6 +32,9 @@ PAGES_WITHOUT_SECOND_FACTOR = frozenset(
         "second_factor_codes",
         "passkey_sign_in",
         "passkey_sign_in_confirm",
+        "single_sign_on",
+        "single_sign_on_callback",
+        "staff_sign_out",
         "staff_invitation",
     }
 )

@@ -156,6 +156,25 @@ class Passkey(Device):
         constraints = [models.UniqueConstraint(name="passkey_once", fields=["credential_id"])]
 
 
+class SingleSignOnIdentity(Device):
+    """Who a person is at the provider of single sign-on (`sso_provider.py`). A session that began there has it as
+    its second factor: the provider has checked one."""
+
+    issuer = models.CharField(max_length=255)
+    subject = models.CharField(max_length=255, help_text=_("The provider's identifier of the person."))
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        db_table = "staff_single_sign_on_identities"
+        verbose_name = _("single sign-on identity")
+        verbose_name_plural = _("single sign-on identities")
+        constraints = [
+            models.UniqueConstraint(name="single_sign_on_identity_once", fields=["issuer", "subject"]),
+            models.UniqueConstraint(name="single_sign_on_identity_of_person", fields=["user"]),
+        ]
+
+
 def generate_recovery_code() -> str:
     """Returns a code such as `abcde-fghjk`."""
     text = "".join(secrets.choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH))

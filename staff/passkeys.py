@@ -33,6 +33,7 @@ from webauthn.helpers.structs import (
 )
 
 from audit.action_types import StaffActionType
+from staff.break_glass import may_use_own_credentials
 from staff.models import ISSUER, Passkey
 from staff.second_factor import record_own_change
 
@@ -136,6 +137,9 @@ def finish_sign_in(*, response: str, challenge: str) -> Passkey | None:
         )
         if passkey is None:
             log.info("staff.passkey_refused", actor="", error="unknown passkey or no access")
+            return None
+        if not may_use_own_credentials(passkey.user):
+            log.info("staff.passkey_refused", actor=passkey.user.get_username(), error="single sign-on only")
             return None
         now = time.time()
         accepted = {each: end for each, end in passkey.accepted_challenges.items() if end > now}

@@ -14,6 +14,7 @@ from staff.models import (
     Authenticator,
     Passkey,
     RecoveryCode,
+    SingleSignOnIdentity,
     generate_recovery_code,
     hash_recovery_code,
 )
@@ -46,6 +47,11 @@ class Enrollment:
 
 def is_enrolled(user: User) -> bool:
     return Authenticator.objects.filter(user=user, confirmed=True).exists()
+
+
+def has_second_factor(user: User) -> bool:
+    """Also True for somebody whose second factor the provider of single sign-on checks."""
+    return is_enrolled(user) or SingleSignOnIdentity.objects.filter(user=user).exists()
 
 
 def check_code(*, user: User, token: str) -> CodeCheck:

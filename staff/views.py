@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import segno
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import logout
 from django.contrib.auth.models import User
@@ -20,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_otp import login as mark_verified
 
 from common.admin_forms import with_theme_widgets
-from staff import passkeys, second_factor
+from staff import passkeys, second_factor, sso_accounts
 from staff.forms import CODE_WRONG, AddPasskeyForm, CodeForm
 from staff.models import Authenticator
 
@@ -51,6 +52,8 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_POST
 @for_staff
 def begin(request: HttpRequest) -> HttpResponse:
+    if _describe_single_sign_on(get_user(request)) == "only":
+        return redirect("second_factor")  # an own factor would outlive the account at the provider
     return _show_code_form(request, second_factor.begin_enrollment(user=get_user(request)), CodeForm())
 
 
@@ -106,10 +109,19 @@ def render_page(request: HttpRequest, **context: Any) -> HttpResponse:
         "title": _("Second factor"),
         "code_form": with_theme_widgets(CodeForm()),
         "passkeys": passkeys.list_passkeys(user=get_user(request)),
+        "link_form": with_theme_widgets(CodeForm(auto_id="link_%s")),
+        "single_sign_on": _describe_single_sign_on(get_user(request)),
         "passkey_form": with_theme_widgets(AddPasskeyForm(auto_id="passkey_%s")),
         **context,
     }
     return TemplateResponse(request, "staff/second_factor.html", context)
+
+
+def _describe_single_sign_on(user: User) -> str:
+    """Returns `linked`, `only` (the account has no password), `offered`, or nothing without a provider."""
+    if sso_accounts.is_linked(user):
+        return "linked" if user.has_usable_password() else "only"
+    return "offered" if settings.OIDC_ISSUER and not user.is_superuser else ""
 
 
 def _draw_qr_code(text: str) -> SafeString:

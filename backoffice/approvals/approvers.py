@@ -27,6 +27,9 @@ ACCOUNT_CHANGES: Final = (
     StaffActionType.STAFF_ROLES_SET,
     StaffActionType.STAFF_REACTIVATED,
     StaffActionType.FACTOR_RESET,
+    StaffActionType.SSO_ROLES_SET,
+    StaffActionType.SSO_LINKED,
+    StaffActionType.SSO_UNLINKED,
 )
 LINK_ACTIONS: Final = (StaffActionType.STAFF_INVITED, StaffActionType.STAFF_LINK_SENT)
 
@@ -39,7 +42,7 @@ def find_approver_conflict(*, approver: str, requester: str) -> str:
     account = accounts.get(approver)
     if account is None or not (account.is_active and account.is_staff):
         return _("Only an active staff account can approve.")
-    if settings.STAFF_OTP_REQUIRED and not second_factor.is_enrolled(account):
+    if settings.STAFF_OTP_REQUIRED and not second_factor.has_second_factor(account):
         return _("Enrol a second factor before you approve.")
     left = account_changed_at(account) + dt.timedelta(hours=settings.APPROVER_AGE_HOURS) - database_now()
     if left > dt.timedelta(0):

@@ -15,4 +15,5 @@ from payment_platform.settings.payments import *
 from payment_platform.settings.redis import *
 from payment_platform.settings.sagas import *
 from payment_platform.settings.security import *
+from payment_platform.settings.single_sign_on import *
 from payment_platform.settings.staff import *

@@ -89,6 +89,7 @@ PAGES = {
     "auth_user_reset_second_factor": "A",
     "auth_user_roles": "A",
     "auth_user_send_link": "A",
+    "auth_user_unlink_single_sign_on": "A",
     "channel_accounts_storedchannelaccount_change-connected": "A",
     "channel_accounts_storedchannelaccount_check": "A",
     "channel_accounts_storedchannelaccount_connect-stripe": "A",
@@ -157,6 +158,8 @@ EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_c
 # The forms of one's own passkeys, and the sign-in with one.
 EXEMPT_URLS |= {"passkey_add", "passkey_confirm", "passkey_rename", "passkey_remove"}
 EXEMPT_URLS |= {"passkey_sign_in", "passkey_sign_in_confirm"}
+# To the provider of single sign-on and back, and the way out.
+EXEMPT_URLS |= {"single_sign_on", "single_sign_on_callback", "single_sign_on_link", "staff_sign_out"}
 ACTIONS = {
     f"sagas.SagaInstance {operation.value}": "OA" for operation in Operation if operation != "skip_step"
 }

@@ -63,6 +63,7 @@ def test_sessions_and_second_factors_have_no_pages() -> None:
         "staff.Authenticator",
         "staff.RecoveryCode",
         "staff.Passkey",
+        "staff.SingleSignOnIdentity",
         "axes.AccessLog",
     ):
         assert apps.get_model(label) not in admin.site._registry

@@ -45,6 +45,7 @@ WITHOUT_PAGES = {
     "work_queue.WorkItem",
     "staff.Authenticator",
     "staff.Passkey",
+    "staff.SingleSignOnIdentity",
     "staff.RecoveryCode",
     "staff.SavedView",
     "staff.StaffPermission",

@@ -1,0 +1,260 @@
+"""Talks to the provider of single sign-on: OpenID Connect Core 1.0, the code flow with PKCE (RFC 7636).
+
+Authlib builds the requests and validates the claims, joserfc the signature. The settings are `OIDC_…`.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+import requests
+import structlog
+from authlib.common.errors import AuthlibBaseError
+from authlib.integrations.requests_client import OAuth2Session
+from authlib.oidc.core import CodeIDToken
+from django.conf import settings
+from joserfc import jwt
+from joserfc.errors import InvalidKeyIdError, JoseError
+from joserfc.jwk import KeySet
+
+log = structlog.get_logger(__name__)
+
+# Signatures with a private key of the provider. Not `none`, and not HS256, whose key every holder of the client's
+# secret has.
+ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+METADATA_SECONDS = 3600
+NEEDED_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+ENDPOINTS = (*NEEDED_ENDPOINTS, "userinfo_endpoint", "end_session_endpoint")
+
+
+class ProviderUnavailable(Exception):
+    """The provider does not answer, or not as its specification says. The person can try again."""
+
+
+class SignInRefused(Exception):
+    """The provider's answer does not prove who signs in."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRequest:
+    """Keep `state`, `nonce` and `code_verifier` in the browser's sealed cookie until the callback."""
+
+    url: str
+    state: str
+    nonce: str = field(repr=False)
+    code_verifier: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAnswer:
+    """`claims` are verified. `id_token` is needed to sign out at the provider."""
+
+    claims: Mapping[str, Any]
+    id_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    document: dict[str, Any]
+    keys: KeySet
+    ends_at: float
+
+
+_metadata: dict[str, _Metadata] = {}
+
+
+def forget_metadata() -> None:
+    """The next sign-in reads the provider's discovery document and keys again."""
+    _metadata.clear()
+
+
+def build_authorization_request(*, redirect_uri: str, must_reauthenticate: bool) -> AuthorizationRequest:
+    """`must_reauthenticate`: the provider checks the person again, even if it knows them. Raises
+    `ProviderUnavailable`."""
+    nonce, code_verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
+    more: dict[str, Any] = {}
+    if must_reauthenticate:
+        more["prompt"] = "login"
+    if (max_age := _get_max_age(must_reauthenticate)) is not None:
+        more["max_age"] = max_age
+    if settings.OIDC_ACR_VALUES:
+        more["acr_values"] = " ".join(settings.OIDC_ACR_VALUES)
+    with _open_session(redirect_uri) as session:
+        url, state = session.create_authorization_url(  # type: ignore[no-untyped-call]
+            _load_metadata().document["authorization_endpoint"],
+            nonce=nonce,
+            code_verifier=code_verifier,
+            **more,
+        )
+    return AuthorizationRequest(url, state, nonce, code_verifier)
+
+
+def redeem_code(
+    *, code: str, redirect_uri: str, nonce: str, code_verifier: str, must_reauthenticate: bool
+) -> ProviderAnswer:
+    """Exchanges the code for the person's claims. Raises `ProviderUnavailable` and `SignInRefused`."""
+    document = _load_metadata().document
+    with _open_session(redirect_uri) as session:
+        try:
+            token = session.fetch_token(  # type: ignore[no-untyped-call]
+                document["token_endpoint"], code=code, code_verifier=code_verifier, allow_redirects=False
+            )
+        except AuthlibBaseError as error:  # such as a code that was used
+            raise SignInRefused(f"token endpoint: {error}") from error
+        except (requests.RequestException, ValueError) as error:
+            raise ProviderUnavailable(str(error)) from error
+        id_token = token.get("id_token")
+        if not isinstance(id_token, str):
+            raise SignInRefused("the token endpoint sent no id_token")
+        claims = verify_id_token(
+            id_token,
+            nonce=nonce,
+            access_token=token.get("access_token"),
+            max_age=_get_max_age(must_reauthenticate),
+        )
+        if "userinfo_endpoint" in document and _lacks_claims(claims):
+            claims = {**_read_userinfo(session, document["userinfo_endpoint"], claims["sub"]), **claims}
+    return ProviderAnswer(claims, id_token)
+
+
+def build_logout_address(*, id_token: str, return_to: str) -> str:
+    """Returns where the browser signs out at the provider (OpenID Connect RP-Initiated Logout 1.0); empty if the
+    provider has no such address or does not answer."""
+    try:
+        address: str = _load_metadata().document.get("end_session_endpoint", "")
+    except ProviderUnavailable:
+        return ""
+    parameters = {
+        "id_token_hint": id_token,
+        "client_id": settings.OIDC_CLIENT_ID,
+        "post_logout_redirect_uri": return_to,
+    }
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(parameters)}" if address else ""
+
+
+def verify_id_token(
+    id_token: str, *, nonce: str, access_token: str | None, max_age: int | None
+) -> dict[str, Any]:
+    """Returns the claims. Checks what OpenID Connect Core 1.0, section 3.1.3.7 demands. Raises `SignInRefused`."""
+    expected: Any = {
+        "iss": {"essential": True, "value": settings.OIDC_ISSUER},
+        "aud": {"essential": True, "value": settings.OIDC_CLIENT_ID},
+        "nonce": {"essential": True, "value": nonce},
+    }
+    known = {"nonce": nonce, "client_id": settings.OIDC_CLIENT_ID, "access_token": access_token}
+    try:
+        token = _check_signature(id_token)
+        claims = CodeIDToken(token.claims, token.header, expected, known)
+        claims.validate(leeway=settings.OIDC_CLOCK_SKEW_SECONDS)  # type: ignore[no-untyped-call]
+    except (JoseError, AuthlibBaseError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise SignInRefused(f"id_token: {error!r}") from error
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= 255:
+        raise SignInRefused("id_token: the subject is not a text of at most 255 characters")
+    if max_age is not None:
+        auth_time = claims.get("auth_time")
+        allowed = max_age + settings.OIDC_CLOCK_SKEW_SECONDS
+        if not isinstance(auth_time, int) or auth_time < time.time() - allowed:
+            raise SignInRefused("id_token: the provider did not check the person again")
+    return dict(claims)
+
+
+def _check_signature(id_token: str) -> jwt.Token:
+    """Reads the keys again when the token names one that is not known: the provider has rotated them."""
+    algorithms = list(ALGORITHMS)
+    try:
+        return jwt.decode(id_token, _load_metadata().keys, algorithms=algorithms)
+    except InvalidKeyIdError:
+        forget_metadata()
+        return jwt.decode(id_token, _load_metadata().keys, algorithms=algorithms)
+
+
+def _lacks_claims(claims: Mapping[str, Any]) -> bool:
+    return "email" not in claims or find_claim(claims, settings.OIDC_GROUPS_CLAIM) is None
+
+
+def find_claim(claims: Mapping[str, Any], path: str) -> Any:
+    """Returns the claim of this name or, if there is none, the one to which the dots lead; None without one."""
+    if path in claims:
+        return claims[path]
+    first, _dot, rest = path.partition(".")
+    inner = claims.get(first)
+    return find_claim(inner, rest) if rest and isinstance(inner, dict) else None
+
+
+def _read_userinfo(session: OAuth2Session, address: str, subject: str) -> dict[str, Any]:
+    try:
+        response = session.get(address, allow_redirects=False)
+        response.raise_for_status()
+        userinfo = response.json()
+    except AuthlibBaseError as error:
+        raise SignInRefused(f"userinfo: {error}") from error
+    except (requests.RequestException, ValueError) as error:
+        raise ProviderUnavailable(f"userinfo: {error}") from error
+    if not isinstance(userinfo, dict) or userinfo.get("sub") != subject:
+        raise SignInRefused("userinfo: it is about another person than the id_token")
+    return userinfo
+
+
+def _get_max_age(must_reauthenticate: bool) -> int | None:
+    if must_reauthenticate:
+        return 0
+    return settings.OIDC_MAX_AGE_SECONDS or None
+
+
+def _open_session(redirect_uri: str) -> OAuth2Session:
+    supported = _load_metadata().document.get(
+        "token_endpoint_auth_methods_supported", ["client_secret_basic"]
+    )
+    method = "client_secret_basic" if "client_secret_basic" in supported else "client_secret_post"
+    return OAuth2Session(  # type: ignore[no-untyped-call]
+        client_id=settings.OIDC_CLIENT_ID,
+        client_secret=settings.OIDC_CLIENT_SECRET,
+        token_endpoint_auth_method=method,
+        scope=" ".join(settings.OIDC_SCOPES),
+        redirect_uri=redirect_uri,
+        code_challenge_method="S256",
+        default_timeout=settings.OIDC_TIMEOUT_SECONDS,
+    )
+
+
+def _load_metadata() -> _Metadata:
+    """Reads the discovery document and the keys, and keeps them for an hour. Raises `ProviderUnavailable`."""
+    issuer: str = settings.OIDC_ISSUER
+    known = _metadata.get(issuer)
+    if known is not None and known.ends_at > time.time():
+        return known
+    document = _read_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if document.get("issuer") != issuer:
+        raise ProviderUnavailable(f"the discovery document is of the issuer {document.get('issuer')!r}")
+    for name in ENDPOINTS:
+        if name in document or name in NEEDED_ENDPOINTS:
+            _require_secure(name, document.get(name))
+    try:
+        keys = KeySet.import_key_set(_read_json(document["jwks_uri"]))  # type: ignore[arg-type]
+    except (JoseError, ValueError, KeyError, TypeError) as error:
+        raise ProviderUnavailable(f"jwks_uri: {error!r}") from error
+    loaded = _Metadata(document, keys, time.time() + METADATA_SECONDS)
+    _metadata[issuer] = loaded
+    return loaded
+
+
+def _require_secure(name: str, address: object) -> None:
+    scheme = urlsplit(address).scheme if isinstance(address, str) else ""
+    if scheme != "https" and not (settings.LOCAL_STACK and scheme == "http"):
+        raise ProviderUnavailable(f"{name} of the discovery document is not an address with https")
+
+
+def _read_json(address: str) -> dict[str, Any]:
+    try:
+        response = requests.get(address, timeout=settings.OIDC_TIMEOUT_SECONDS, allow_redirects=False)
+        response.raise_for_status()
+        content = response.json()
+    except (requests.RequestException, ValueError) as error:
+        raise ProviderUnavailable(f"{address}: {error}") from error
+    if not isinstance(content, dict):
+        raise ProviderUnavailable(f"{address}: not a JSON object")
+    return content
