@@ -21,6 +21,8 @@ LABELS: dict[str, Promise] = {
     "captured": _("captured"),
     "card_bin": _("first digits of the card"),
     "card_brand": _("card brand"),
+    "card_last_four": _("last four digits"),
+    "card_wallet": _("wallet"),
     "channel": _("channel"),
     "channel_account": _("channel account"),
     "channel_refund_no": _("channel's refund number"),

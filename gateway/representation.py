@@ -28,6 +28,7 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "channel_account": _id_or_none(payment.channel_account_id),
         "sandbox": payment.sandbox,
         "payment_method": payment.payment_method or None,
+        "card": _describe_card(payment),
         "channel_trade_no": payment.channel_trade_no or None,
         "payment_url": (payment.payment_url or None) if payment.is_open else None,
         "next_action": payment.next_action if payment.status == PaymentStatus.PENDING else None,
@@ -52,6 +53,16 @@ def payment_body(payment: Payment) -> dict[str, Any]:
         "created_at": rfc3339(payment.created_at),
         "expires_at": rfc3339(payment.expires_at),
         "paid_at": rfc3339(payment.paid_at),
+    }
+
+
+def _describe_card(payment: Payment) -> dict[str, str | None] | None:
+    if not payment.card_brand:
+        return None
+    return {
+        "brand": payment.card_brand,
+        "last4": payment.card_last_four or None,
+        "wallet": payment.card_wallet or None,
     }
 
 

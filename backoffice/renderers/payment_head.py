@@ -30,7 +30,7 @@ def build_head(subject: Subject, open_reviews: list[Any]) -> dict[str, Any]:
     return {
         "money": _list_amounts(payment, attempt),
         "net": money_text(_net_minor(payment, attempt), payment.currency),
-        "payer": describe_payer(payment, subject.channel_events),
+        "payer": describe_payer(payment),
         "link": _build_link(payment),
         "last_channel_event": subject.channel_events[0] if subject.channel_events else None,
         "last_delivery": subject.deliveries[0] if subject.deliveries else None,

@@ -15,6 +15,7 @@ from backoffice.search.statements import Found, find_ids
 from backoffice.search.terms import parse_term
 from channels.registry import list_channel_names
 from common.admin import money_text
+from gateway.admin.cards import format_card
 from gateway.admin.disputes import DISPUTE_COLOURS
 from gateway.admin.shared import COLOURS as PAYMENT_COLOURS
 from gateway.models import ChannelEvent, Dispute, Payment, Refund
@@ -167,9 +168,10 @@ def _name_order(found: Found) -> set[str]:
 
 def _describe_payment(payment: Payment) -> dict[str, Any]:
     customer = payment.customer.get("email") or payment.customer.get("name") or ""
+    known = (payment.order_no, payment.merchant.name, customer, format_card(payment))
     return {
         "title": payment.payment_no,
-        "detail": " · ".join(filter(None, (payment.order_no, payment.merchant.name, customer))),
+        "detail": " · ".join(filter(None, known)),
         **_money_and_status(payment, PAYMENT_COLOURS),
     }
 

@@ -100,6 +100,15 @@ _AMOUNTS: Final = """(SELECT '{source}', found.id::text, false FROM
     ORDER BY found.created_at DESC LIMIT %(limit)s)"""
 
 
+_CARDS: Final = """(SELECT 'payment_amount', found.id::text, false FROM
+    unnest(%(currencies)s::text[], %(amounts)s::bigint[]) AS wanted (currency, amount_minor),
+    LATERAL (SELECT id, created_at FROM payments
+        WHERE card_last_four = %(card_last_four)s AND card_last_four <> ''
+          AND payments.currency = wanted.currency AND payments.amount_minor = wanted.amount_minor
+        ORDER BY created_at DESC LIMIT %(limit)s) AS found
+    ORDER BY found.created_at DESC LIMIT %(limit)s)"""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Ids by source, and which of them are named by the term in full."""
@@ -138,14 +147,21 @@ def build_statement(
     if term.amounts:
         currencies, amounts = zip(*term.amounts, strict=True)
         parameters |= {"currencies": list(currencies), "amounts": list(amounts)}
-        parts += [
-            _AMOUNTS.format(source="payment_amount", table="payments"),
-            _AMOUNTS.format(source="refund_amount", table="refunds"),
-        ]
+        parts += list(_amount_parts(term, parameters))
     if term.ids is not None:
         parameters |= {"first": term.ids.first, "last": term.ids.last}
         parts += _id_parts()
     return "\nUNION ALL ".join(parts), parameters
+
+
+def _amount_parts(term: Term, parameters: dict[str, Any]) -> Iterator[str]:
+    """With the last four digits of a card: payments alone, because a refund has no card of its own."""
+    if term.card_last_four:
+        parameters["card_last_four"] = term.card_last_four
+        yield _CARDS
+        return
+    yield _AMOUNTS.format(source="payment_amount", table="payments")
+    yield _AMOUNTS.format(source="refund_amount", table="refunds")
 
 
 def _prefix_part(each: Prefix) -> str:

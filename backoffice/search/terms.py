@@ -1,4 +1,5 @@
-"""What a person typed into the search: a text, and what it can also be (an amount, the beginning of an id)."""
+"""What a person typed into the search: a text, and what it can also be (an amount, an amount and the last four digits
+of a card, the beginning of an id)."""
 
 import re
 import uuid
@@ -12,6 +13,9 @@ _AMOUNT = re.compile(
     r"(?P<before>[A-Za-z]{3})?\s*(?P<number>[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]{1,3})?|[0-9]{1,12}(?:\.[0-9]{1,3})?)"
     r"\s*(?P<after>[A-Za-z]{3})?"
 )
+# An amount and the last four digits of a card, in either order; digits that come first need their dots.
+_CARD_LAST = re.compile(r"(?P<amount>[^•*·]*[^•*·\s])\s+(?:[•*·]{1,12}\s*)?(?P<digits>[0-9]{4})")
+_CARD_FIRST = re.compile(r"[•*·]{1,12}\s*(?P<digits>[0-9]{4})\s+(?P<amount>\S.*)")
 _ID = re.compile(r"[0-9a-f]{6,32}")
 
 
@@ -28,6 +32,7 @@ class Term:
     text: str
     amounts: tuple[tuple[str, int], ...] = ()  # currency and minor units
     ids: IdRange | None = None
+    card_last_four: str = ""  # with the amounts: payments of this card alone
 
 
 def parse_term(typed: str) -> Term | None:
@@ -35,6 +40,9 @@ def parse_term(typed: str) -> Term | None:
     text = " ".join(typed.split())
     if not text or len(text) > MAX_LENGTH or "\0" in text:
         return None
+    for pattern in (_CARD_FIRST, _CARD_LAST):
+        if (found := pattern.fullmatch(text)) and (amounts := _parse_amounts(found["amount"])):
+            return Term(text, amounts, card_last_four=found["digits"])
     return Term(text, _parse_amounts(text), _parse_ids(text))
 
 

@@ -28,6 +28,7 @@ from channels.base.capabilities import (
     RefundRules,
     RequestField,
 )
+from channels.base.cards import PaymentCard, read_card
 from channels.base.protocol import (
     Channel,
     ListingFailed,
@@ -73,6 +74,7 @@ from channels.base.updates import (
     PaymentState,
     RefundedPayment,
     RefundState,
+    ReportedCard,
     WebhookEvent,
     WebhookRequest,
 )
@@ -121,6 +123,7 @@ __all__ = [
     "NotProcessed",
     "NotReported",
     "NotYet",
+    "PaymentCard",
     "PaymentMethod",
     "PaymentRef",
     "PaymentResult",
@@ -134,10 +137,12 @@ __all__ = [
     "RefundState",
     "RefundedPayment",
     "Reported",
+    "ReportedCard",
     "RequestField",
     "SdkAction",
     "UnknownOutcome",
     "WebhookEvent",
     "WebhookRefused",
     "WebhookRequest",
+    "read_card",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from channels.base.actions import NextAction
+from channels.base.cards import PaymentCard
 
 
 class PaymentState(enum.StrEnum):
@@ -34,6 +35,7 @@ class ChannelPayment:
     `channel_trade_no` is empty while the channel has no number of its own: a page that we signed and nobody opened.
     `captured_minor` is the total of all captures: of an authorized payment, those that were not final.
     `complete_before`: an approved payment must be completed until then.
+    `card` is the one that paid, where the channel tells it; None also where this report does not.
     """
 
     reference: str
@@ -47,6 +49,7 @@ class ChannelPayment:
     failure_message: str = ""
     payment_method: str = ""
     complete_before: dt.datetime | None = None
+    card: PaymentCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,11 +141,21 @@ class RefundedPayment:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedCard:
+    """The card that paid `reference`, from a channel that reports it apart from the payment."""
+
+    reference: str
+    card: PaymentCard
+
+
+@dataclass(frozen=True, slots=True)
 class DisconnectedAccount:
     """The owner of a connected account has ended the platform's access to it: no call for it succeeds any more."""
 
 
-ChannelUpdate = ChannelPayment | ChannelRefund | ChannelDispute | RefundedPayment | DisconnectedAccount
+ChannelUpdate = (
+    ChannelPayment | ChannelRefund | ChannelDispute | RefundedPayment | ReportedCard | DisconnectedAccount
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from channels.base import ChannelPayment, ChannelRefund, PaymentState, RedirectAction, RefundState
+from channels.base import (
+    ChannelPayment,
+    ChannelRefund,
+    PaymentCard,
+    PaymentState,
+    RedirectAction,
+    RefundState,
+    read_card,
+)
 from channels.paypal.amounts import read_money
 from channels.paypal.fields import (
     UnexpectedAnswer,
@@ -88,6 +96,7 @@ def read_order(order: Mapping[str, Any], environment: str) -> Order:
         failure_message=f"PayPal reports {read_text(decisive, 'status')}" if is_declined else "",
         payment_method=METHOD,
         complete_before=_find_end_of_approval(order) if state == PaymentState.APPROVED else None,
+        card=_find_card(order),
     )
     return Order(
         payment=payment,
@@ -96,6 +105,12 @@ def read_order(order: Mapping[str, Any], environment: str) -> Order:
         has_pending_capture=any(read_text(each, "status") == "PENDING" for each in captures),
         refunds=tuple(read_refund(each, environment, order_id) for each in read_list(payments, "refunds")),
     )
+
+
+def _find_card(order: Mapping[str, Any]) -> PaymentCard | None:
+    """A customer without an account pays with a card. Of a PayPal wallet, the order does not tell the card
+    (developer.paypal.com/api/orders/v2/definitions/payment_source_response)."""
+    return read_card(read_object(order, "payment_source").get("card"), last_four="last_digits")
 
 
 def _read_unit(order: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RefundState
 from channels.simulator import faults
-from channels.simulator.methods import APPROVAL, build_payment_url, choose_next_action
+from channels.simulator.methods import APPROVAL, build_payment_url, choose_card, choose_next_action
 from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
 
 EXPIRED, AUTHORIZATION_LAPSED, APPROVAL_LAPSED = "expired", "authorization_lapsed", "approval_lapsed"
@@ -34,6 +34,7 @@ def to_channel_payment(payment: SimulatedPayment) -> ChannelPayment:
         failure_code=payment.failure_code,
         failure_message=payment.failure_message,
         complete_before=payment.complete_before if payment.state == PaymentState.APPROVED else None,
+        card=choose_card(payment),
     )
 
 
@@ -41,17 +42,26 @@ def describe_payment(payment: SimulatedPayment, reported: ChannelPayment) -> dic
     """The payment as the simulator's webhooks show it (docs/SIMULATOR.md)."""
     deadline = reported.complete_before
     approval = {"complete_before": deadline.isoformat()} if deadline else {}
-    return approval | {
-        "reference": reported.reference,
-        "channel_trade_no": reported.channel_trade_no,
-        "state": reported.state,
-        "amount_minor": reported.amount_minor,
-        "currency": reported.currency,
-        "captured_minor": reported.captured_minor,
-        "payment_url": build_payment_url(payment),
-        "failure_code": reported.failure_code,
-        "failure_message": reported.failure_message,
-    }
+    card = reported.card
+    # With the names of Stripe's card, so that the stored webhook is redacted in the same way.
+    paid_with = (
+        {"card": {"brand": card.brand, "last4": card.last_four, "wallet": card.wallet}} if card else {}
+    )
+    return (
+        approval
+        | paid_with
+        | {
+            "reference": reported.reference,
+            "channel_trade_no": reported.channel_trade_no,
+            "state": reported.state,
+            "amount_minor": reported.amount_minor,
+            "currency": reported.currency,
+            "captured_minor": reported.captured_minor,
+            "payment_url": build_payment_url(payment),
+            "failure_code": reported.failure_code,
+            "failure_message": reported.failure_message,
+        }
+    )
 
 
 def to_channel_refund(refund: SimulatedRefund) -> ChannelRefund:

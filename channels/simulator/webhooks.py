@@ -16,12 +16,14 @@ from channels.base import (
     ChannelPayment,
     ChannelRefund,
     ChannelUpdate,
+    PaymentCard,
     PaymentState,
     RedirectAction,
     RefundState,
     WebhookEvent,
     WebhookRefused,
     WebhookRequest,
+    read_card,
 )
 from channels.payloads import make_storable
 
@@ -84,7 +86,12 @@ def _read_payment(fields: dict[str, Any]) -> ChannelPayment:
         failure_code=_read_value(fields, "failure_code", str),
         failure_message=_read_value(fields, "failure_message", str),
         complete_before=_read_time(fields, "complete_before") if "complete_before" in fields else None,
+        card=_read_card(fields.get("card")),
     )
+
+
+def _read_card(card: Any) -> PaymentCard | None:
+    return read_card(card, last_four="last4", wallet=card.get("wallet") if isinstance(card, dict) else "")
 
 
 def _read_refund(fields: dict[str, Any]) -> ChannelRefund:

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from channels.base import ChannelPayment, PaymentState, RedirectAction
+from channels.base import (
+    ChannelPayment,
+    PaymentCard,
+    PaymentState,
+    RedirectAction,
+    ReportedCard,
+    read_card,
+)
 from channels.stripe import amounts
 from channels.stripe.errors import to_declined
 from channels.stripe.fields import StripeJson, Unreadable, read_number, read_text
@@ -97,6 +104,26 @@ def read_payment_intent(intent: StripeJson, environment: str) -> ChannelPayment:
         next_action=_to_redirect(_read_action_page(intent.get("next_action") or {})),
         failure_code=failure_code,
         failure_message=failure_message,
+        card=_read_card(intent.get("latest_charge")) if has_captures else None,
+    )
+
+
+def read_charged_card(charge: StripeJson, environment: str) -> ReportedCard | None:
+    """The card of a Charge, whose metadata are those of its PaymentIntent
+    (docs.stripe.com/payments/payment-intents#storing-information-in-metadata); None for a charge that is not ours, or
+    was not made with a card."""
+    reference, card = read_reference(charge, PAYMENT_NO, environment), _read_card(charge)
+    return ReportedCard(reference, card) if reference and card else None
+
+
+def _read_card(charge: object) -> PaymentCard | None:
+    """docs.stripe.com/api/charges/object, `payment_method_details.card`. `last4` is that of the card, also in a
+    wallet."""
+    details = charge.get("payment_method_details") if isinstance(charge, Mapping) else None
+    card = details.get("card") if isinstance(details, Mapping) else None
+    wallet = card.get("wallet") if isinstance(card, Mapping) else None
+    return read_card(
+        card, last_four="last4", wallet=wallet.get("type") if isinstance(wallet, Mapping) else ""
     )
 
 

@@ -22,7 +22,7 @@ from channels.stripe import config
 from channels.stripe.dispute_objects import read_dispute
 from channels.stripe.fields import StripeJson, Unreadable
 from channels.stripe.metadata import PAYMENT_NO, read_reference
-from channels.stripe.payment_objects import read_payment_intent, read_session
+from channels.stripe.payment_objects import read_charged_card, read_payment_intent, read_session
 from channels.stripe.refund_objects import read_refund, read_refunded_charge
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,8 @@ INTENT_EVENTS = frozenset(
 DISPUTE_PREFIX = "charge.dispute."
 # Names the charge, not the refund: the platform then queries the refunds of the payment.
 CHARGE_REFUNDED = "charge.refunded"
+# Tells which card paid: neither the session nor the intent of a webhook does.
+CHARGE_SUCCEEDED = "charge.succeeded"
 REFUND_EVENTS = frozenset(("refund.created", "refund.updated", "refund.failed", "charge.refund.updated"))
 
 # The events that the webhook endpoint at Stripe must send.
@@ -49,7 +51,7 @@ EVENTS = tuple(
         SESSION_EVENTS
         | INTENT_EVENTS
         | REFUND_EVENTS
-        | {CHARGE_REFUNDED}
+        | {CHARGE_REFUNDED, CHARGE_SUCCEEDED}
         | {
             f"{DISPUTE_PREFIX}{name}"
             for name in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")
@@ -137,6 +139,9 @@ def _read_event(event: dict[str, Any], event_id: str, event_type: str, environme
         return WebhookEvent(event_id, event_type, (read_dispute(subject, environment),))
     if event_type == CHARGE_REFUNDED:
         return WebhookEvent(event_id, event_type, (read_refunded_charge(subject, environment),))
+    if event_type == CHARGE_SUCCEEDED:
+        reported = read_charged_card(subject, environment)
+        return WebhookEvent(event_id, event_type, (reported,) if reported else ())
     if event_type in REFUND_EVENTS:
         # Also a refund without our number: it was made in Stripe's dashboard.
         return WebhookEvent(event_id, event_type, (read_refund(subject, environment),))

@@ -20,6 +20,7 @@ from common.admin import (
     money_column,
 )
 from common.admin_lists import AmountFilter, CreatedFilter, PaidFilter
+from gateway.admin.cards import format_card
 from gateway.admin.shared import MerchantFilter, MoneyAdmin
 from gateway.models import Payment, PaymentAttempt, PaymentReview, PaymentStatus, ReviewCode
 from merchants.admin import EnvironmentFilter
@@ -52,6 +53,11 @@ class PaymentAdmin(MoneyAdmin):
     being_refunded = money_column("refund_pending_minor", _("refund pending"))
     refundable = money_column("refundable_minor", _("refundable"))
     disputed = money_column("disputed_minor", _("disputed"))
+
+    @admin.display(description=_("card"))
+    def card(self, payment: Payment) -> str:
+        return format_card(payment) or "—"
+
     list_display = (
         "payment_no",
         "order_no",
@@ -61,6 +67,7 @@ class PaymentAdmin(MoneyAdmin):
         "created_at",
         "attention",
         "channel",
+        "card",
         "mode",
     )
     list_filter = (

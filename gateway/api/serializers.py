@@ -200,6 +200,12 @@ class DisputeQuery(CreatedRangeQuery):
     payment_no = serializers.CharField(max_length=40, required=False)
 
 
+class CardOutput(serializers.Serializer[Any]):
+    brand = serializers.CharField(help_text=_("In lower case, such as `visa`."))
+    last4 = serializers.CharField(allow_null=True, help_text=_("The last four digits."))
+    wallet = serializers.CharField(allow_null=True, help_text=_("Such as `apple_pay`; null without one."))
+
+
 class PaymentOutput(serializers.Serializer[Any]):
     payment_no = serializers.CharField()
     order_no = serializers.CharField()
@@ -214,6 +220,13 @@ class PaymentOutput(serializers.Serializer[Any]):
         help_text=_("The simulator serves the payment in the channel's place.")
     )
     payment_method = serializers.CharField(allow_null=True)
+    card = CardOutput(
+        allow_null=True,
+        help_text=_(
+            "The card that paid. Null for other payment methods, and where the channel does not tell it; it can "
+            "come after the payment has succeeded."
+        ),
+    )
     channel_trade_no = serializers.CharField(allow_null=True)
     payment_url = serializers.CharField(
         allow_null=True,

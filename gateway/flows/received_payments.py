@@ -1,6 +1,7 @@
 """Records money that a channel captured for the payment's current attempt. The caller's transaction holds the payment's
 lock."""
 
+from channels.base import PaymentCard
 from gateway import state_machine
 from gateway.flows.late_payments import handle_late_payment
 from gateway.models import Payment, PaymentStatus, ReviewCode, UpdateEffect
@@ -23,13 +24,15 @@ def review_contradicted_captures(*, payment: Payment, reported: str) -> None:
     )
 
 
-def receive_payment(*, payment: Payment, captured_minor: int) -> UpdateEffect:
+def receive_payment(
+    *, payment: Payment, captured_minor: int, card: PaymentCard | None = None
+) -> UpdateEffect:
     """The payment succeeds, or the money is a late payment. Repeating it changes nothing. A total below the captures
     that we know, or above those of a payment that has succeeded, opens a review."""
     if payment.is_partly_captured and captured_minor < payment.captured_minor:
         review_contradicted_captures(payment=payment, reported=f"{captured_minor} captured")
         return UpdateEffect.NEEDS_REVIEW
-    if state_machine.mark_payment_succeeded(payment=payment, captured_minor=captured_minor):
+    if state_machine.mark_payment_succeeded(payment=payment, captured_minor=captured_minor, card=card):
         return UpdateEffect.APPLIED
     payment.refresh_from_db()
     if payment.status == PaymentStatus.SUCCEEDED:

@@ -63,6 +63,18 @@ class Migration(migrations.Migration):
                         max_length=40,
                     ),
                 ),
+                ("card_brand", models.CharField(blank=True, db_default="", default="", max_length=20)),
+                (
+                    "card_last_four",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="Of the card that paid, where the channel tells it.",
+                        max_length=4,
+                    ),
+                ),
+                ("card_wallet", models.CharField(blank=True, db_default="", default="", max_length=20)),
                 (
                     "capture_method",
                     models.CharField(
@@ -853,6 +865,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="payment",
             index=models.Index(
+                condition=models.Q(("card_last_four", ""), _negated=True),
+                fields=["card_last_four", "currency", "amount_minor", "-created_at"],
+                name="payment_by_card",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="payment",
+            index=models.Index(
                 condition=models.Q(("paid_at__isnull", False)), fields=["paid_at"], name="payment_paid"
             ),
         ),
@@ -987,6 +1007,15 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="payment_succeeded_is_captured",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="payment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("card_last_four", ""), ("card_last_four__regex", "^[0-9]{4}$"), _connector="OR"
+                ),
+                name="payment_card_last_four_digits",
             ),
         ),
         migrations.AddConstraint(

@@ -55,6 +55,15 @@ class Payment(models.Model):
     payment_method = models.CharField(
         max_length=40, blank=True, db_default="", help_text=_("The method of the current attempt.")
     )
+    card_brand = models.CharField(max_length=20, blank=True, default="", db_default="")
+    card_last_four = models.CharField(
+        max_length=4,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Of the card that paid, where the channel tells it."),
+    )
+    card_wallet = models.CharField(max_length=20, blank=True, default="", db_default="")
     channel_account = models.ForeignKey(
         StoredChannelAccount,
         on_delete=models.PROTECT,
@@ -145,6 +154,11 @@ class Payment(models.Model):
                 name="payment_succeeded_is_captured",
                 condition=~Q(status=PaymentStatus.SUCCEEDED) | Q(captured_minor__gt=0),
             ),
+            # Never more of a card number than this.
+            models.CheckConstraint(
+                name="payment_card_last_four_digits",
+                condition=Q(card_last_four="") | Q(card_last_four__regex=r"^[0-9]{4}$"),
+            ),
             models.CheckConstraint(name="payment_status_known", condition=Q(status__in=PaymentStatus.values)),
             models.CheckConstraint(
                 name="payment_environment_known", condition=Q(environment__in=["test", "live"])
@@ -166,6 +180,11 @@ class Payment(models.Model):
             models.Index(name="payment_newest", fields=["-created_at"]),
             models.Index(name="payment_newest_by_status", fields=["status", "-created_at"]),
             models.Index(name="payment_by_amount", fields=["currency", "amount_minor", "-created_at"]),
+            models.Index(
+                name="payment_by_card",
+                fields=["card_last_four", "currency", "amount_minor", "-created_at"],
+                condition=~Q(card_last_four=""),
+            ),
             models.Index(
                 name="payment_paid",
                 fields=["paid_at"],

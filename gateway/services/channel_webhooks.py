@@ -15,6 +15,7 @@ from channels.base import (
     ChannelUpdate,
     DisconnectedAccount,
     RefundedPayment,
+    ReportedCard,
     WebhookEvent,
     WebhookRefused,
     WebhookRequest,
@@ -28,6 +29,7 @@ from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent, UpdateEffect
 from gateway.services import channel_queries
 from gateway.services.channel_event_payload import MAX_BODY_BYTES, MAX_UNKNOWN_BODY_BYTES, stored_payload
+from gateway.services.channel_updates.cards import apply_card_update
 from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.services.channel_updates.references import (
@@ -173,7 +175,7 @@ def _choose_effect(effects: Sequence[UpdateEffect]) -> UpdateEffect:
 
 
 def _get_reference(located: _LocatedUpdate) -> str:
-    if isinstance(located.update, ChannelPayment | ChannelRefund) and located.update.reference:
+    if isinstance(located.update, ChannelPayment | ChannelRefund | ReportedCard) and located.update.reference:
         return located.update.reference
     return located.payment_reference
 
@@ -190,6 +192,8 @@ def _apply(located: _LocatedUpdate, source: UpdateSource) -> UpdateEffect:
             return apply_dispute_update(
                 update=dispute, source=source, payment_reference=located.payment_reference
             )
+        case ReportedCard() as card:
+            return apply_card_update(update=card, source=source)
         case RefundedPayment():
             return UpdateEffect.NOTHING_NEW
         case DisconnectedAccount():

@@ -47,6 +47,9 @@ def begin_next_attempt(
         payment_method=payment_method,
         channel_reference=reference,
         channel_trade_no="",
+        card_brand="",
+        card_last_four="",
+        card_wallet="",
         updated_at=Now(),
     )
 

@@ -10,7 +10,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 
-from channels.base import ActionType
+from channels.base import ActionType, PaymentCard
 from common.model_rows import ModelRow
 from common.transitions import quote_statuses, sources_of
 from fees.charging import FEE_SOURCE
@@ -58,7 +58,10 @@ WITH payment AS (
     UPDATE payments SET
         status = 'succeeded', captured_minor = %(captured_minor)s::bigint,
         paid_at = coalesce(paid_at, statement_timestamp()), closed_at = statement_timestamp(), next_check_at = NULL,
-        failure_code = '', failure_message = '', updated_at = statement_timestamp()
+        failure_code = '', failure_message = '', updated_at = statement_timestamp(),
+        card_brand = coalesce(%(card_brand)s::text, card_brand),
+        card_last_four = coalesce(%(card_last_four)s::text, card_last_four),
+        card_wallet = coalesce(%(card_wallet)s::text, card_wallet)
     WHERE id = %(id)s AND status IN ({quote_statuses(sources_of(PAYMENT_TRANSITIONS, PaymentStatus.SUCCEEDED))})
     RETURNING {_PAYMENT.columns}
 ), attempt AS (
@@ -136,6 +139,9 @@ def reopen_payment(
         sandbox=sandbox,
         channel_reference=reference,
         channel_trade_no="",
+        card_brand="",
+        card_last_four="",
+        card_wallet="",
         payment_url="",
         next_action=None,
         authorization_increment_minor=0,
@@ -174,6 +180,16 @@ def record_refused_card(*, payment: Payment, code: str, message: str) -> bool:
     )
 
 
+def record_card(*, payment: Payment, card: PaymentCard) -> bool:
+    """Records which card paid the current attempt. False when it is known. The caller holds the payment's lock."""
+    known = {"card_brand": card.brand, "card_last_four": card.last_four, "card_wallet": card.wallet}
+    if all(getattr(payment, name) == value for name, value in known.items()):
+        return False
+    for name, value in known.items():
+        setattr(payment, name, value)
+    return bool(Payment.objects.filter(id=payment.id).update(**known, updated_at=Now()))
+
+
 def mark_payment_processing(*, payment: Payment) -> bool:
     """The customer has submitted the payment; the channel has not decided."""
     return _move(payment, PaymentStatus.PROCESSING)
@@ -186,8 +202,8 @@ def mark_payment_authorized(*, payment: Payment) -> bool:
     return moved
 
 
-def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
-    """The money was captured, in all `captured_minor`: the order is paid.
+def mark_payment_succeeded(*, payment: Payment, captured_minor: int, card: PaymentCard | None = None) -> bool:
+    """The money was captured, in all `captured_minor`: the order is paid. `card` is None where it is not reported.
 
     One statement for payment, attempt and order, because every payment runs it.
     """
@@ -202,6 +218,9 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int) -> bool:
                 "id": payment.id,
                 "captured_minor": captured_minor,
                 "captured_before_minor": captured_before_minor,
+                "card_brand": card.brand if card else None,
+                "card_last_four": card.last_four if card else None,
+                "card_wallet": card.wallet if card else None,
             },
         )
         row = cursor.fetchone()

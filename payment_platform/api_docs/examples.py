@@ -15,6 +15,7 @@ PAYMENT: Example = {
     "sandbox": True,
     "channel_trade_no": "sim_7f3a2c9d",
     "payment_method": "card",
+    "card": None,
     "payment_url": "https://pay.example.com/checkout/8sKq",
     "next_action": {"type": "redirect", "url": "https://pay.example.com/checkout/8sKq"},
     "checkout_url": "https://pay.example.com/checkout/8sKq",

@@ -244,3 +244,14 @@ def test_a_term_that_everything_begins_with_reads_few_rows(many: None) -> None:
     assert term is not None
     ids = find_ids(term, list_channel_names()).of("payment_no")
     assert len(ids) == MAX_FOUND
+
+
+def test_an_amount_with_the_last_four_digits_finds_the_payment(vera: Client, client: SignedClient) -> None:
+    payments = [Payment.objects.get(payment_no=shop.paid(client)["payment_no"]) for _ in range(2)]
+    wanted, other = payments
+    Payment.objects.filter(pk=wanted.pk).update(card_brand="visa", card_last_four="7777")
+    Payment.objects.filter(pk=other.pk).update(card_last_four="8888")
+    amount = f"{wanted.amount_minor / 100:.2f}"
+    for term in (f"{amount} 7777", f"{wanted.currency} {amount} •••• 7777", f"**** 7777 {amount}"):
+        assert found(vera, term) == {"Payments": [wanted.payment_no]}, term
+    assert found(vera, f"{amount} 9999") == {}

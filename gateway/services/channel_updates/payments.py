@@ -61,7 +61,10 @@ def _apply(payment: Payment, earlier_attempt: PaymentAttempt | None, update: Cha
         return UpdateEffect.NEEDS_REVIEW
     if earlier_attempt is not None:
         return _apply_to_earlier_attempt(payment, earlier_attempt, update)
-    return _apply_to_current_attempt(payment, update)
+    effect = _apply_to_current_attempt(payment, update)
+    if update.card is not None:  # does not count as an effect: neither status nor money changes
+        state_machine.record_card(payment=payment, card=update.card)
+    return effect
 
 
 def _choose_expected_amount(payment: Payment, update: ChannelPayment) -> int:
@@ -173,7 +176,7 @@ def _apply_increment(payment: Payment, update: ChannelPayment) -> bool:
 def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
     _record_trade_no(payment, update)
     _apply_increment(payment, update)
-    effect = receive_payment(payment=payment, captured_minor=update.captured_minor)
+    effect = receive_payment(payment=payment, captured_minor=update.captured_minor, card=update.card)
     if effect == UpdateEffect.APPLIED:
         # Those that wait: the creation, a cancellation of a page that was still open, a completion.
         waiting = ("payment.create", "payment.retry", "payment.cancel", "payment.complete")

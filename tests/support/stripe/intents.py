@@ -255,7 +255,13 @@ def _build_card_details(intent: JsonObject) -> JsonObject:
         }
         for feature, cards in FEATURE_CARDS.items()
     }
-    card = {**build_null_fields("payment_method_details_card"), "exp_month": 12, "exp_year": 2040}
+    card = {
+        **build_null_fields("payment_method_details_card"),
+        "brand": "visa",
+        "exp_month": 12,
+        "exp_year": 2040,
+        "last4": "4242",
+    }
     return {"type": "card", "card": {**card, **features}}
 
 
