@@ -18,12 +18,11 @@ from typing import Any
 
 import psycopg
 import structlog
-from django.db import connection
 from psycopg.rows import class_row
 
 from common import tracing
 from common.database_errors import classify_database_error
-from common.postgresql.sessions import open_session
+from common.postgresql.sessions import get_direct_settings, open_session
 from events import metrics
 from events.sinks.base import OutgoingEvent, Sink, SinkUnavailable
 
@@ -97,7 +96,7 @@ def open_relay_session() -> Session:
 
     When the leader loses the database, the keepalives of the settings tell our side, and these tell the server.
     """
-    options = connection.settings_dict["OPTIONS"]["options"]
+    options = get_direct_settings()["OPTIONS"]["options"]
     keepalives = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
     return open_session(options=f"{options} {keepalives}")
 

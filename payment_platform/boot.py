@@ -10,12 +10,14 @@ import psycopg
 import redis
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
+from django.db.backends.utils import CursorWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.urls import get_resolver
 from prometheus_client import REGISTRY
+from psycopg_pool import PoolTimeout
 
-from common.postgresql.sessions import open_session
+from common.postgresql.sessions import get_direct_settings, open_session
 from common.tracing import configure_tracing
 from sagas import registry
 
@@ -24,6 +26,7 @@ REDIS_SECONDS = 5
 MIGRATION_LOCK = 4003  # any number, the same in every instance
 MIGRATION_WAIT_SECONDS = 300
 MIGRATION_POLL_SECONDS = 0.5
+TIMEOUTS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
 SAGA_TABLES = {"saga_instances", "saga_steps"}
 FLOWS = {
     "payment.create",
@@ -55,6 +58,8 @@ def prepare(*, info: Print, warn: Print) -> None:
     """Checks and migrates. Prints the lines of the quick start, each once it is true. Raises `BootError`."""
     info("正在启动 Payment Gateway Service...")
     with _connect_database() as session:
+        if settings.DB_TRANSACTION_POOLING:
+            _check_pooler()
         info("数据库连接成功")
         _migrate(session)
     info("数据库迁移完成（包含 Saga 表）")
@@ -93,7 +98,7 @@ def require_free_port(host: str, port: int) -> None:
 
 def _connect_database() -> "psycopg.Connection[Any]":
     """Opens a session outside the pool, so that a failure has the server's own reason. It holds the migration lock."""
-    database = connection.settings_dict
+    database = get_direct_settings()
     try:
         session = open_session(options=None)
     except psycopg.OperationalError as error:
@@ -111,6 +116,30 @@ def _connect_database() -> "psycopg.Connection[Any]":
             f"upgrade it to {OLDEST_POSTGRESQL // 10_000} or newer."
         )
     return session
+
+
+def _check_pooler() -> None:
+    """A pooler passes no timeouts on, so the role must have them: a statement without an end would hold its locks."""
+    try:
+        with connection.cursor() as cursor:
+            missing = [name for name in TIMEOUTS if _read_setting(cursor, name) == "0"]
+    except (OperationalError, PoolTimeout) as error:
+        raise BootError(
+            f"数据库连接失败: {settings.DB_HOST}:{settings.DB_PORT} ({str(error).strip()}) — does the pooler run there?"
+        ) from error
+    finally:
+        connection.close()
+    if missing:
+        commands = " ".join(f"ALTER ROLE {settings.DATABASE['USER']} SET {name} = '15s';" for name in missing)
+        raise BootError(
+            f"数据库缺少超时设置: {', '.join(missing)} — a pooler passes on no timeouts of ours. Run: {commands}"
+        )
+
+
+def _read_setting(cursor: CursorWrapper, name: str) -> str:
+    cursor.execute("SELECT setting FROM pg_settings WHERE name = %s", [name])
+    (value,) = cursor.fetchone()
+    return str(value)
 
 
 def _migrate(session: "psycopg.Connection[Any]") -> None:

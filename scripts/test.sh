@@ -62,6 +62,19 @@ ensure_nginx() {
         "the tests of the edge cannot run. Install it (Debian's package: nginx-light)." >&2
 }
 
+# The platform runs behind a real PgBouncer.
+ensure_pgbouncer() {
+    if [ -x /usr/sbin/pgbouncer ]; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing pgbouncer …" >&2
+        install_packages pgbouncer && return
+    fi
+    echo "NOTE pgbouncer is missing and cannot be installed from here (needs root and apt-get):" \
+        "the tests of a pooler cannot run. Install it (Debian's package: pgbouncer)." >&2
+}
+
 # Generated clients and the linter of the API's document; Node itself comes with requirements-dev.txt.
 ensure_npm_packages() {
     local folder=tests/contract/npm bin
@@ -89,5 +102,6 @@ ensure_browser
 ensure_prometheus
 ensure_faketime
 ensure_nginx
+ensure_pgbouncer
 ensure_npm_packages
 exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"

@@ -1,9 +1,12 @@
-"""Sessions outside the pool: for session-level locks, and for the checks at start."""
+"""Sessions of PostgreSQL itself, outside the pool and past a pooler: for session-level locks and settings."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.conf import settings
+from django.db import connections
 
 # The OPTIONS of the settings that libpq knows; the others are Django's.
 _LIBPQ = (
@@ -23,7 +26,7 @@ def open_session(**parameters: Any) -> "psycopg.Connection[Any]":
 
     Raises psycopg's `OperationalError`, also when no host of `DB_HOST` takes writes.
     """
-    database = connection.settings_dict
+    database = get_direct_settings()
     ours = {name: database["OPTIONS"][name] for name in _LIBPQ if name in database["OPTIONS"]}
     return psycopg.connect(
         **{
@@ -37,3 +40,26 @@ def open_session(**parameters: Any) -> "psycopg.Connection[Any]":
         },
         autocommit=True,
     )
+
+
+def get_direct_settings(alias: str = "default") -> dict[str, Any]:
+    """The connection's settings, with PostgreSQL's own address where a pooler stands between."""
+    ours: dict[str, Any] = connections[alias].settings_dict
+    return {**ours, **settings.DIRECT_DATABASE} if settings.DB_TRANSACTION_POOLING else ours
+
+
+@contextmanager
+def connect_directly(alias: str) -> Iterator[None]:
+    """Inside, this thread's connection is a session of PostgreSQL itself. Without a pooler it is one in any case."""
+    if not settings.DB_TRANSACTION_POOLING:
+        yield
+        return
+    wrapper = connections[alias]
+    wrapper.close()
+    pooled = wrapper.settings_dict
+    wrapper.settings_dict = get_direct_settings(alias)
+    try:
+        yield
+    finally:
+        wrapper.close()
+        wrapper.settings_dict = pooled

@@ -18,6 +18,25 @@ if DB_PORT.count(",") not in (0, DB_HOST.count(",")):
     raise ImproperlyConfigured(
         f"DB_HOST={DB_HOST} and DB_PORT={DB_PORT}: give one port for all hosts or one for each."
     )
+# A pooler that gives each transaction another session stands at DB_HOST, such as PgBouncer in transaction mode.
+DB_TRANSACTION_POOLING = env.bool("DB_TRANSACTION_POOLING", default=False)
+# PostgreSQL itself, for migrations and the relay: they need one session for long. Required with a pooler.
+DB_DIRECT_HOST: str = env.str("DB_DIRECT_HOST", default=DB_HOST)
+# Its port.
+DB_DIRECT_PORT: str = env.str("DB_DIRECT_PORT", default=DB_PORT)
+if DB_TRANSACTION_POOLING and (DB_DIRECT_HOST, DB_DIRECT_PORT) == (DB_HOST, DB_PORT):
+    raise ImproperlyConfigured(
+        "DB_TRANSACTION_POOLING: name PostgreSQL itself with DB_DIRECT_HOST or DB_DIRECT_PORT, because migrations"
+        " and the relay cannot work through a pooler."
+    )
+# Whether statements are prepared on their third use. A pooler must know prepared statements: PgBouncer from 1.21, with
+# max_prepared_statements.
+DB_PREPARED_STATEMENTS = env.bool("DB_PREPARED_STATEMENTS", default=not DB_TRANSACTION_POOLING)
+# Locks of a dead client must not outlive a lease, so idle transactions end before.
+_TIMEOUTS = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"
+    " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+)
 DATABASE = {
     "ENGINE": "common.postgresql",
     "HOST": DB_HOST,
@@ -38,13 +57,12 @@ DATABASE = {
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
-        # Prepares a statement on its third use: planning these statements costs more than running them.
+        # Planning these statements costs more than running them.
         "server_side_binding": True,
-        "prepare_threshold": 3,
+        "prepare_threshold": 3 if DB_PREPARED_STATEMENTS else None,
         "application_name": SERVICE_NAME,
-        # Locks of a dead client must not outlive a lease, so idle transactions end before.
-        "options": f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"
-        " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000",
+        # A pooler accepts no options: there the role has the timeouts, and the gateway checks them when it starts.
+        **({} if DB_TRANSACTION_POOLING else {"options": _TIMEOUTS}),
         "pool": {
             "min_size": 1,
             # Connections to PostgreSQL per process, at most.
@@ -54,6 +72,19 @@ DATABASE = {
             "reconnect_timeout": 5,
         },
     },
+    # A cursor of the server's belongs to one session.
+    "DISABLE_SERVER_SIDE_CURSORS": DB_TRANSACTION_POOLING,
+}
+# What differs for a session of PostgreSQL's own (common/postgresql/sessions.py).
+DIRECT_DATABASE = {
+    "HOST": DB_DIRECT_HOST,
+    "PORT": DB_DIRECT_PORT,
+    "OPTIONS": {
+        **{name: value for name, value in DATABASE["OPTIONS"].items() if name != "pool"},
+        "prepare_threshold": 3,
+        "options": _TIMEOUTS,
+    },
+    "DISABLE_SERVER_SIDE_CURSORS": False,
 }
 # The simulator commits its ledger on a connection of its own, as a bank would: when a transaction of the platform
 # rolls back, the ledger keeps what "the channel" did (ADR 4).

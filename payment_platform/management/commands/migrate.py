@@ -12,6 +12,7 @@ from django.core.management.commands import migrate
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from psycopg.errors import LockNotAvailable
 
+from common.postgresql.sessions import connect_directly
 from monitoring.partitions import make_partitions_ahead
 
 # How long a statement waits for an exclusive lock; all later transactions on the table wait as long.
@@ -31,7 +32,7 @@ class Command(migrate.Command):
     """Django's command with other timeouts. Each retry continues where the last one stopped."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with _set_timeouts(options["database"]):
+        with connect_directly(options["database"]), _set_timeouts(options["database"]):
             for retries_left in reversed(range(TRIES)):
                 try:
                     super().handle(*args, **options)
