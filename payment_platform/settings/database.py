@@ -1,5 +1,7 @@
 """PostgreSQL: the only source of truth."""
 
+from typing import Any
+
 from django.core.exceptions import ImproperlyConfigured
 
 from payment_platform.settings.base import LOCAL_STACK, SERVICE_NAME, env
@@ -37,7 +39,7 @@ _TIMEOUTS = (
     f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"
     " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
 )
-DATABASE = {
+DATABASE: dict[str, Any] = {
     "ENGINE": "common.postgresql",
     "HOST": DB_HOST,
     "PORT": DB_PORT,
