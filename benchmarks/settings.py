@@ -6,5 +6,5 @@ ROOT_URLCONF = "benchmarks.urls"
 RATE_LIMIT_PER_SECOND = 0.0
 LOG_LEVEL = "WARNING"
 # Sixteen workers and the connection that counts.
-DATABASES["default"]["OPTIONS"]["pool"]["max_size"] = 20  # type: ignore[index]  # noqa: F405
+DATABASES["default"]["OPTIONS"]["pool"]["max_size"] = 20  # noqa: F405
 LOGGING = {"level": LOG_LEVEL, "format": "json"}
