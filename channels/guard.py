@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from django.conf import settings
 from opentelemetry.trace import SpanKind
@@ -34,6 +34,8 @@ from channels.base import (
     RefundListResult,
     RefundRef,
     RefundResult,
+    StatementRequest,
+    StatementSource,
     UnknownOutcome,
     WebhookEvent,
     WebhookRequest,
@@ -214,6 +216,12 @@ class GuardedChannel:
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
         return _read_without_connection(self._channel.list_payments(window))
+
+    def write_statement(self, request: StatementRequest, target: BinaryIO) -> bool:
+        """Only for channels with `statement_formats`. Raises `ListingFailed`."""
+        assert isinstance(self._channel, StatementSource), f"{self.name} has no statements"
+        release_connections()
+        return self._channel.write_statement(request, target)
 
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return _read_without_connection(self._channel.list_refunds(window))

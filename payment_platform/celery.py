@@ -31,6 +31,7 @@ TASK_PACKAGES = [
     "merchants",
     "monitoring",
     "sagas",
+    "settlements",
     "webhooks",
 ]
 

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import structlog
 
@@ -44,6 +44,7 @@ from channels.base import (
     RefundRules,
     RefundState,
     Reported,
+    StatementRequest,
     UnknownOutcome,
     WebhookEvent,
     WebhookRefused,
@@ -77,6 +78,7 @@ class AlipayChannel:
         # A page is signed again, and a code requested again, as long as the payment lives: a query says nothing before
         # the customer has acted.
         idempotency_key_lifetime_seconds=payments.MAX_PAGE_SECONDS,
+        statement_formats=("alipay_trades",),
         # "The time that the contract allows": 12 months for pages, 3 for QR codes (docs.open.alipay.com/api_1/
         # alipay.trade.refund). Alipay refuses later ones itself.
         refunds=RefundRules(window_days=365),
@@ -174,6 +176,17 @@ class AlipayChannel:
                 payment_trade_no=row.trade_no,
             )
             yield ListingEntry(refund, row.completed_at)
+
+    def write_statement(self, request: StatementRequest, target: BinaryIO) -> bool:
+        try:
+            gateway = Gateway(config.read_credentials(request.account), request.timeout_seconds)
+            zipped = statements.download_file(gateway, request.day)
+        except (AnswerLost, NotVerified, statements.StatementMissing, Unreadable, WrongCredential) as error:
+            raise ListingFailed(f"Alipay's statement was not read: {error}") from error
+        if zipped is None:
+            return False
+        target.write(zipped)
+        return True
 
     def parse_webhook(self, account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
         try:

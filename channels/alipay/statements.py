@@ -82,15 +82,23 @@ def list_days(since: dt.datetime, until: dt.datetime) -> list[dt.date]:
 
 def download_statement(gateway: Gateway, day: dt.date) -> Iterator[StatementRow]:
     """Raises what `Gateway.call` raises, `Unreadable` and `StatementMissing`."""
+    zipped = download_file(gateway, day)
+    if zipped is not None:
+        yield from read_statement(zipped)
+
+
+def download_file(gateway: Gateway, day: dt.date) -> bytes | None:
+    """Downloads the zip; None for a day without trades. Raises what `Gateway.call` raises, `Unreadable` and
+    `StatementMissing`."""
     answer = gateway.call(DOWNLOAD_URL, {"bill_type": "trade", "bill_date": day.isoformat()})
     if answer.sub_code.upper() in _NO_STATEMENT:
         # Also the answer for a day without trades.
         if _read_now() < dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), BEIJING) + CERTAIN_AFTER:
             raise StatementMissing(f"Alipay has no statement of {day} yet")
-        return
+        return None
     if not answer.is_success:
         raise Unreadable(f"no statement of {day}: {answer.code} {answer.sub_code}")
-    yield from read_statement(gateway.download(read_text(answer.fields, "bill_download_url")))
+    return gateway.download(read_text(answer.fields, "bill_download_url"))
 
 
 def read_statement(zipped: bytes) -> Iterator[StatementRow]:

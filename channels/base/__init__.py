@@ -61,6 +61,7 @@ from channels.base.results import (
     Reported,
     UnknownOutcome,
 )
+from channels.base.statement_files import StatementRequest, StatementSource
 from channels.base.updates import (
     Acknowledgement,
     ChannelDispute,
@@ -140,6 +141,8 @@ __all__ = [
     "ReportedCard",
     "RequestField",
     "SdkAction",
+    "StatementRequest",
+    "StatementSource",
     "UnknownOutcome",
     "WebhookEvent",
     "WebhookRefused",

@@ -71,7 +71,8 @@ class ChannelCapabilities:
     creation with its key reports its outcome better than a query does; 0 where a query is exact. `max_captures` of one
     payment, where repeated captures are allowed (None: no limit); `max_authorization_increments` of one attempt,
     declined ones included. `has_calls_in_webhooks`: parsing a webhook may call the channel, for a certificate or the
-    object that the webhook is about.
+    object that the webhook is about. `statement_formats`: the settlement statements that the channel can write
+    (`StatementSource`), by the names of the app `settlements`.
     """
 
     methods: tuple[PaymentMethod, ...]
@@ -84,6 +85,7 @@ class ChannelCapabilities:
     max_authorization_increments: int = 0
     listing: ListingSource = ListingSource.API
     has_calls_in_webhooks: bool = False
+    statement_formats: tuple[str, ...] = ()
 
     def get_method(self, name: str) -> PaymentMethod | None:
         """The method of this name; the first one for an empty name."""

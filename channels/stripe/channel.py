@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import stripe
 import structlog
@@ -32,11 +32,23 @@ from channels.base import (
     RefundListResult,
     RefundRef,
     RefundResult,
+    StatementRequest,
     UnknownOutcome,
     WebhookEvent,
     WebhookRequest,
 )
-from channels.stripe import amounts, config, errors, listing, lookup, payments, refunds, setup, webhooks
+from channels.stripe import (
+    amounts,
+    config,
+    errors,
+    listing,
+    lookup,
+    payments,
+    refunds,
+    setup,
+    statement_file,
+    webhooks,
+)
 from channels.stripe.amounts import UnsupportedAmount
 from channels.stripe.fields import Unreadable
 
@@ -64,6 +76,7 @@ class StripeChannel:
             ),
         ),
         amount_steps=amounts.STEPS,
+        statement_formats=statement_file.FORMATS,
         # docs.stripe.com/payments/multicapture, docs.stripe.com/payments/incremental-authorization. The card and the
         # merchant's account decide whether a payment can do it.
         is_repeated_capture_allowed=True,
@@ -133,6 +146,9 @@ class StripeChannel:
 
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return listing.list_refunds(window)
+
+    def write_statement(self, request: StatementRequest, target: BinaryIO) -> bool:
+        return statement_file.write_statement(request, target)
 
     def parse_webhook(self, account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
         return webhooks.parse_webhook(account, request)

@@ -1,7 +1,7 @@
 """WeChat Pay (微信支付) as a channel of the platform, over APIv3. See docs/CHANNELS.md."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import structlog
 
@@ -35,6 +35,7 @@ from channels.base import (
     RefundRules,
     Reported,
     RequestField,
+    StatementRequest,
     UnknownOutcome,
     WebhookEvent,
     WebhookRequest,
@@ -87,6 +88,7 @@ class WechatChannel:
         is_partial_capture_allowed=False,
         listing=ListingSource.DAILY_STATEMENT,
         has_calls_in_webhooks=True,
+        statement_formats=tuple(statements.STATEMENT_FORMATS),
     )
 
     def get_unavailable_reason(self, environment: str) -> str | None:
@@ -157,6 +159,9 @@ class WechatChannel:
 
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
         return statements.list_refunds(window)
+
+    def write_statement(self, request: StatementRequest, target: BinaryIO) -> bool:
+        return statements.write_statement(request, target)
 
     def parse_webhook(self, account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
         return webhooks.parse_webhook(account, request)

@@ -7,7 +7,7 @@ pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import structlog
 
@@ -22,6 +22,7 @@ from channels.base import (
     RefundRef,
     RefundState,
     Reported,
+    StatementRequest,
 )
 from channels.wechat.client import ApiError, UnverifiedAnswer, WechatClient
 from channels.wechat.config import UnusableCredentials
@@ -42,6 +43,8 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
     "operation": (FUND_FLOW_BILL, {"account_type": "OPERATION"}),
     "fees": (FUND_FLOW_BILL, {"account_type": "FEES"}),
 }
+# The settlement statements, and their kinds.
+STATEMENT_FORMATS = {"wechat_trades": "trades", "wechat_funds": "basic"}
 _NOTHING_HAPPENED = "NO_STATEMENT_EXIST"  # pay.weixin.qq.com/doc/v3/merchant/4013071254
 _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 _SUCCEEDED = "SUCCESS"  # 退款状态
@@ -94,6 +97,20 @@ def download_statement(client: WechatClient, day: dt.date, kind: str) -> str | N
     if answer.get("hash_type") != "SHA1" or digest != str(answer.get("hash_value")).lower():
         raise Unreadable("the file has not the hash that was signed")
     return content.decode("utf-8-sig")
+
+
+def write_statement(request: StatementRequest, target: BinaryIO) -> bool:
+    """Writes the file of one day as WeChat Pay made it. Returns False for a day on which nothing happened. Raises
+    `ListingFailed`."""
+    try:
+        client = WechatClient(request.account, request.timeout_seconds)
+        statement = download_statement(client, request.day, STATEMENT_FORMATS[request.format])
+    except FAILURES as error:
+        raise ListingFailed(f"the statement cannot be read: {error}") from error
+    if statement is None:
+        return False
+    target.write(statement.encode())
+    return True
 
 
 def read_rows(statement: str) -> Iterator[dict[str, str]]:

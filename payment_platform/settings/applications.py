@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "orders",
     "webhooks",
     "gateway",
+    "settlements",
     "channels.simulator",
     "checkout",
     "audit",

@@ -1,0 +1,79 @@
+"""Keeps statements as they were imported, and a decision as it was made."""
+
+from django.db import migrations
+
+FORWARD = """
+CREATE FUNCTION statement_line_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'statement lines are kept' USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF (OLD.id, OLD.file_id, OLD.number, OLD.kind, OLD.gross_minor, OLD.fee_minor, OLD.currency, OLD.reference,
+        OLD.channel_no, OLD.line_no, OLD.occurred_at)
+       IS DISTINCT FROM
+       (NEW.id, NEW.file_id, NEW.number, NEW.kind, NEW.gross_minor, NEW.fee_minor, NEW.currency, NEW.reference,
+        NEW.channel_no, NEW.line_no, NEW.occurred_at)
+    THEN
+        RAISE EXCEPTION 'a statement line keeps what the channel reported' USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.state = 'matched' AND (NEW.state <> 'matched' OR NEW.match_id IS DISTINCT FROM OLD.match_id) THEN
+        RAISE EXCEPTION 'a matched statement line stays matched' USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.state = 'in_case' AND NEW.case_id IS DISTINCT FROM OLD.case_id AND EXISTS (
+        SELECT FROM settlement_cases WHERE id = OLD.case_id AND state = 'resolved')
+    THEN
+        RAISE EXCEPTION 'a line of a resolved case stays in it' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER statement_line_guard BEFORE UPDATE OR DELETE ON statement_lines
+    FOR EACH ROW EXECUTE FUNCTION statement_line_guard();
+
+CREATE FUNCTION statement_file_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'statements are kept' USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.sha256 <> NEW.sha256 OR OLD.totals <> NEW.totals OR OLD.line_count <> NEW.line_count
+       OR OLD.day <> NEW.day THEN
+        RAISE EXCEPTION 'a statement keeps what was imported' USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (('imported', 'matched'), ('matched', 'posted')) THEN
+        RAISE EXCEPTION 'a statement does not go from % to %', OLD.state, NEW.state
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF NEW.state <> 'imported' AND OLD.state = 'imported' AND EXISTS (
+        SELECT FROM statement_lines WHERE file_id = NEW.id AND state = 'new')
+    THEN
+        RAISE EXCEPTION 'a line of statement % is neither matched nor in a case', NEW.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'statement_file_settled';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER statement_file_guard BEFORE UPDATE OR DELETE ON statement_files
+    FOR EACH ROW EXECUTE FUNCTION statement_file_guard();
+
+CREATE FUNCTION settlement_case_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' OR OLD.state = 'resolved' THEN
+        RAISE EXCEPTION 'a resolved settlement case is kept as it is' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER settlement_case_guard BEFORE UPDATE OR DELETE ON settlement_cases
+    FOR EACH ROW EXECUTE FUNCTION settlement_case_guard();
+"""
+
+BACKWARD = """
+DROP TRIGGER settlement_case_guard ON settlement_cases;
+DROP TRIGGER statement_file_guard ON statement_files;
+DROP TRIGGER statement_line_guard ON statement_lines;
+DROP FUNCTION settlement_case_guard();
+DROP FUNCTION statement_file_guard();
+DROP FUNCTION statement_line_guard();
+"""
+
+
+class Migration(migrations.Migration):
+    dependencies = [("settlements", "0001_initial")]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]

@@ -1,0 +1,221 @@
+"""WeChat Pay's trade bill and fund flow bill: CSV in UTF-8 whose values begin with a backtick.
+
+Columns: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html and …/structure/fund-bill.html. After
+the rows come a line with the names of the totals and a line with their values. Fees have five decimals, and refunds'
+fees are negative: the channel gives them back.
+"""
+
+import datetime as dt
+import io
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import BinaryIO
+from zoneinfo import ZoneInfo
+
+from settlements.models import LineKind
+from settlements.parsers.base import (
+    Parsed,
+    ParsedLine,
+    StatedTotals,
+    StatementRefused,
+    StatementScope,
+    compare_total,
+    read_amount,
+    read_decimal,
+)
+
+BEIJING = ZoneInfo("Asia/Shanghai")
+CURRENCY = "CNY"
+_MINOR = Decimal(100)
+# 支付成功 and 退款; a row of another state (REVOKED) moves no money of its own.
+_PAID, _REFUNDED = "SUCCESS", "REFUND"
+_IN, _OUT = "收入", "支出"
+# Fund flow rows whose money the trade bill reports too.
+_OF_TRADES = ("交易", "退款", "扣除交易手续费")
+_WITHDRAWAL = "提现"
+MAX_LINE_CHARACTERS = 20_000
+_PRIVATE = ("用户标识", "商户数据包")  # of the customer: not stored
+Row = Mapping[str, str]
+
+
+def parse_trades(file: BinaryIO, _scope: StatementScope) -> Iterator[Parsed]:
+    """The trade bill of kind ALL: payments and refunds, each with its fee."""
+    reader = _Reader(file)
+    count, paid, refunded, fees, rounded_fees = 0, 0, 0, Decimal(0), 0
+    last_at = None
+    for number, row in reader.read_rows():
+        line = _build_trade(row, number)
+        count += 1
+        fees += read_decimal(_get(row, number, "手续费"), number, "手续费")
+        rounded_fees += line.fee_minor
+        if line.kind is LineKind.REFUND:
+            refunded -= line.gross_minor
+        else:
+            paid += line.gross_minor
+        last_at = line.occurred_at
+        yield line
+    totals, at = reader.read_totals()
+    compare_total("总交易单数", _read_count(totals, "总交易单数", at), count)
+    compare_total("订单总金额", _read_total(totals, ("订单总金额", "总交易额", "应结订单总金额"), at), paid)
+    compare_total("申请退款总金额", _read_total(totals, ("申请退款总金额", "退款总金额"), at), refunded)
+    stated_fees = read_decimal(_get(totals, at, "手续费总金额"), at, "手续费总金额")
+    compare_total("手续费总金额", stated_fees, fees)
+    # Each fee was rounded to fen; what the file's own sum has more or less is one line of its own.
+    rounding = int((stated_fees * _MINOR).to_integral_value(ROUND_HALF_UP)) - rounded_fees
+    if rounding and last_at is not None:
+        raw = {"手续费总金额": totals["手续费总金额"]}
+        yield ParsedLine(LineKind.ROUNDING, 0, rounding, CURRENCY, last_at, raw)
+    yield StatedTotals(
+        {
+            CURRENCY: {
+                "count": count,
+                "gross": paid - refunded,
+                "fee": rounded_fees + rounding,
+                "stated": totals,
+            }
+        }
+    )
+
+
+def parse_funds(file: BinaryIO, _scope: StatementScope) -> Iterator[Parsed]:
+    """The fund flow bill of the basic account. All rows count for the totals and the running balance; only the rows
+    that no trade bill reports become lines: withdrawals to the bank, and others."""
+    reader = _Reader(file)
+    counts, sums = {_IN: 0, _OUT: 0}, {_IN: 0, _OUT: 0}
+    balance: int | None = None
+    lines = gross = 0
+    for number, row in reader.read_rows():
+        direction = _get(row, number, "收支类型")
+        if direction not in sums:
+            raise StatementRefused(f"收支类型 '{direction}' is neither {_IN} nor {_OUT}", number)
+        amount = read_amount(
+            _get(row, number, "收支金额(元)", "收支金额（元）"), CURRENCY, number, "收支金额"
+        )
+        after = read_amount(_get(row, number, "账户结余(元)", "账户结余（元）"), CURRENCY, number, "账户结余")
+        counts[direction] += 1
+        sums[direction] += amount
+        signed = amount if direction == _IN else -amount
+        if balance is not None and balance + signed != after:
+            raise StatementRefused(
+                f"账户结余 is {after}, and the balance before and the row are {balance + signed}", number
+            )
+        balance = after
+        if _get(row, number, "业务名称") not in _OF_TRADES:
+            lines, gross = lines + 1, gross + signed
+            yield _build_movement(row, number, signed)
+    totals, at = reader.read_totals()
+    compare_total("资金流水总笔数", _read_count(totals, "资金流水总笔数", at), sum(counts.values()))
+    for direction in (_IN, _OUT):
+        compare_total(f"{direction}笔数", _read_count(totals, f"{direction}笔数", at), counts[direction])
+        compare_total(f"{direction}金额", _read_total(totals, (f"{direction}金额",), at), sums[direction])
+    yield StatedTotals({CURRENCY: {"count": lines, "gross": gross, "fee": 0, "stated": totals}})
+
+
+class _Reader:
+    """Reads the rows, then the totals, of a stream."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        # Products' names may have line breaks of other kinds.
+        self._lines = io.TextIOWrapper(file, "utf-8-sig", newline="\n")
+        self._number = 0
+        self._line_after_rows = ""
+
+    def read_rows(self) -> Iterator[tuple[int, Row]]:
+        names = self._next_line().split(",")
+        while (line := self._next_line()).startswith("`"):
+            yield self._number, self._zip(names, line)
+        self._line_after_rows = line
+
+    def read_totals(self) -> tuple[Row, int]:
+        """Returns the totals and their line."""
+        if not self._line_after_rows:
+            raise StatementRefused("the file has no totals: it is incomplete")
+        return self._zip(self._line_after_rows.split(","), self._next_line()), self._number
+
+    def _next_line(self) -> str:
+        self._number += 1
+        try:
+            line = self._lines.readline(MAX_LINE_CHARACTERS)
+        except UnicodeDecodeError as error:
+            raise StatementRefused("the file is not UTF-8", self._number) from error
+        if "\0" in line or len(line) == MAX_LINE_CHARACTERS:
+            raise StatementRefused("the line is too long or has a NUL", self._number)
+        return line.rstrip("\r\n")
+
+    def _zip(self, names: list[str], line: str) -> Row:
+        values = line.removeprefix("`").rstrip(",").split(",`")
+        if len(values) != len(names):
+            raise StatementRefused(f"{len(values)} values under {len(names)} names", self._number)
+        return dict(zip(names, values, strict=True))
+
+
+def _build_trade(row: Row, number: int) -> ParsedLine:
+    state, currency = _get(row, number, "交易状态"), _get(row, number, "货币种类")
+    if currency != CURRENCY:
+        raise StatementRefused(f"the currency '{currency[:10]}' is not {CURRENCY}", number)
+    if state not in (_PAID, _REFUNDED):
+        raise StatementRefused(f"交易状态 '{state[:30]}' is unknown", number)
+    is_refund = state == _REFUNDED
+    amount_names = ("申请退款金额", "退款金额") if is_refund else ("订单金额", "总金额", "应结订单金额")
+    amount = read_amount(_get(row, number, *amount_names), CURRENCY, number, amount_names[0])
+    fee = read_decimal(_get(row, number, "手续费"), number, "手续费") * _MINOR
+    return ParsedLine(
+        kind=LineKind.REFUND if is_refund else LineKind.PAYMENT,
+        gross_minor=-amount if is_refund else amount,
+        fee_minor=int(fee.to_integral_value(ROUND_HALF_UP)),
+        currency=CURRENCY,
+        occurred_at=_read_time(_get(row, number, "交易时间"), number),
+        raw={name: value for name, value in row.items() if name not in _PRIVATE},
+        reference=_get(row, number, "商户退款单号" if is_refund else "商户订单号"),
+        channel_no=_get(row, number, "微信退款单号" if is_refund else "微信订单号"),
+        fee_rate_millionths=_read_rate(row.get("费率", ""), number),
+    )
+
+
+def _build_movement(row: Row, number: int, signed_minor: int) -> ParsedLine:
+    is_payout = _get(row, number, "业务名称") == _WITHDRAWAL
+    flow_no = _get(row, number, "资金流水单号")
+    return ParsedLine(
+        kind=LineKind.PAYOUT if is_payout else LineKind.OTHER,
+        gross_minor=signed_minor,
+        fee_minor=0,
+        currency=CURRENCY,
+        occurred_at=_read_time(_get(row, number, "记账时间"), number),
+        raw=row,
+        channel_no=_get(row, number, "微信支付业务单号"),
+        line_no=flow_no,
+    )
+
+
+def _get(row: Row, number: int, *names: str) -> str:
+    """The value under the first of these names: old merchants have other columns."""
+    for name in names:
+        if name in row:
+            return row[name]
+    raise StatementRefused(f"there is no column {names[0]}", number)
+
+
+def _read_total(totals: Row, names: tuple[str, ...], number: int) -> int:
+    return read_amount(_get(totals, number, *names), CURRENCY, number, names[0])
+
+
+def _read_count(totals: Row, name: str, number: int) -> int:
+    """Fund flow bills write counts as `3.0`."""
+    value = read_decimal(_get(totals, number, name), number, name)
+    if value != value.to_integral_value():
+        raise StatementRefused(f"{name} is not a number of lines", number)
+    return int(value)
+
+
+def _read_rate(text: str, number: int) -> int | None:
+    """`0.60%` is 6,000 millionths. Empty where the merchant has no rate."""
+    if not text.endswith("%"):
+        return None
+    return int((read_decimal(text[:-1], number, "费率") * 10_000).to_integral_value(ROUND_HALF_UP))
+
+
+def _read_time(text: str, number: int) -> dt.datetime:
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
+    except ValueError:
+        raise StatementRefused(f"'{text[:40]}' is not a time", number) from None

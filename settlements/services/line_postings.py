@@ -1,0 +1,66 @@
+"""Posts matched lines to the ledger: fees, payouts and rounding. A line is posted once: its id is the subject."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from ledger.bulk_posting import post_transfers
+from ledger.chart import LedgerAccountKind
+from ledger.posting import Transfer
+from ledger.postings import Place
+from ledger.statement_postings import StatementSubject, build_correction, build_fee, build_payout
+from settlements.models import FileState, LineKind, LineState, StatementFile, StatementLine
+from settlements.services.importing import Progress, ignore_progress
+
+BATCH_LINES = 5_000
+
+
+def post_lines(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> None:
+    """Posts in batches, each in a transaction of its own: after a crash, the next run continues."""
+    file = StatementFile.objects.get(id=file_id)
+    if file.state != FileState.MATCHED:
+        return
+    posted = 0
+    while count := _post_batch(file):
+        posted += count
+        progress(f"{file}: {posted} lines posted")
+    StatementFile.objects.filter(id=file_id, state=FileState.MATCHED).update(state=FileState.POSTED)
+
+
+@transaction.atomic
+def _post_batch(file: StatementFile) -> int:
+    waiting = StatementLine.objects.filter(file=file, state=LineState.MATCHED, posted_at=None)
+    lines = list(waiting.order_by("number").defer("raw").select_for_update()[:BATCH_LINES])
+    post_transfers([transfer for line in lines for transfer in build_transfers(file, line)])
+    StatementLine.objects.filter(id__in=[line.id for line in lines]).update(posted_at=Now())
+    return len(lines)
+
+
+def build_transfers(file: StatementFile, line: StatementLine) -> Iterator[Transfer]:
+    """What a line moves beyond the money that the ledger already has."""
+    subject = build_subject(file, line)
+    if line.kind == LineKind.ROUNDING:
+        yield build_correction(subject, LedgerAccountKind.ROUNDING, line.fee_minor, sequence=0)
+        return
+    if line.fee_minor:
+        yield build_fee(subject, line.fee_minor)
+    if line.kind == LineKind.PAYOUT and line.gross_minor:
+        yield build_payout(subject, -line.gross_minor)
+
+
+def build_subject(file: StatementFile, line: StatementLine) -> StatementSubject:
+    return StatementSubject(
+        line.id,
+        line.line_no or line.channel_no or line.reference or str(line.number),
+        file.environment,
+        line.currency,
+        Place(file.channel, file.channel_account_id),
+    )
+
+
+def post_lines_of_case(lines: Sequence[StatementLine]) -> None:
+    """In the transaction that resolves the case."""
+    post_transfers([transfer for line in lines for transfer in build_transfers(line.file, line)])
+    StatementLine.objects.filter(id__in=[line.id for line in lines]).update(posted_at=Now())

@@ -1,0 +1,82 @@
+"""Matches one statement with what the ledger expects, in one transaction, and posts what was matched.
+
+After a crash, the next run begins again where a committed state says so: a statement is imported, matched, posted.
+"""
+
+import time
+import uuid
+from typing import Any
+
+import structlog
+from django.db import connection
+
+from settlements.models import FileState, StatementFile
+from settlements.parsers.base import StatementScope
+from settlements.services import match_statements as sql
+from settlements.services.expectations import collect_expectations
+from settlements.services.importing import Progress, ignore_progress
+from settlements.services.line_postings import post_lines
+from settlements.services.long_transactions import statement_transaction
+
+log = structlog.get_logger(__name__)
+
+
+def settle_statements(*, progress: Progress = ignore_progress) -> int:
+    """Matches and posts every statement that is not finished, in the order of days. Returns how many."""
+    pending = StatementFile.objects.exclude(state=FileState.POSTED).order_by("day", "id")
+    ids = list(pending.values_list("id", flat=True))
+    for file_id in ids:
+        settle_statement(file_id=file_id, progress=progress)
+    return len(ids)
+
+
+def settle_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> None:
+    match_statement(file_id=file_id, progress=progress)
+    post_lines(file_id=file_id, progress=progress)
+
+
+def match_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> None:
+    """Every line is matched afterwards, or in a case."""
+    file = StatementFile.objects.get(id=file_id)
+    scope = StatementScope(file.channel, file.environment, file.channel_account_id, file.day)
+    with statement_transaction(scope):
+        file.refresh_from_db(fields=["state"])
+        if file.state != FileState.IMPORTED:
+            return
+        expected = collect_expectations(scope, file.period_start)
+        progress(f"{file}: {expected} new expectations")
+        _run_steps(file, progress)
+        with connection.cursor() as cursor:
+            parameters = _build_parameters(file)
+            cursor.execute(sql.OPEN_MISSING_CASES, parameters)
+            missing = cursor.rowcount
+            cursor.execute(sql.COMPARE_DAY, parameters)
+    log.info(
+        "statement.matched", file=str(file_id), channel=file.channel, lines=file.line_count, missing=missing
+    )
+    progress(f"{file}: matched, {missing} missing in it and earlier ones")
+
+
+def _run_steps(file: StatementFile, progress: Progress) -> None:
+    parameters = _build_parameters(file)
+    with connection.cursor() as cursor:
+        # Sorts and hashes of a million lines stay in memory where they fit, and go to disk where not.
+        cursor.execute("SET LOCAL work_mem = '64MB'")
+        for label, text in sql.STEPS:
+            began = time.monotonic()
+            for statement in text.split(";\n"):
+                cursor.execute(statement, parameters)
+            if label:
+                progress(f"{file}: {label}, {cursor.rowcount} rows, {time.monotonic() - began:.1f} s")
+
+
+def _build_parameters(file: StatementFile) -> dict[str, Any]:
+    return {
+        "file_id": file.id,
+        "channel": file.channel,
+        "environment": file.environment,
+        "account_id": file.channel_account_id,
+        "day": file.day,
+        "period_start": file.period_start,
+        "period_end": file.period_end,
+    }
