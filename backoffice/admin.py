@@ -12,6 +12,7 @@ from backoffice import (  # noqa: F401  (each registers its pages)
     payment_admin,
     routing_admin,
     saga_admin,
+    settlement_admin,
     staff_admin,
     webhook_admin,
 )

@@ -109,7 +109,8 @@ class FeeRateForm(ReasonForm):
         required=False,
     )
     kind = forms.ChoiceField(
-        label=gettext_lazy("Kind"), choices=[(kind.value, kind.label) for kind in (LineKind.PAYMENT, LineKind.REFUND)]
+        label=gettext_lazy("Kind"),
+        choices=[(kind.value, kind.label) for kind in (LineKind.PAYMENT, LineKind.REFUND)],
     )
     currency = forms.RegexField("^[A-Z]{3}$", label=gettext_lazy("Currency"))
     rate_millionths = forms.IntegerField(
@@ -134,7 +135,9 @@ class ChannelFeeRatePageAdmin(ActionsAdmin, ChannelFeeRateAdmin):  # type: ignor
         AdminAction(
             "new",
             gettext_lazy("New agreed fee"),
-            gettext_lazy("Lines from its first day on are compared with it. A rate cannot be edited: add another."),
+            gettext_lazy(
+                "Lines from its first day on are compared with it. A rate cannot be edited: add another."
+            ),
             Permission.SETTLE,
             _add_rate,
             FeeRateForm,

@@ -42,6 +42,14 @@ _COUNTS = {
         "Payments that need review",
         "SELECT 1 FROM payments WHERE needs_attention",
     ),
+    "settlement_cases_open": (
+        "Settlement cases that nobody has decided",
+        "SELECT 1 FROM settlement_cases WHERE state IN ('open', 'asked')",
+    ),
+    "settlement_expectations_overdue": (
+        "Movements of money that no statement has reported in time",
+        "SELECT 1 FROM statement_expectations WHERE state = 'open' AND expected_by < now()",
+    ),
     "outbox_depth": (
         "Events that were not sent yet",
         "SELECT 1 FROM outbox_events WHERE published_at IS NULL",

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column, money_text
-from merchants.admin import environment_filter
+from merchants.admin import EnvironmentFilter
 from merchants.models import Environment
 from settlements.models import (
     ChannelFeeRate,
@@ -28,10 +28,10 @@ class StatementFileAdmin(ReadOnlyAdmin):
     mode = label_column("environment", _("environment"), Environment)
     coloured_state = badge_column("state", _("state"), FILE_COLOURS)
     list_display = ("day", "channel", "mode", "format", "line_count", "coloured_state", "imported_at")
-    list_filter = ("channel", "format", "state", environment_filter)
+    list_filter = ("channel", "format", "state", EnvironmentFilter)
     search_fields = ("=sha256",)
     search_help_text = _("SHA-256 of the file, in full.")
-    ordering = ("-day", "-id")
+    ordering = ("-id",)
     fields = (
         "day",
         "channel",
@@ -86,8 +86,17 @@ class StatementExpectationAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
     mode = label_column("environment", _("environment"), Environment)
     coloured_state = badge_column("state", _("state"), EXPECTATION_COLOURS)
-    list_display = ("reference", "kind", "amount", "channel", "mode", "coloured_state", "occurred_at", "expected_by")
-    list_filter = ("state", "channel", environment_filter)
+    list_display = (
+        "reference",
+        "kind",
+        "amount",
+        "channel",
+        "mode",
+        "coloured_state",
+        "occurred_at",
+        "expected_by",
+    )
+    list_filter = ("state", "channel", EnvironmentFilter)
     search_fields = ("=reference", "=channel_no")
     search_help_text = _("Our number or the channel's number, in full.")
     ordering = ("-entry_id",)
@@ -129,11 +138,11 @@ class SettlementDayAdmin(ReadOnlyAdmin):
         "payouts",
         "line_count",
     )
-    list_filter = ("channel", environment_filter)
+    list_filter = ("channel", EnvironmentFilter)
     list_select_related = ("channel_account",)
     search_fields = ("=currency",)
     search_help_text = _("Currency, such as USD.")
-    ordering = ("-day", "-id")
+    ordering = ("-id",)
     fields = list_display
 
 
@@ -142,8 +151,18 @@ class SettlementCaseAdmin(ReadOnlyAdmin):
     mode = label_column("environment", _("environment"), Environment)
     coloured_state = badge_column("state", _("state"), CASE_COLOURS)
     expected = money_column("expected_minor", _("expected"))
-    list_display = ("reference", "kind", "expected", "reported", "channel", "mode", "coloured_state", "owner", "opened_at")
-    list_filter = ("state", "kind", "channel", environment_filter)
+    list_display = (
+        "reference",
+        "kind",
+        "expected",
+        "reported",
+        "channel",
+        "mode",
+        "coloured_state",
+        "owner",
+        "opened_at",
+    )
+    list_filter = ("state", "kind", "channel", EnvironmentFilter)
     saved_views = ((_("All"), ""), (_("Open"), "state__exact=open"))
     search_fields = ("=reference",)
     search_help_text = _("Our number or the channel's number, in full.")
@@ -177,8 +196,17 @@ class ChannelFeeRateAdmin(ReadOnlyAdmin):
     fixed = money_column("fixed_minor", _("fixed amount"))
     mode = label_column("environment", _("environment"), Environment)
     list_display = ("channel", "mode", "kind", "rate_millionths", "fixed", "valid_from")
-    list_filter = ("channel", environment_filter)
+    list_filter = ("channel", EnvironmentFilter)
     search_fields = ("=currency",)
     search_help_text = _("Currency, such as USD.")
-    ordering = ("-valid_from", "-id")
-    fields = ("channel", "channel_account", "mode", "kind", "currency", "rate_millionths", "fixed", "valid_from")
+    ordering = ("-id",)
+    fields = (
+        "channel",
+        "channel_account",
+        "mode",
+        "kind",
+        "currency",
+        "rate_millionths",
+        "fixed",
+        "valid_from",
+    )

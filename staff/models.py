@@ -45,6 +45,7 @@ class StaffPermission(models.Model):
             ("handle_work_items", "Can assign, snooze and annotate items of the work queue"),
             ("test_endpoint", "Can send test calls to webhook endpoints"),
             ("resend_webhook", "Can resend webhook deliveries"),
+            ("settle_statements", "Can import statements, and decide cases of settlements"),
             ("manage_routing", "Can add and end routing rules"),
             ("manage_merchants", "Can create, suspend and reactivate merchants"),
             ("manage_keys", "Can rotate and revoke API keys"),

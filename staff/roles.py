@@ -25,6 +25,7 @@ class Permission(enum.StrEnum):
     HANDLE_WORK_ITEMS = "staff.handle_work_items"
     TEST_ENDPOINT = "staff.test_endpoint"
     RESEND_WEBHOOK = "staff.resend_webhook"
+    SETTLE = "staff.settle_statements"
     MANAGE_ROUTING = "staff.manage_routing"
     MANAGE_MERCHANTS = "staff.manage_merchants"
     MANAGE_KEYS = "staff.manage_keys"
@@ -63,6 +64,12 @@ _PAYMENTS = _view_permissions(
     "gateway.routingrule",
     "ledger.ledgertransfer",
     "ledger.dailyclose",
+    "settlements.statementfile",
+    "settlements.statementline",
+    "settlements.statementexpectation",
+    "settlements.settlementcase",
+    "settlements.settlementday",
+    "settlements.channelfeerate",
     "orders.order",
     "orders.orderitem",
     "sagas.sagainstance",
@@ -111,6 +118,7 @@ _FINANCE = (
         Permission.SYNC,
         Permission.CAPTURE,
         Permission.REFUND,
+        Permission.SETTLE,
         Permission.APPROVE,
         Permission.EXPORT,
         Permission.HANDLE_WORK_ITEMS,

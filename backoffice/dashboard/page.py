@@ -55,6 +55,7 @@ KIND_LABELS = {
     ItemKind.APPROVAL: gettext_lazy("Pending approvals"),
     ItemKind.DISPUTE: gettext_lazy("Disputes"),
     ItemKind.ENDPOINT: gettext_lazy("Disabled webhook endpoints"),
+    ItemKind.SETTLEMENT_CASE: gettext_lazy("Settlement cases"),
 }
 
 

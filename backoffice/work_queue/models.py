@@ -12,6 +12,7 @@ class ItemKind(models.TextChoices):
     APPROVAL = "approval", _("Approval")
     DISPUTE = "dispute", _("Dispute")
     ENDPOINT = "endpoint", _("Webhook endpoint")
+    SETTLEMENT_CASE = "settlement_case", _("Settlement case")
 
 
 class WorkItem(models.Model):

@@ -40,6 +40,7 @@ VIEW_PERMISSIONS: Mapping[ItemKind, str] = {
     ItemKind.APPROVAL: "approvals.view_approval",
     ItemKind.DISPUTE: "gateway.view_dispute",
     ItemKind.ENDPOINT: "webhooks.view_webhookendpoint",
+    ItemKind.SETTLEMENT_CASE: "settlements.view_settlementcase",
 }
 MINE, UNASSIGNED, SNOOZED = "mine", "unassigned", "snoozed"
 ASSIGNEE_FILTERS = {

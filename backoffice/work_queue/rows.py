@@ -23,6 +23,7 @@ from common.admin import money_text
 from gateway.models import DisputeStatus, ReviewCode
 from sagas.availability import MEANINGS
 from sagas.inspection import SagaView
+from settlements.models import CaseKind
 from staff.roles import Permission, has_permission
 from webhooks.models import DisabledReason
 
@@ -33,6 +34,7 @@ ICONS: Mapping[ItemKind, str] = {
     ItemKind.APPROVAL: "how_to_reg",
     ItemKind.DISPUTE: "gavel",
     ItemKind.ENDPOINT: "link_off",
+    ItemKind.SETTLEMENT_CASE: "rule_folder",
 }
 # The page of an item: the name of its address.
 PAGES: Mapping[ItemKind, str] = {
@@ -42,6 +44,7 @@ PAGES: Mapping[ItemKind, str] = {
     ItemKind.APPROVAL: "admin:approvals_approval_change",
     ItemKind.DISPUTE: "admin:gateway_dispute_change",
     ItemKind.ENDPOINT: "admin:webhooks_webhookendpoint_change",
+    ItemKind.SETTLEMENT_CASE: "admin:settlements_settlementcase_change",
 }
 RECOMMENDED_FOR_REVIEW: Mapping[str, str] = {
     ReviewCode.LATE_PAYMENT: PaymentReviewOperation.REFUND_LATE_PAYMENT.value,
@@ -131,6 +134,8 @@ def _describe_reason(item: OpenItem, saga: SagaView | None) -> str:
             return str(DisputeStatus(item.code).label)
         case ItemKind.ENDPOINT:
             return str(DisabledReason(item.code).label)
+        case ItemKind.SETTLEMENT_CASE:
+            return str(CaseKind(item.code).label)
 
 
 def _describe_saga(item: OpenItem, saga: SagaView | None) -> str:
@@ -159,6 +164,8 @@ def _recommend(item: OpenItem, saga: SagaView | None, user: Any) -> RecommendedA
             if item.merchant_email:
                 why = _("Only the merchant can enable it again, after it answers.")
                 return RecommendedAction(_("E-mail the merchant"), f"mailto:{item.merchant_email}", why)
+        case ItemKind.SETTLEMENT_CASE:
+            return RecommendedAction(_("Compare and decide"), reverse(PAGES[item.kind], args=[item.page_id]))
     return None
 
 

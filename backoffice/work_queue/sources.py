@@ -100,6 +100,14 @@ SELECT 'endpoint' AS kind, id AS object_id, 'webhook_endpoint' AS object_type,
 FROM webhook_endpoints
 WHERE status = 'disabled' AND disabled_reason IN ('gone', 'failing')
 """
+_SETTLEMENT_CASES = """
+SELECT 'settlement_case' AS kind, id AS object_id, 'settlement_case' AS object_type,
+       coalesce(nullif(reference, ''), id::text) AS number, id AS page_id,
+       reported_minor - expected_minor AS amount_minor, currency, NULL::uuid AS merchant_id, environment,
+       settlement_cases.kind AS code, reason, opened_at AS since, NULL::timestamptz AS due_at
+FROM settlement_cases
+WHERE state IN ('open', 'asked')
+"""
 SOURCES: Final[Sequence[Source]] = (
     Source(ItemKind.PAYMENT, _PAYMENT_REVIEWS),
     Source(ItemKind.PAYMENT, _OVERDUE_PAYMENTS),
@@ -109,4 +117,5 @@ SOURCES: Final[Sequence[Source]] = (
     Source(ItemKind.APPROVAL, _APPROVALS, has_due_time=True),
     Source(ItemKind.DISPUTE, _DISPUTES, has_due_time=True),
     Source(ItemKind.ENDPOINT, _ENDPOINTS),
+    Source(ItemKind.SETTLEMENT_CASE, _SETTLEMENT_CASES),
 )

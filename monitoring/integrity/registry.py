@@ -12,6 +12,7 @@ from monitoring.integrity import (
     saga_history,
     saga_state,
     sandboxes,
+    settlements,
 )
 from monitoring.integrity.check import IntegrityCheck
 
@@ -26,6 +27,7 @@ CHECKS: tuple[IntegrityCheck, ...] = (
     *events.CHECKS,
     *ledger.CHECKS,
     *double_entry.CHECKS,
+    *settlements.CHECKS,
     *sandboxes.CHECKS,
 )
 

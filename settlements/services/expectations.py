@@ -36,20 +36,24 @@ LEFT JOIN payments AS payment ON payment.id = transfer.payment_id
 LEFT JOIN payment_attempts AS attempt ON attempt.id = transfer.subject_id
 LEFT JOIN refunds AS refund ON refund.id = transfer.subject_id
 LEFT JOIN disputes AS dispute ON dispute.id = transfer.subject_id
+LEFT JOIN suspense_items AS item ON item.id = transfer.subject_id
+LEFT JOIN refunds AS of_item ON of_item.id = item.refund_id
 CROSS JOIN LATERAL (
     SELECT CASE entry.direction WHEN 'debit' THEN entry.amount_minor ELSE -entry.amount_minor END AS amount_minor,
            CASE WHEN transfer.event LIKE 'payment.%%' AND entry.direction = 'credit' THEN 'application_fee'
                 WHEN transfer.event LIKE 'payment.%%' THEN 'payment'
                 WHEN transfer.event = 'refund.succeeded' AND entry.direction = 'debit' THEN 'application_fee'
-                WHEN transfer.event = 'refund.succeeded' THEN 'refund'
+                WHEN transfer.event IN ('refund.succeeded', 'refund.completed') THEN 'refund'
+                WHEN transfer.event LIKE 'suspense.%%' THEN 'refund'
                 WHEN transfer.event = 'refund.reversed' THEN 'refund_reversal'
                 WHEN transfer.event = 'dispute.withdrawn' THEN 'dispute'
                 WHEN transfer.event = 'dispute.reinstated' THEN 'dispute_reversal'
                 ELSE 'other' END AS kind,
-           coalesce(attempt.reference, refund.refund_no, dispute.dispute_no,
+           coalesce(attempt.reference, refund.refund_no, dispute.dispute_no, of_item.refund_no, item.channel_refund_no,
                CASE WHEN transfer.event LIKE 'payment.%%' THEN nullif(payment.channel_reference, '') END,
                transfer.source) AS reference,
            coalesce(attempt.channel_trade_no, refund.channel_refund_no, dispute.channel_dispute_no,
+               item.channel_refund_no,
                CASE WHEN transfer.event LIKE 'payment.%%' THEN payment.channel_trade_no END, '') AS channel_no,
            CASE WHEN transfer.is_opening THEN coalesce(
                attempt.finished_at, refund.settled_at, dispute.created_at, payment.paid_at, transfer.created_at)

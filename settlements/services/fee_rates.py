@@ -29,8 +29,8 @@ def add_fee_rate(
     """Raises `FieldsRefused`."""
     if currency not in EXPONENTS:
         raise FieldsRefused({"currency": _("The currency is unknown.")})
-    accounts = StoredChannelAccount.objects.filter(id=channel_account, channel=channel, environment=environment)
-    if channel_account is not None and not accounts.exists():
+    accounts = StoredChannelAccount.objects.filter(channel=channel, environment=environment)
+    if channel_account is not None and not accounts.filter(id=channel_account).exists():
         raise FieldsRefused({"channel_account": _("The channel has no such account.")})
     identity = {
         "channel": channel,
@@ -40,7 +40,9 @@ def add_fee_rate(
         "currency": currency,
         "valid_from": valid_from,
     }
-    with recording(StaffActionType.FEE_RATE_ADD, ObjectType.CHANNEL_FEE_RATE, actor=actor, reason=reason) as entry:
+    with recording(
+        StaffActionType.FEE_RATE_ADD, ObjectType.CHANNEL_FEE_RATE, actor=actor, reason=reason
+    ) as entry:
         if ChannelFeeRate.objects.filter(**identity).exists():
             raise FieldsRefused({"valid_from": _("A fee was agreed from this day on.")})
         rate: ChannelFeeRate = ChannelFeeRate.objects.create(

@@ -20,8 +20,6 @@ from settlements.services.matching import settle_statements
 log = structlog.get_logger(__name__)
 
 TIMEOUT_SECONDS = 60.0
-# Larger files are kept on disk while they are read.
-MEMORY_BYTES = 8 * 1024 * 1024
 
 
 class FetchFailed(Exception):
@@ -55,7 +53,7 @@ def fetch_statement(*, served: GuardedChannel, format: StatementFormat, day: dt.
     """Raises `ListingFailed` and `StatementRefused`."""
     account = served.account
     scope = StatementScope(served.name, account.environment, account.id, day)
-    with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as target:
+    with tempfile.TemporaryFile() as target:
         has_file = served.write_statement(StatementRequest(account, format, day, TIMEOUT_SECONDS), target)
         if not has_file:
             return record_empty_day(format=format, scope=scope)

@@ -239,6 +239,20 @@ STEPS = (
     ("", DROP),
 )
 
+# Open postings that cancel each other out, such as a refund that left suspense: no statement reports them.
+NET_ZERO = f"""
+WITH settled AS (
+    SELECT kind, reference, currency, min(entry_id) AS match_id
+    FROM statement_expectations AS each
+    WHERE state = 'open' AND reference <> '' AND {_SCOPE.format("each")}
+    GROUP BY kind, reference, currency
+    HAVING sum(amount_minor) = 0
+)
+UPDATE statement_expectations AS expected SET state = 'met', match_id = settled.match_id
+FROM settled
+WHERE expected.state = 'open' AND expected.kind = settled.kind AND expected.reference = settled.reference
+  AND expected.currency = settled.currency AND {_SCOPE.format("expected")}
+"""
 # Statements of the day and of a later day are there, and neither reports it.
 OPEN_MISSING_CASES = f"""
 WITH missing AS (

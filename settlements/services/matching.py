@@ -48,6 +48,7 @@ def match_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress)
         _run_steps(file, progress)
         with connection.cursor() as cursor:
             parameters = _build_parameters(file)
+            cursor.execute(sql.NET_ZERO, parameters)
             cursor.execute(sql.OPEN_MISSING_CASES, parameters)
             missing = cursor.rowcount
             cursor.execute(sql.COMPARE_DAY, parameters)

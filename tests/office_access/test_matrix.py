@@ -64,6 +64,12 @@ VIEW_PERMISSIONS = {
     "sagas.SagaSignal": ALL,
     "sagas.SagaInstance": ALL,
     "sagas.SagaStep": ALL,
+    "settlements.ChannelFeeRate": ALL,
+    "settlements.SettlementCase": ALL,
+    "settlements.SettlementDay": ALL,
+    "settlements.StatementExpectation": ALL,
+    "settlements.StatementFile": ALL,
+    "settlements.StatementLine": ALL,
     "simulator.CallCount": "OA",
     "simulator.LedgerEntry": "OA",
     "simulator.Notification": "OA",
@@ -117,6 +123,12 @@ PAGES = {
     "gateway_routingrule_new": "OA",
     "gateway_routingrule_try": ALL,
     "sagas_sagainstance_operate": "OA",
+    "settlements_channelfeerate_new": "FA",
+    "settlements_settlementcase_approve-write-off": "FOA",
+    "settlements_settlementcase_ask": "FA",
+    "settlements_settlementcase_book": "FA",
+    "settlements_settlementcase_take": "FA",
+    "settlements_settlementcase_write-off": "FA",
 }
 # One page for each channel that has accounts.
 PAGES |= {
@@ -137,6 +149,7 @@ OPERATION_PERMISSIONS = {
     "staff.manage_keys": "A",
     "staff.manage_merchants": "A",
     "staff.manage_routing": "OA",
+    "staff.settle_statements": "FA",
     "staff.manage_staff": "A",
     "staff.refund_payment": "FA",
     "staff.resolve_saga": "OA",

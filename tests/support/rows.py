@@ -16,6 +16,7 @@ from ledger.models import DailyClose
 from merchants.models import Merchant
 from monitoring.services import run_checks
 from sagas.models import SagaInstance, SagaSignal
+from tests.support.settlement_rows import leave_a_statement
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 
@@ -42,6 +43,7 @@ def leave_one_of_each() -> None:
     DailyClose.objects.create(
         day="2026-01-01", environment="test", currency="USD", transfer_count=0, posted_minor=0
     )
+    leave_a_statement()
     _a_delivery()
     _a_dispute_and_a_review()
     StoredChannelAccount.objects.create(

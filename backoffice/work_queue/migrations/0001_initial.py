@@ -23,6 +23,7 @@ class Migration(migrations.Migration):
                             ("approval", "Approval"),
                             ("dispute", "Dispute"),
                             ("endpoint", "Webhook endpoint"),
+                            ("settlement_case", "Settlement case"),
                         ],
                         max_length=20,
                         verbose_name="kind",
@@ -51,7 +52,18 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("kind", "object_id"), name="work_item_once"),
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("kind__in", ["payment", "refund", "saga", "approval", "dispute", "endpoint"])
+                            (
+                                "kind__in",
+                                [
+                                    "payment",
+                                    "refund",
+                                    "saga",
+                                    "approval",
+                                    "dispute",
+                                    "endpoint",
+                                    "settlement_case",
+                                ],
+                            )
                         ),
                         name="work_item_kind_known",
                     ),
