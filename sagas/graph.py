@@ -69,8 +69,10 @@ def _build_title(definition: Definition) -> str:
 
 def _format_span(seconds: float) -> str:
     if seconds % 3600 == 0:
-        return f"{seconds / 3600:g} h"
-    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
+        return _("%(number)s h") % {"number": f"{seconds / 3600:g}"}
+    if seconds >= 60:
+        return _("%(number)s min") % {"number": f"{seconds / 60:g}"}
+    return _("%(number)s s") % {"number": f"{seconds:g}"}
 
 
 def _describe(step: StepSpec) -> str:

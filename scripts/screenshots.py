@@ -27,7 +27,7 @@ from scripts.page_problems import find_problems
 from scripts.screenshot_pages import PAGES
 
 SCREEN, DESKTOP, PHONE = (1280, 860), (1440, 900), (390, 844)
-PATIENCE_MILLISECONDS = 5_000
+PATIENCE_MILLISECONDS = 30_000
 SHEET_STYLE = (
     "body{margin:0;background:#8a93a3;display:flex;flex-wrap:wrap;align-items:start;font:11px sans-serif}"
     "figure{margin:6px}img{max-height:900px;object-fit:cover;object-position:top}figcaption{padding:3px;color:#fff}"
@@ -150,7 +150,7 @@ def _open(page: Page, way: str) -> None:
     address, *presses = way.split("> ")
     page.goto(address)
     for press in presses:
-        pressed = page.locator("#result_list th a" if press == "row" else press).first
+        pressed = page.locator("#result_list tbody th a" if press == "row" else press).first
         if pressed.get_attribute("data-dialog") is None and pressed.get_attribute("href"):
             page.goto(pressed.evaluate("link => link.href"))
         else:

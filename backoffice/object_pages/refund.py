@@ -3,6 +3,7 @@
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from backoffice.approvals.models import REFUND, Approval
 from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel, build_merchant_fact
 from backoffice.renderers.saga_labels import format_duration
 from backoffice.timeline.refunds import TONES
@@ -63,11 +64,24 @@ def _list_facts(refund: Refund) -> list[PageFact]:
         PageFact(_("reason"), refund.reason or "—", is_name=True),
         PageFact(_("channel"), refund.channel or refund.payment.channel, is_name=True),
     ]
+    facts += _list_approval(refund)
     if refund.channel_refund_no:
         facts.append(PageFact(_("channel's refund number"), refund.channel_refund_no, is_code=True))
     if refund.settled_at:
         facts.append(PageFact(_("settled after"), format_duration(refund.settled_at - refund.created_at)))
     return facts
+
+
+def _list_approval(refund: Refund) -> list[PageFact]:
+    """Of a refund above the limit of dual control. The request reserves the refund's id."""
+    approval = Approval.objects.filter(operation=REFUND, saga_id=refund.pk, decided_at__isnull=False).first()
+    if approval is None:
+        return []
+    url = reverse("admin:approvals_approval_change", args=[approval.pk])
+    return [
+        PageFact(_("requested by"), approval.requested_by, is_name=True),
+        PageFact(_("decided by"), approval.decided_by, url),
+    ]
 
 
 def _saga_panel(refund: Refund) -> Panel:

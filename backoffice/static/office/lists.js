@@ -36,6 +36,12 @@
         else if (event.key === "k") moveRow(-1);
         else if (event.key === "Enter") openRow();
     });
+    // The event does not bubble. A menu with a form begins in its first text field.
+    document.addEventListener("toggle", (event) => {
+        if (!event.target.open || !event.target.matches("details[data-menu]")) return;
+        const field = event.target.querySelector("input[type=text]");
+        if (field) field.focus();
+    }, true);
     document.addEventListener("click", (event) => {
         document.querySelectorAll("details[data-menu][open]").forEach((menu) => {
             if (!menu.contains(event.target)) menu.open = false;

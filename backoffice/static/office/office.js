@@ -8,7 +8,9 @@
         event.preventDefault();
         dialog.showModal();
         const first = dialog.querySelector("input:not([type=hidden]), select, textarea, button");
-        if (first) first.focus();
+        if (!first) return;
+        first.focus();
+        if (first.value && first.select) first.select();  // what is typed replaces the proposed amount
     }
 
     function copy(button) {
