@@ -57,6 +57,8 @@ class StaffActionType(models.TextChoices):
     STAFF_ROLES_SET = "staff.roles_set", _("Set roles")
     STAFF_DEACTIVATED = "staff.deactivated", _("Deactivate the account")
     STAFF_REACTIVATED = "staff.reactivated", _("Reactivate the account")
+    SESSION_ENDED = "session.ended", _("End a session")
+    SESSIONS_ENDED = "session.all_ended", _("End all sessions")
     SSO_ACCOUNT_CREATED = (
         "single_sign_on.account_created",
         _("Create the account at the first single sign-on"),

@@ -11,6 +11,8 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -196,10 +198,16 @@ class StaffAdmin(ActionsAdmin):
         "is_superuser",
         "last_login",
         "date_joined",
+        "open_sessions",
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=gettext_lazy("sessions"))
+    def open_sessions(self, user: User) -> str:
+        address = reverse("staff_sessions_of", args=[user.pk])
+        return format_html('<a href="{}" class="underline">{}</a>', address, _("Show open sessions"))
 
     @admin.display(description=gettext_lazy("roles"))
     def roles(self, user: User) -> str:

@@ -3,9 +3,9 @@
 from datetime import timedelta
 
 from celery import shared_task
-from django.contrib.sessions.backends.db import SessionStore
 
 from monitoring import partitions, pruning, services
+from staff.session_store import SessionStore
 
 # Longer than the interval between two runs, so that nothing falls between them.
 RECENT = timedelta(hours=25)

@@ -26,6 +26,10 @@ class SessionMiddleware(sessions.SessionMiddleware):
     def __call__(self, request: HttpRequest) -> Any:
         return self.get_response(request) if is_api_request(request) else super().__call__(request)
 
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        request.session.user_agent = request.headers.get("User-Agent", "")  # type: ignore[attr-defined]
+
 
 class AuthenticationMiddleware(auth.AuthenticationMiddleware):
     def __call__(self, request: HttpRequest) -> Any:

@@ -21,13 +21,14 @@ from django.utils.translation import gettext_lazy
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
-from audit.recording import recording
+from audit.recording import AuditEntry, recording
 from common.db import insert_unless_exists
 from common.errors import OperationRefused, UnknownObject
 from staff import second_factor
 from staff.mailboxes import is_company_mailbox, normalize_mailbox
 from staff.models import SingleSignOnIdentity
 from staff.roles import Role
+from staff.sessions import delete_sessions
 
 SUPERUSER_REFUSED = gettext_lazy("This is a superuser account. It can only be managed in the terminal.")
 
@@ -72,10 +73,18 @@ def set_roles(*, user_id: int, roles: Collection[Role], actor: str, reason: str)
             user, _("The groups of the single sign-on provider decide the roles of this account.")
         )
         entry.object_id = user.get_username()
-        entry.before = {"roles": sorted(user.groups.values_list("name", flat=True))}
-        user.groups.set(groups_of_roles(roles))
-        entry.after = {"roles": sorted(roles)}
+        replace_roles(user, roles, entry)
     return user
+
+
+def replace_roles(user: User, roles: Collection[Role], entry: AuditEntry) -> None:
+    """Sets the roles and records them. Ends the person's sessions if a role is taken away. Runs in the caller's
+    transaction."""
+    before, after = set(user.groups.values_list("name", flat=True)), {role.value for role in roles}
+    user.groups.set(groups_of_roles(roles))
+    if before - after:
+        delete_sessions(user)
+    entry.before, entry.after = {"roles": sorted(before)}, {"roles": sorted(after)}
 
 
 def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
@@ -87,6 +96,7 @@ def set_active(*, user_id: int, active: bool, actor: str, reason: str) -> User:
             raise OperationRefused(_("This has been done already. Reload the page."))
         user.is_active = active
         user.save(update_fields=["is_active"])
+        delete_sessions(user)
         entry.object_id, entry.before, entry.after = (
             user.get_username(),
             {"active": not active},
@@ -103,6 +113,7 @@ def send_password_link(*, user_id: int, actor: str, reason: str) -> Invitation:
         _require_other_credential_kept(user, actor, StaffActionType.FACTOR_RESET)
         user.set_unusable_password()
         user.save(update_fields=["password"])
+        delete_sessions(user)
         link_channel = _choose_link_channel(user)
         entry.object_id = user.get_username()
         entry.after = {"link": link_channel, "email": user.email}
@@ -116,6 +127,7 @@ def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
         _require_other_credential_kept(user, actor, StaffActionType.STAFF_LINK_SENT)
         if not second_factor.remove_second_factor(user=user):
             raise OperationRefused(_("This person has no second factor."))
+        delete_sessions(user)
         entry.object_id, entry.after = user.get_username(), {"was_enrolled": True}
     return user
 

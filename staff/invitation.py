@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
+from staff.sessions import delete_sessions
 
 
 class InvitationView(PasswordResetConfirmView):
@@ -26,6 +27,7 @@ class InvitationView(PasswordResetConfirmView):
     def form_valid(self, form: "SetPasswordForm[User]") -> HttpResponse:
         with transaction.atomic():
             response = super().form_valid(form)
+            delete_sessions(form.user)
             name = form.user.get_username()
             audit.record(
                 actor=name,

@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from common import time_zones
-from staff import preferences, second_factor
+from staff import preferences, second_factor, sessions
 
 BACK_OFFICE = "/admin/"
 # Control characters except tab and line ends, and characters that change the direction of text or end a line.
@@ -117,6 +117,8 @@ class PreferencesMiddleware:
         if not request.path_info.startswith(BACK_OFFICE):
             return self.get_response(request)
         user: Any = request.user
+        if user.is_authenticated:
+            sessions.record_use(request.session)  # type: ignore[arg-type]
         chosen = preferences.load_preferences(user) if user.is_authenticated else preferences.Preferences()
         request.staff_preferences = chosen  # type: ignore[attr-defined]
         browser = time_zones.find_zone(request.COOKIES.get(time_zones.COOKIE, ""))

@@ -10,14 +10,17 @@ from base64 import b32encode
 from urllib.parse import quote, urlencode
 
 from django.conf import settings
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django_otp.models import Device, ThrottlingMixin
 from django_otp.oath import TOTP
 
 from common.crypto import keyed_hash, seal, unseal
 from common.ids import uuid7
+from staff.session_store import SessionStore
 
 STEP_SECONDS, DIGITS, TOLERANCE_STEPS = 30, 6, 1
 ISSUER = "Payment Platform"
@@ -155,6 +158,28 @@ class Passkey(Device):
         verbose_name = _("passkey")
         verbose_name_plural = _("passkeys")
         constraints = [models.UniqueConstraint(name="passkey_once", fields=["credential_id"])]
+
+
+class StaffSession(AbstractBaseSession):
+    """An open session of a browser (`session_store.py`). Without a user while nobody has signed in with it."""
+
+    public_id = models.UUIDField(unique=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+", editable=False
+    )
+    started_at = models.DateTimeField(default=timezone.now, editable=False)
+    last_seen_at = models.DateTimeField(default=timezone.now, editable=False)
+    address = models.GenericIPAddressField(null=True, editable=False)
+    user_agent = models.CharField(max_length=300, blank=True, editable=False)
+
+    class Meta:
+        db_table = "staff_sessions"
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionStore]:
+        return SessionStore
 
 
 class SingleSignOnIdentity(Device):

@@ -20,10 +20,11 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.db import insert_unless_exists, violates
 from common.errors import OperationRefused
-from staff.accounts import groups_of_roles, is_mailbox_taken, lock_member
+from staff.accounts import groups_of_roles, is_mailbox_taken, lock_member, replace_roles
 from staff.models import SingleSignOnIdentity
 from staff.roles import Role
 from staff.second_factor import record_own_change
+from staff.sessions import delete_sessions
 from staff.sso_provider import find_claim
 
 log = structlog.get_logger(__name__)
@@ -109,6 +110,7 @@ def unlink(*, user_id: int, actor: str, reason: str) -> None:
             raise OperationRefused(str(NOT_LINKED))
         entry.object_id, entry.before = user.get_username(), {"subject": identity.subject}
         identity.delete()
+        delete_sessions(user)
 
 
 def _may_enter(user: User) -> bool:
@@ -172,11 +174,9 @@ def _read_email(claims: Mapping[str, Any]) -> str:
 
 
 def _follow_groups(user: User, roles: set[Role]) -> None:
-    before = set(user.groups.values_list("name", flat=True))
-    if before == {role.value for role in roles}:
+    if set(user.groups.values_list("name", flat=True)) == {role.value for role in roles}:
         return
     with recording(
         StaffActionType.SSO_ROLES_SET, ObjectType.STAFF, user.get_username(), actor=ACTOR, reason=""
     ) as entry:
-        user.groups.set(groups_of_roles(roles))
-        entry.before, entry.after = {"roles": sorted(before)}, {"roles": sorted(roles)}
+        replace_roles(user, roles, entry)

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 COOKIE, COOKIE_SECONDS = "single_sign_on", 600
 SESSION_ID_TOKEN = "single_sign_on_id_token"  # noqa: S105 - a name
 LONGEST_CODE = 4096
+LONGEST_NEXT = 1000  # browsers drop a cookie of more than 4096 bytes
 NOT_PROVED = gettext_lazy("The answer of the provider could not be verified. Start again.")
 UNAVAILABLE = gettext_lazy("The provider of single sign-on does not answer. Try again in a few minutes.")
 CANCELLED = gettext_lazy("The provider did not sign you in. Start again, or ask your administrator.")
@@ -44,8 +45,9 @@ CANCELLED = gettext_lazy("The provider did not sign you in. Start again, or ask 
 def begin(request: HttpRequest) -> HttpResponse:
     """`?again=1`: the provider asks for the person's credentials even if it knows them."""
     must_reauthenticate = request.GET.get("again") == "1"
+    address = request.GET.get("next", "")
     content = {
-        "next": find_own_address(request, request.GET.get("next", "")),
+        "next": find_own_address(request, address if len(address) <= LONGEST_NEXT else ""),
         "again": "1" if must_reauthenticate else "",
         "link": "",
     }

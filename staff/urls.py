@@ -3,10 +3,25 @@
 from django.contrib import admin
 from django.urls import path, reverse_lazy
 
-from staff import environment_switch, list_settings, passkey_views, profile, sso_views, views
+from staff import environment_switch, list_settings, passkey_views, profile, session_views, sso_views, views
 from staff.invitation import InvitationView
 
 urlpatterns = [
+    path("sessions/", admin.site.admin_view(session_views.show_sessions), name="staff_sessions"),
+    path("sessions/end/", admin.site.admin_view(session_views.end_sessions), name="staff_sessions_end"),
+    path(
+        "sessions/of/<int:user_id>/",
+        admin.site.admin_view(session_views.show_sessions),
+        name="staff_sessions_of",
+    ),
+    path(
+        "sessions/of/<int:user_id>/end/",
+        admin.site.admin_view(session_views.end_sessions),
+        name="staff_sessions_of_end",
+    ),
+    path(
+        "password_change/", admin.site.admin_view(session_views.change_password), name="staff_password_change"
+    ),
     path("profile/", admin.site.admin_view(profile.profile), name="staff_profile"),
     path(
         "environment/",

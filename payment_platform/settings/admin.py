@@ -14,6 +14,7 @@ UNFOLD = {
         "navigation": [
             {"title": _("Profile"), "link": reverse_lazy("staff_profile")},
             {"title": _("Second factor"), "link": reverse_lazy("second_factor")},
+            {"title": _("Open sessions"), "link": reverse_lazy("staff_sessions")},
         ]
     },
     "SIDEBAR": {"navigation": "backoffice.navigation.groups"},

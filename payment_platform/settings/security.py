@@ -41,6 +41,7 @@ CSRF_FAILURE_VIEW = "checkout.api.csrf_failure"
 # Origins from which forms of the admin may be sent.
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[PUBLIC_BASE_URL])
 
+SESSION_ENGINE = "staff.session_store"
 # A session lasts for a shift, and ends with the browser.
 SESSION_COOKIE_AGE = 8 * 3600
 SESSION_EXPIRE_AT_BROWSER_CLOSE = True

@@ -89,6 +89,8 @@ PAGES = {
     "jsi18n": ALL,
     "second_factor": ALL,
     "staff_profile": ALL,
+    "staff_sessions": ALL,
+    "staff_password_change": ALL,
     "auth_user_deactivate": "A",
     "auth_user_invite": "A",
     "auth_user_reactivate": "A",
@@ -171,6 +173,8 @@ EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_c
 # The forms of one's own passkeys, and the sign-in with one.
 EXEMPT_URLS |= {"passkey_add", "passkey_confirm", "passkey_rename", "passkey_remove"}
 EXEMPT_URLS |= {"passkey_sign_in", "passkey_sign_in_confirm"}
+# Sessions of another person and the forms to end sessions (tests/office_access/test_sessions.py).
+EXEMPT_URLS |= {"staff_sessions_of", "staff_sessions_end", "staff_sessions_of_end"}
 # To the provider of single sign-on and back, and the way out.
 EXEMPT_URLS |= {"single_sign_on", "single_sign_on_callback", "single_sign_on_link", "staff_sign_out"}
 ACTIONS = {

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.test import Client
 from django_otp.oath import TOTP
 
 from audit.models import StaffAction
 from staff import passkeys, second_factor
-from staff.models import Authenticator, Passkey
+from staff.models import Authenticator, Passkey, StaffSession
 from tests.office_access.conftest import PASSWORD, member
 from tests.support.passkeys import SecurityKey
 
@@ -183,7 +182,7 @@ def test_a_stranger_who_begins_a_sign_in_leaves_no_row(vera: User) -> None:
     for _ in range(3):
         browser.post(f"{PASSKEYS}sign-in/")
     browser.post(f"{PASSKEYS}sign-in/confirm/", {"response": "{}"})
-    assert not Session.objects.exists()
+    assert not StaffSession.objects.exists()
 
 
 def test_a_cookie_that_is_sent_again_or_altered_signs_nobody_in(

@@ -9,7 +9,6 @@ import pytest
 from axes.models import AccessAttempt
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.contrib.sessions.models import Session
 from django.core.checks import run_checks
 from django.db import connection, transaction
 from django.db.models.functions import Now
@@ -20,7 +19,7 @@ from django_otp.oath import TOTP
 from audit.models import StaffAction
 from monitoring.tasks import prune_sessions
 from staff import second_factor
-from staff.models import MAX_COUNTED_FAILURES, Authenticator, RecoveryCode
+from staff.models import MAX_COUNTED_FAILURES, Authenticator, RecoveryCode, StaffSession
 from tests.office_access.conftest import PASSWORD, member
 from tests.support.threads import in_background, wait_until, waiting_for_locks
 
@@ -256,10 +255,10 @@ def test_changes_of_a_second_factor_are_in_the_audit_log(vera: User) -> None:
 def test_expired_sessions_are_deleted(vera: User) -> None:
     kept, ended = browser(), browser()
     sign_in(ended)
-    Session.objects.update(expire_date=Now() - timedelta(seconds=1))
+    StaffSession.objects.update(expire_date=Now() - timedelta(seconds=1))
     sign_in(kept)
     prune_sessions()
-    assert Session.objects.count() == 1
+    assert StaffSession.objects.count() == 1
     assert kept.get(PAGE).status_code == 200
 
 

@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import AnonymousUser, User
-from django.contrib.sessions.models import Session
 from django.db import connection, connections
 from django.db.models import Field, ForeignKey, Model
 from django.test import RequestFactory
@@ -18,6 +17,7 @@ from django.urls import reverse
 from backoffice.exports.kinds import KINDS
 from common.admin import ReadOnlyAdmin
 from common.secret_columns import secret_columns
+from staff.models import StaffSession
 from tests.office_access.conftest import member, signed_in
 from tests.ops.conftest import World
 from tests.support import shop
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "simulator"])
 
 SECRET = {
     "auth.User": {"password"},
-    "sessions.Session": {"session_key", "session_data"},
+    "staff.StaffSession": {"session_key", "session_data"},
     "axes.AccessLog": {"session_hash"},
     "merchants.ApiKey": {"key_hash", "sealed_secret"},
     "channel_accounts.StoredChannelAccount": {"sealed_credentials", "previous_sealed_credentials"},
@@ -59,7 +59,7 @@ def test_the_names_of_secret_columns_are_recognized() -> None:
 
 def test_sessions_and_second_factors_have_no_pages() -> None:
     for label in (
-        "sessions.Session",
+        "staff.StaffSession",
         "staff.Authenticator",
         "staff.RecoveryCode",
         "staff.Passkey",
@@ -136,7 +136,7 @@ def rows(transactional_db: None, world: World, client: SignedClient) -> None:
 def test_secret_columns_are_never_loaded(rows: None, subtests: pytest.Subtests) -> None:
     """Checked on the SQL statements. Django itself reads the session and the user."""
     browser = signed_in(User.objects.create_superuser("root"))
-    secret = {model: columns_of(model) for model in apps.get_models() if model not in (User, Session)}
+    secret = {model: columns_of(model) for model in apps.get_models() if model not in (User, StaffSession)}
     for model, model_admin in admin.site._registry.items():
         row = model._default_manager.first()
         pages = [address(model, "changelist"), f"{address(model, 'changelist')}?q=x"]

@@ -50,6 +50,7 @@ WITHOUT_PAGES = {
     "staff.SavedView",
     "staff.StaffPermission",
     "staff.StaffPreferences",
+    "staff.StaffSession",
 }
 
 
