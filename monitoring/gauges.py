@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 from common.postgresql.partitions import list_partitions
 from events.relay import LEADER_LOCK
 from monitoring.integrity.registry import list_check_names
-from monitoring.partitions import PARTITIONED_TABLES
+from monitoring.partitions import PARTITIONED_TABLES, find_drop_delay
 
 # Counting stops here, so that a scrape stays cheap.
 CAP = 10_000
@@ -50,6 +50,12 @@ _COUNTS = {
         "Movements of money that no statement has reported in time",
         "SELECT 1 FROM statement_expectations WHERE state = 'open' AND expected_by < now()",
     ),
+    "report_runs_failing": (
+        "Runs of scheduled reports that have failed, or were tried three times",
+        "SELECT 1 FROM report_runs r JOIN report_schedules s ON s.id = r.schedule_id"
+        " WHERE r.status = 'failed' AND s.ended_at IS NULL"
+        " UNION ALL SELECT 1 FROM report_runs WHERE retry_at IS NOT NULL AND attempts >= 3",
+    ),
     "outbox_depth": (
         "Events that were not sent yet",
         "SELECT 1 FROM outbox_events WHERE published_at IS NULL",
@@ -83,6 +89,10 @@ _OLDEST = {
     "payment_oldest_attention_seconds": (
         "Age of the oldest payment that needs review",
         "SELECT min(created_at) FROM payments WHERE needs_attention",
+    ),
+    "report_oldest_due_seconds": (
+        "Lateness of the most overdue attempt of a scheduled report",
+        "SELECT min(retry_at) FROM report_runs WHERE retry_at <= now()",
     ),
     "outbox_oldest_seconds": (
         "Age of the oldest event that was not sent yet",
@@ -204,12 +214,20 @@ def _partitions(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:
     ahead = GaugeMetricFamily(
         "partition_ahead_seconds", "Time until the last partition of a table ends", labels=["table"]
     )
+    overdue = GaugeMetricFamily(
+        "partition_overdue_seconds",
+        "Time since the oldest partition of a table could be dropped",
+        labels=["table"],
+    )
     cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
     (now,) = cursor.fetchone()
     for table in PARTITIONED_TABLES:
         weeks = list_partitions(table)
         ahead.add_metric([table.name], weeks[-1].end.timestamp() - now if weeks else 0.0)
+        dropped_at = weeks[0].end + find_drop_delay(table) if weeks else None
+        overdue.add_metric([table.name], max(now - dropped_at.timestamp(), 0.0) if dropped_at else 0.0)
     yield ahead
+    yield overdue
 
 
 def _consistency(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:

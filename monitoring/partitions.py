@@ -62,6 +62,12 @@ def drop_expired_partitions() -> int:
     return sum(_drop_expired(history, now - history.retention - CLOCK_TOLERANCE) for history in _HISTORIES)
 
 
+def find_drop_delay(table: PartitionedTable) -> dt.timedelta:
+    """How long after its week a partition is kept."""
+    (history,) = (each for each in _HISTORIES if table in each.tables)
+    return history.retention + CLOCK_TOLERANCE
+
+
 def find_saga_limit() -> dt.datetime:
     """Sagas that were created before then may be deleted row by row: their partitions are gone."""
     return _find_limit(SAGA_TABLES, SAGA_RETENTION)

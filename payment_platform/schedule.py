@@ -25,6 +25,7 @@ def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
         "monitoring.prune": 300.0,
         "backoffice.write_exports": 5.0,
         "backoffice.prune_exports": 600.0,
+        "backoffice.write_reports": 60.0,
         "backoffice.expire_approvals": 300.0,
         "monitoring.prune_sessions": 3600.0,
     }

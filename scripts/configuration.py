@@ -33,6 +33,7 @@ SOURCES = {
     "payment_platform/settings/email.py": "E-mail",
     "payment_platform/settings/staff.py": "Staff",
     "payment_platform/settings/single_sign_on.py": "Single sign-on",
+    "payment_platform/settings/reports.py": "Reports",
     "payment_platform/settings/observability.py": "Metrics, traces and logs",
     "payment_platform/settings/applications.py": "Static files",
     "payment_platform/gunicorn_conf.py": "Web processes",

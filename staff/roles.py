@@ -95,7 +95,7 @@ _MACHINERY = _view_permissions(
     "simulator.callcount",
 )
 _PEOPLE = _view_permissions("audit.staffaction", "auth.user", "auth.group")
-_EXPORTS = _view_permissions("exports.export")
+_EXPORTS = _view_permissions("exports.export", "reports.reportschedule", "reports.reportrun")
 _APPROVALS = _view_permissions("approvals.approval")
 
 _VIEWER = _PAYMENTS

@@ -44,6 +44,8 @@ SMALL = {
     "routingrule",
     "webhookendpoint",
     "export",
+    "reportschedule",
+    "reportrun",
     "staffprofile",
     "approval",
     "progress",

@@ -4,27 +4,29 @@ import csv
 import datetime as dt
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from backoffice.exports.kinds import Column, ExportKind, Row
+from backoffice.exports.kinds import Column, ColumnType, Row
 from common.clock import rfc3339
 from common.spreadsheets import MARK, escape_formula
 
 
-def header_line(kind: ExportKind) -> bytes:
-    return (MARK + _as_csv([[column.name for column in kind.columns]])).encode()
+def header_line(columns: Sequence[Column]) -> bytes:
+    return (MARK + _as_csv([[column.name for column in columns]])).encode()
 
 
-def row_lines(kind: ExportKind, rows: Iterable[Row], zone: dt.tzinfo = dt.UTC) -> bytes:
-    return _as_csv([[_cell(column, row, zone) for column in kind.columns] for row in rows]).encode()
+def row_lines(columns: Sequence[Column], rows: Iterable[Row], zone: dt.tzinfo = dt.UTC) -> bytes:
+    return _as_csv([[_cell(column, row, zone) for column in columns] for row in rows]).encode()
 
 
 def _cell(column: Column, row: Row, zone: dt.tzinfo) -> str:
-    return escape_formula(_text(column.text(row), zone))
+    text = format_value(column.text(row), zone)
+    # An amount may be negative: it is a number, and our own.
+    return text if column.type is ColumnType.MONEY else escape_formula(text)
 
 
-def _text(value: Any, zone: dt.tzinfo) -> str:
+def format_value(value: Any, zone: dt.tzinfo) -> str:
     match value:
         case dt.datetime():
             return (

@@ -1,5 +1,6 @@
 """The kinds of exports: rows, permission to view them, columns and filters. One entry for each kind."""
 
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,15 @@ from webhooks.models import WebhookDelivery
 Row = Mapping[str, Any]
 
 
+class ColumnType(enum.Enum):
+    """What a file with types (Parquet) stores, and which texts of a CSV file can be no formula."""
+
+    TEXT = "text"
+    MONEY = "money"  # in major units
+    TIME = "time"
+    DAY = "day"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """`text` is computed from the fields in `needs`."""
@@ -25,6 +35,7 @@ class Column:
     name: str
     needs: Sequence[str]
     text: Callable[[Row], Any]
+    type: ColumnType = ColumnType.TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +71,20 @@ def _renamed(name: str, field: str) -> Column:
 def _money(name: str) -> Column:
     """In major units, as a number that a spreadsheet can sum."""
     field = f"{name}_minor"
-    return Column(name, [field, "currency"], lambda row: to_major_text(row[field], row["currency"]))
+    return Column(
+        name,
+        [field, "currency"],
+        lambda row: to_major_text(row[field], row["currency"]),
+        ColumnType.MONEY,
+    )
 
 
 def _times(*names: str) -> list[Column]:
     """In the zone of the export (`csv_rows`)."""
-    return _plain(*names)
+    return [
+        Column(name, [name], lambda row, name=name: row[name], ColumnType.TIME)  # type: ignore[misc]
+        for name in names
+    ]
 
 
 _FILTERS = {

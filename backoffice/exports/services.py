@@ -76,9 +76,9 @@ def request_export(
 
 
 def _stream(kind: ExportKind, filters: Mapping[str, str], limit: int) -> Iterator[bytes]:
-    yield csv_rows.header_line(kind)
+    yield csv_rows.header_line(kind.columns)
     for rows in row_pages.read_pages(kind, filters, size=PAGE_ROWS, limit=limit):
-        yield csv_rows.row_lines(kind, rows, _zone(filters))
+        yield csv_rows.row_lines(kind.columns, rows, _zone(filters))
 
 
 def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
@@ -99,7 +99,7 @@ def download(*, export_id: uuid.UUID, actor: str) -> Iterator[bytes]:
 
 
 def _chunks(export: Export) -> Iterator[bytes]:
-    yield csv_rows.header_line(_kind(export.kind))
+    yield csv_rows.header_line(_kind(export.kind).columns)
     number = 0
     while (chunk := ExportChunk.objects.filter(export=export, number=number).first()) is not None:
         yield gzip.decompress(bytes(chunk.content))
@@ -158,7 +158,7 @@ def _write_chunk(export: Export) -> bool:
     )
     rows = page.rows[:size]
     is_last = len(page.rows) != size or left == size
-    content = gzip.compress(csv_rows.row_lines(kind, rows, _zone(export.filters)))
+    content = gzip.compress(csv_rows.row_lines(kind.columns, rows, _zone(export.filters)))
     with transaction.atomic(durable=True):
         is_ours = Export.objects.filter(pk=export.pk, fence=export.fence, status=ExportStatus.RUNNING).update(
             rows_written=F("rows_written") + len(rows),

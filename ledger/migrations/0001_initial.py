@@ -391,6 +391,10 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("account", "day"), name="ledger_daily_balance_once"),
         ),
         migrations.AddIndex(
+            model_name="dailybalance",
+            index=models.Index(fields=["day"], name="ledger_daily_balance_by_day"),
+        ),
+        migrations.AddIndex(
             model_name="ledgertransfer",
             index=models.Index(fields=["payment_id"], name="ledger_transfer_by_payment"),
         ),

@@ -40,6 +40,8 @@ class DailyBalance(models.Model):
         verbose_name = _("daily balance")
         verbose_name_plural = _("daily balances")
         constraints = [models.UniqueConstraint(name="ledger_daily_balance_once", fields=["account", "day"])]
+        # For reports over all accounts.
+        indexes = [models.Index(name="ledger_daily_balance_by_day", fields=["day"])]
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.day}"

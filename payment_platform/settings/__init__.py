@@ -13,6 +13,7 @@ from payment_platform.settings.idempotency import *
 from payment_platform.settings.observability import *
 from payment_platform.settings.payments import *
 from payment_platform.settings.redis import *
+from payment_platform.settings.reports import *
 from payment_platform.settings.sagas import *
 from payment_platform.settings.security import *
 from payment_platform.settings.single_sign_on import *

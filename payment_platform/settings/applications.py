@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "backoffice.approvals",
     "backoffice.dashboard",
     "backoffice.exports",
+    "backoffice.reports",
     "backoffice.work_queue",
     "demo",
     "staff",  # after all apps with models: its groups consist of their permissions

@@ -7,6 +7,7 @@ from django.db import transaction
 from audit.models import StaffAction
 from backoffice.approvals.models import Approval
 from backoffice.exports.models import Export
+from backoffice.reports.models import ReportRun, ReportSchedule
 from channel_accounts.models import StoredChannelAccount
 from common.crypto import seal
 from events.models import OutboxEvent
@@ -27,6 +28,7 @@ def leave_one_of_each() -> None:
         StaffAction.objects.create(actor="ana", action="x.y", object_type="x", object_id="1", reason="why")
     RoutingRule.objects.create(environment="test", channel="simulator")
     Export.objects.create(kind="payments", requested_by="ana", reason="why", row_limit=1)
+    _a_report()
     saga = SagaInstance.objects.first()
     assert saga is not None
     SagaSignal.objects.create(saga=saga, signal_id="a-signal", name="paid")
@@ -48,6 +50,30 @@ def leave_one_of_each() -> None:
     _a_dispute_and_a_review()
     StoredChannelAccount.objects.create(
         environment="test", channel="stripe", display_name="Shop", sealed_credentials=seal("{}")
+    )
+
+
+def _a_report() -> None:
+    schedule = ReportSchedule.objects.create(
+        name="totals",
+        kind="daily_totals",
+        time_zone="UTC",
+        frequency="daily",
+        run_time="06:30",
+        file_format="csv",
+        destination="archive",
+        next_period_start="2026-01-02",
+        created_by="ana",
+        reason="why",
+    )
+    ReportRun.objects.create(
+        schedule=schedule,
+        period_start="2026-01-01",
+        period_end="2026-01-02",
+        due_at="2026-01-02T06:30Z",
+        status="failed",
+        file_key="totals/totals-2026-01-01.csv",
+        error="/srv/reports: No space left on device",
     )
 
 
