@@ -38,6 +38,12 @@ def main() -> None:
     options.add_argument(
         "--rounds", type=int, default=ROUNDS, help="a figure is the median of so many rounds"
     )
+    options.add_argument(
+        "--payments",
+        type=int,
+        default=0,
+        help="growth also measures beside so many payments, such as 10000000",
+    )
     options.add_argument("--output", type=Path, help="the results' file; without --quick the committed one")
     options.add_argument("--render", action="store_true", help="only render docs/PERFORMANCE.md again")
     chosen = options.parse_args()
@@ -45,7 +51,7 @@ def main() -> None:
         document.render_into_document(read_results(COMMITTED))
         return
     output = chosen.output or (ROOT / ".local" / "benchmarks" / "quick.json" if chosen.quick else COMMITTED)
-    effort = Effort(chosen.quick, 1 if chosen.quick else chosen.rounds)
+    effort = Effort(chosen.quick, 1 if chosen.quick else chosen.rounds, chosen.payments)
     failed = [name for name in chosen.only if not _measure(name, effort, output)]
     if output == COMMITTED:
         document.render_into_document(read_results(COMMITTED))
@@ -65,6 +71,7 @@ def _measure(name: str, effort: Effort, output: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder, servers() as environment:
         path = Path(folder, "result.json")
         command = [sys.executable, "-m", "benchmarks.child", name, str(path), "--rounds", str(effort.rounds)]
+        command += ["--payments", str(effort.payments)]
         process = subprocess.run(
             [*command, *(["--quick"] if effort.quick else [])],
             cwd=ROOT,

@@ -19,13 +19,14 @@ def main() -> None:
     options.add_argument("output", type=Path)
     options.add_argument("--quick", action="store_true")
     options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--payments", type=int, default=0)
     chosen = options.parse_args()
     moment = describe_moment()
     django.setup()
     postgresql = _prepare_database()
     module = importlib.import_module(f"benchmarks.{chosen.name}")
     began = time.monotonic()
-    figures: list[Figure] = module.measure(Effort(chosen.quick, chosen.rounds))
+    figures: list[Figure] = module.measure(Effort(chosen.quick, chosen.rounds, chosen.payments))
     result = Result(
         benchmark=module.BENCHMARK,
         moment=moment,

@@ -12,7 +12,7 @@ PostgreSQL and Redis that no other benchmark has used.
 import re
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Effort:
 
     quick: bool
     rounds: int
+    payments: int = 0  # that `growth` loads at last; 0: as many as it does by itself
 
     def choose(self, full: int, quick: int) -> int:
         return quick if self.quick else full
@@ -87,6 +88,27 @@ def median_figure(
         aim=aim,
         rounds=tuple(rounds),
     )
+
+
+def merge_rounds(rounds: Sequence[Sequence[Figure]]) -> list[Figure]:
+    """One figure for those of the same name, of which each round has one: the median, and ratios of medians."""
+    medians = {
+        figures[0].name: statistics.median(figure.value for figure in figures)
+        for figures in zip(*rounds, strict=True)
+    }
+    merged = []
+    for figures in zip(*rounds, strict=True):
+        first, values = figures[0], tuple(figure.value for figure in figures)
+        base = medians.get(first.ratio_to)
+        merged.append(
+            replace(
+                first,
+                value=medians[first.name],
+                ratio=medians[first.name] / base if base else first.ratio,
+                rounds=values if len(values) > 1 else first.rounds,
+            )
+        )
+    return merged
 
 
 def get_percentile(values: Sequence[float], percent: int) -> float:

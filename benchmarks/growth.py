@@ -5,6 +5,7 @@ its rows by COPY, so each loaded payment is consistent. All of them belong to on
 indexes. Buffers and bytes are counts, which other load on the machine does not change.
 """
 
+import shutil
 import time
 import uuid
 from collections import Counter
@@ -45,6 +46,8 @@ WITH_HISTORY = 100_000
 REQUESTS = 100
 EXPLAINED = 5  # requests whose statements are explained
 SAGAS_DELETED = 5_000
+# On disk, with indexes and half as much again for WAL: of a payment with all rows, and of what retention leaves.
+BYTES_WITH_HISTORY, BYTES_KEPT = 30_000, 8_000
 
 
 def measure(effort: Effort) -> list[Figure]:
@@ -52,7 +55,9 @@ def measure(effort: Effort) -> list[Figure]:
     copies = PaymentCopies(_make_payment(key), with_history=effort.choose(WITH_HISTORY, 40))
     figures: list[Figure] = []
     first: dict[str, Figure] = {}
-    for size in (20, 60) if effort.quick else SIZES:
+    sizes = _choose_sizes(effort)
+    _require_disk(sizes[-1], with_history=effort.choose(WITH_HISTORY, 40))
+    for size in sizes:
         connections.close_all()
         copies.load_until(size)
         found = measure_at(f"{size:,} payments", key, effort)
@@ -60,6 +65,28 @@ def measure(effort: Effort) -> list[Figure]:
             kind = figure.name.split(": ", 1)[1]
             figures.append(_compare(figure, first.setdefault(kind, figure)))
     return [*figures, *_compare_retention()]
+
+
+def _choose_sizes(effort: Effort) -> list[int]:
+    sizes = (20, 60) if effort.quick else SIZES
+    if not effort.payments:
+        return list(sizes)
+    return [*(size for size in sizes if size < effort.payments), effort.payments]
+
+
+def _require_disk(size: int, *, with_history: int) -> None:
+    """Prints what the load needs, and ends the benchmark before it where the disk has less."""
+    recent = min(size, with_history)
+    needed = recent * BYTES_WITH_HISTORY + (size - recent) * BYTES_KEPT
+    with open_session(options=None) as session:
+        (folder,) = session.execute("SHOW data_directory").fetchone() or ("",)
+    free = shutil.disk_usage(folder).free
+    print(
+        f"   {size:,} payments need about {needed / 1e9:.1f} GB in {folder}; {free / 1e9:.1f} GB are free",
+        flush=True,
+    )
+    if needed > free:
+        raise SystemExit(f"not enough space for {size:,} payments: {needed / 1e9:.1f} GB in {folder}")
 
 
 def measure_at(size: str, key: NewKey, effort: Effort) -> list[Figure]:

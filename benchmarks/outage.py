@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from benchmarks.figures import Benchmark, Effort, Figure
+from benchmarks.figures import Benchmark, Effort, Figure, merge_rounds
 from tests.support.http_shop import HttpShop, payment
 from tests.support.processes import Platform
 
@@ -44,7 +44,11 @@ class ProductionPlatform(Platform):
 
 
 def measure(effort: Effort) -> list[Figure]:
-    """One round: the platform starts anew for each."""
+    """The platform starts anew for each round."""
+    return merge_rounds([_measure_round(effort) for _round in range(effort.rounds)])
+
+
+def _measure_round(effort: Effort) -> list[Figure]:
     payments = effort.choose(1500, 20)
     with ProductionPlatform() as platform:
         platform.worker.kill()

@@ -9,7 +9,7 @@ import time
 
 import psycopg
 
-from benchmarks.figures import Benchmark, Effort, Figure, median_figure
+from benchmarks.figures import Benchmark, Effort, Figure, median_figure, merge_rounds
 from benchmarks.outage import ProductionPlatform, connect
 from tests.support.http_shop import HttpShop, payment
 
@@ -28,7 +28,11 @@ WHERE status IN ('pending', 'processing') AND order_no = ANY(%s)
 
 
 def measure(effort: Effort) -> list[Figure]:
-    """One round: the platform starts anew for each."""
+    """The platform starts anew for each round."""
+    return merge_rounds([_measure_round(effort) for _round in range(effort.rounds)])
+
+
+def _measure_round(effort: Effort) -> list[Figure]:
     payments, slow_polls = effort.choose(500, 20), effort.choose(100, 5)
     recoveries = effort.choose(10, 1)
     with ProductionPlatform() as platform:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from benchmarks.figures import Benchmark, Effort, Figure
+from benchmarks.figures import Benchmark, Effort, Figure, merge_rounds
 from benchmarks.load import start_gateway
 from tests.support.slow_clients import Attack, Kind
 
@@ -24,7 +24,11 @@ BIG, BIG_BYTES = "big.bin", 3_000_000  # a static file that is read slowly
 
 
 def measure(effort: Effort) -> list[Figure]:
-    """One round of each."""
+    """The gateway starts anew for each round."""
+    return merge_rounds([_measure_round(effort) for _round in range(effort.rounds)])
+
+
+def _measure_round(effort: Effort) -> list[Figure]:
     sources = [f"127.0.1.{number}" for number in range(1, 41)]
     Path(settings.STATIC_ROOT, BIG).write_bytes(bytes(BIG_BYTES))
     with start_gateway() as gateway:

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from common.postgresql.exclusive import try_exclusive
 from ledger import balances, closes
 
 
@@ -14,4 +15,5 @@ def roll_up() -> int:
 @shared_task(name="ledger.close_days")
 def close_days() -> int:
     """Closes the days that are over. Returns how many it closed, in all chains."""
-    return len(closes.close_days())
+    with try_exclusive("ledger.close_days") as is_ours:
+        return len(closes.close_days()) if is_ours else 0

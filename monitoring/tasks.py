@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from celery import shared_task
 
+from common.postgresql.exclusive import try_exclusive
 from monitoring import partitions, pruning, services
 from staff.session_store import SessionStore
 
@@ -14,16 +15,20 @@ RECENT = timedelta(hours=25)
 @shared_task(name="monitoring.prune")
 def prune() -> None:
     """An error while partitions are made fails the task after pruning: the platform runs for weeks without them."""
-    try:
-        partitions.make_partitions_ahead()
-    finally:
-        pruning.prune_history()
+    with try_exclusive("monitoring.prune") as is_ours:
+        if not is_ours:
+            return
+        try:
+            partitions.make_partitions_ahead()
+        finally:
+            pruning.prune_history()
 
 
 @shared_task(name="monitoring.check_consistency")
 def check_consistency() -> int:
     """Checks what is recent. An operator checks all history: `manage.py check_consistency`."""
-    return services.run_checks(since=RECENT).failed
+    with try_exclusive("monitoring.check_consistency") as is_ours:
+        return services.run_checks(since=RECENT).failed if is_ours else 0
 
 
 @shared_task(name="monitoring.prune_sessions")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import document, routing
-from benchmarks.figures import Benchmark, Effort, Figure, format_value, median_figure
+from benchmarks import document, growth, routing
+from benchmarks.figures import Benchmark, Effort, Figure, format_value, median_figure, merge_rounds
 from benchmarks.machine import Machine, Moment
 from benchmarks.model import build_model
 from benchmarks.profile_cpu import build_tree, draw, share_of_layers
@@ -33,6 +33,26 @@ def test_every_benchmark_is_registered_under_its_own_name() -> None:
 def test_the_document_is_rendered_from_the_committed_results() -> None:
     text = document.DOCUMENT.read_text(encoding="utf-8")
     assert document.replace_results(text, read_results(COMMITTED)) == text
+
+
+def test_rounds_are_merged_into_medians_and_their_ratios() -> None:
+    def build_round(base: float, value: float) -> list[Figure]:
+        ratio = value / base
+        return [
+            Figure(name="base", value=base, unit="ms"),
+            Figure(name="beside", value=value, unit="ms", ratio=ratio, ratio_to="base", aim="below 3"),
+        ]
+
+    base, beside = merge_rounds([build_round(1, 4), build_round(2, 3), build_round(3, 5)])
+    assert (base.value, base.rounds) == (2, (1, 2, 3))
+    assert (beside.value, beside.ratio, beside.aim) == (4, 2, "below 3")
+
+
+def test_growth_loads_as_many_payments_as_asked() -> None:
+    assert growth._choose_sizes(Effort(False, 3)) == list(growth.SIZES)
+    assert growth._choose_sizes(Effort(False, 3, 10_000_000)) == [*growth.SIZES, 10_000_000]
+    assert growth._choose_sizes(Effort(False, 3, 50_000)) == [1_000, 50_000]
+    assert growth._choose_sizes(Effort(True, 1)) == [20, 60]
 
 
 def test_results_can_be_read_again(tmp_path: Path) -> None:
