@@ -94,7 +94,7 @@ def finance(transactional_db: None) -> Client:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """An S3 server that speaks HTTP on a port of its own. Returns its address."""
-    from moto.server import create_backend_app
+    from moto.moto_server.werkzeug_app import create_backend_app
     from werkzeug.serving import make_server
 
     server = make_server("127.0.0.1", 0, create_backend_app("s3"), threaded=True)

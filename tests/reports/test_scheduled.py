@@ -21,7 +21,9 @@ from django.utils import translation
 
 from audit.models import StaffAction
 from backoffice.reports import destinations, files, planning, services, writing
+from backoffice.reports.kinds import KINDS, ReportQuery
 from backoffice.reports.models import ReportRun, ReportSchedule, RunStatus
+from backoffice.reports.periods import Period
 from backoffice.reports.places import Bucket, Folder
 from common.errors import OperationRefused
 from common.postgresql.exclusive import try_exclusive
@@ -255,14 +257,12 @@ class TestFiles:
         }
         assert {row["day"] for row in rows} == {DAY}
         again = folder / "again"
-        kind_and_rows = writing.KINDS["daily_totals"]
+        kind = KINDS["daily_totals"]
         written = files.write_file(
             again,
             file_format="parquet",
-            columns=kind_and_rows.columns,
-            rows=kind_and_rows.read_rows(
-                writing.ReportQuery(writing.Period(DAY, dt.date(2026, 1, 6)), dt.UTC, {})
-            ),
+            columns=kind.columns,
+            rows=kind.read_rows(ReportQuery(Period(DAY, dt.date(2026, 1, 6)), dt.UTC, {})),
             zone=dt.UTC,
         )
         assert written.sha256 == the_run().sha256, "the same rows make the same bytes"

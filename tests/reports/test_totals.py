@@ -8,6 +8,7 @@ from django.db import connection
 
 from ledger import reporting
 from ledger.balances import roll_up
+from ledger.chart import FEE_KINDS, MERCHANT_KINDS
 from ledger.chart import LedgerAccountKind as Kind
 from ledger.reporting import TotalsQuery, read_daily_totals, read_day_end_balances
 from merchants.services import NewMerchant
@@ -43,7 +44,7 @@ def test_the_totals_of_a_day(acme: NewMerchant) -> None:
 def test_a_kind_of_account_without_a_column_is_in_other(
     acme: NewMerchant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reporting, "MERCHANT_KINDS", (*reporting.MERCHANT_KINDS, Kind.ROUNDING))
+    monkeypatch.setattr(reporting, "MERCHANT_KINDS", (*MERCHANT_KINDS, Kind.ROUNDING))
     book(acme, DAY, Kind.MERCHANT_PAYABLE, credit=100)
     book(acme, DAY, Kind.ROUNDING, debit=1)
     (only,) = read_daily_totals(WEEK)
@@ -120,8 +121,8 @@ def test_totals_of_a_day_read_no_other_days(acme: NewMerchant) -> None:
         cursor.execute("ANALYZE ledger_daily_balances")
         cursor.execute("ANALYZE ledger_accounts")
         statement = reporting._TOTALS.format(filters="true")
-        kinds = [kind.value for kind in reporting.MERCHANT_KINDS]
-        fee_kinds = [kind.value for kind in reporting.FEE_KINDS]
+        kinds = [kind.value for kind in MERCHANT_KINDS]
+        fee_kinds = [kind.value for kind in FEE_KINDS]
         cursor.execute(
             f"EXPLAIN (FORMAT TEXT) {statement}",
             {"start": DAY, "end": NEXT, "limit": None, "merchant_kinds": kinds, "fee_kinds": fee_kinds},
