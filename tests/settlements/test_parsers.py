@@ -1,0 +1,200 @@
+"""Each parser reads its format, and refuses what is cut, changed or does not add up."""
+
+import datetime as dt
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+
+import pytest
+
+from settlements.models import LineKind, StatementFormat
+from settlements.parsers.base import ParsedLine, PayoutItem, StatedTotals, StatementRefused, StatementScope
+from settlements.parsers.registry import PARSERS, get_day_period
+from settlements.services.calendar import find_last_ready_day, list_missing_days
+
+DAY = dt.date(2026, 11, 27)
+SCOPE = StatementScope("wechat", "test", None, DAY)
+WECHAT_TRADES = (
+    "\ufeff交易时间,商户号,微信订单号,商户订单号,用户标识,交易状态,货币种类,应结订单金额,微信退款单号,商户退款单号,退款金额,"
+    "商品名称,手续费,费率,订单金额,申请退款金额\r\n"
+    "`2026-11-27 09:00:00,`1900,`4200,`PAY-1,`openid,`SUCCESS,`CNY,`100.00,`0,`0,`0.00,`a, b,"
+    "`0.60000,`0.60%,`100.00,`0.00\r\n"
+    "`2026-11-27 10:00:00,`1900,`4200,`PAY-1,`openid,`REFUND,`CNY,`0.00,`5000,`REF-1,`20.00,`a, b,"
+    "`-0.12000,`0.60%,`0.00,`20.00\r\n"
+    "总交易单数,应结订单总金额,退款总金额,充值券退款总金额,手续费总金额,订单总金额,申请退款总金额\r\n"
+    "`2,`100.00,`20.00,`0.00,`0.48000,`100.00,`20.00\r\n"
+)
+WECHAT_FUNDS = (
+    "\ufeff记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元)\r\n"
+    "`2026-11-27 09:00:00,`4200,`1,`交易,`交易,`收入,`100.00,`100.00\r\n"
+    "`2026-11-27 09:00:00,`4200,`2,`扣除交易手续费,`扣除交易手续费,`支出,`0.60,`99.40\r\n"
+    "`2026-11-27 23:00:00,`900,`3,`提现,`提现,`支出,`99.40,`0.00\r\n"
+    "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额\r\n"
+    "`3.0,`1.0,`100.00,`2.0,`100.00\r\n"
+)
+ALIPAY_DETAILS = (
+    "#支付宝业务明细查询\r\n#账号：[20880156]\r\n"
+    "#起始日期：[2026年11月27日 00:00:00]   终止日期：[2026年11月28日 00:00:00]\r\n#---业务明细列表---\r\n"
+    "支付宝交易号,商户订单号,业务类型,商品名称,创建时间,完成时间,商家实收（元）,退款批次号/请求号,服务费（元）,备注\r\n"
+    "2026\t,PAY_1\t,交易,a,b,2026-11-27 09:00:00,2026-11-27 09:00:01,100.00,\t,-0.60,\r\n"
+    "2026\t,PAY_1\t,退款,a,2026-11-27 09:00:00,2026-11-27 10:00:00,-20.00,REF_1\t,0.12,\r\n"
+    "#---业务明细列表结束---\r\n#交易合计：1笔，商家实收共100.00元，商家优惠共0.00元\r\n"
+    "#退款合计：1笔，商家实收退款共-20.00元，商家优惠退款共0.00元\r\n#导出时间：[x]\r\n"
+)
+
+
+def build_zip(details: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("details.csv", details.encode("gbk"))
+    return file.getvalue()
+
+
+def build_stripe(
+    transactions: Sequence[dict[str, object]], items: Sequence[tuple[str, str, int]] = ()
+) -> bytes:
+    records: list[object] = [
+        {"object": "balance_transaction", "currency": "usd", **each} for each in transactions
+    ]
+    records += [
+        {
+            "object": "payout_item",
+            "payout": payout,
+            "balance_transaction": {"id": line, "net": net, "currency": "usd"},
+        }
+        for payout, line, net in items
+    ]
+    records.append({"object": "end_of_statement", "count": len(records)})
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def parse(format: StatementFormat, content: bytes) -> list[ParsedLine | PayoutItem | StatedTotals]:
+    return list(PARSERS[format](io.BytesIO(content), SCOPE))
+
+
+def list_lines(format: StatementFormat, content: bytes) -> list[tuple[str, str, int, int]]:
+    found = [each for each in parse(format, content) if isinstance(each, ParsedLine)]
+    return [(line.kind.value, line.reference, line.gross_minor, line.fee_minor) for line in found]
+
+
+CHARGE = {
+    "id": "txn_1",
+    "type": "charge",
+    "reporting_category": "charge",
+    "amount": 1_000,
+    "fee": 59,
+    "net": 941,
+    "created": 1_795_000_000,
+    "fee_details": [{"type": "stripe_fee", "amount": 59}],
+    "source": {
+        "id": "ch_1",
+        "payment_intent": "pi_1",
+        "metadata": {"payment_platform_payment_no": "PAY-1", "payment_platform_environment": "test"},
+    },
+}
+PAYOUT = {
+    "id": "txn_2",
+    "type": "payout",
+    "reporting_category": "payout",
+    "amount": -941,
+    "fee": 0,
+    "net": -941,
+    "created": 1_795_000_001,
+    "fee_details": [],
+    "source": {"id": "po_1", "automatic": True},
+}
+
+
+def test_wechat_trades() -> None:
+    assert list_lines(StatementFormat.WECHAT_TRADES, WECHAT_TRADES.encode()) == [
+        ("payment", "PAY-1", 10_000, 60),
+        ("refund", "REF-1", -2_000, -12),
+    ]
+
+
+def test_wechat_fees_below_a_fen_are_rounded_in_a_line_of_their_own() -> None:
+    text = (
+        WECHAT_TRADES.replace("`0.60000", "`0.60400")
+        .replace("`-0.12000", "`-0.11800")
+        .replace("`0.48000", "`0.48600")
+    )
+    assert list_lines(StatementFormat.WECHAT_TRADES, text.encode())[-1] == ("rounding", "", 0, 1)
+
+
+def test_wechat_funds_has_only_the_withdrawal() -> None:
+    assert list_lines(StatementFormat.WECHAT_FUNDS, WECHAT_FUNDS.encode()) == [("payout", "", -9_940, 0)]
+
+
+def test_alipay_trades() -> None:
+    assert list_lines(StatementFormat.ALIPAY_TRADES, build_zip(ALIPAY_DETAILS)) == [
+        ("payment", "PAY-1", 10_000, 60),
+        ("refund", "REF-1", -2_000, -12),
+    ]
+
+
+def test_stripe() -> None:
+    parsed = parse(StatementFormat.STRIPE, build_stripe([CHARGE, PAYOUT], [("po_1", "txn_1", 941)]))
+    charge, payout, item, totals = parsed
+    assert isinstance(charge, ParsedLine)
+    assert (charge.kind, charge.reference, charge.channel_no, charge.net_minor) == (
+        LineKind.PAYMENT,
+        "PAY-1",
+        "pi_1",
+        941,
+    )
+    assert isinstance(payout, ParsedLine)
+    assert (payout.kind, payout.payout_no) == (LineKind.PAYOUT, "po_1")
+    assert item == PayoutItem("po_1", "txn_1")
+    assert isinstance(totals, StatedTotals)
+
+
+@pytest.mark.parametrize(
+    ("format", "content", "message"),
+    [
+        (
+            StatementFormat.WECHAT_TRADES,
+            WECHAT_TRADES.replace("`0.48000", "`0.49000").encode(),
+            "手续费总金额",
+        ),
+        (
+            StatementFormat.WECHAT_TRADES,
+            WECHAT_TRADES.replace("`2,`100.00,", "`3,`100.00,").encode(),
+            "总交易单数",
+        ),
+        (StatementFormat.WECHAT_TRADES, WECHAT_TRADES.encode()[:-150], "line"),
+        (StatementFormat.WECHAT_FUNDS, WECHAT_FUNDS.replace("`99.40\r", "`99.41\r").encode(), "line 3"),
+        (
+            StatementFormat.ALIPAY_TRADES,
+            build_zip(ALIPAY_DETAILS.replace("共100.00", "共100.01")),
+            "交易合计",
+        ),
+        (StatementFormat.ALIPAY_TRADES, build_zip(ALIPAY_DETAILS)[:200], "damaged"),
+        (
+            StatementFormat.ALIPAY_TRADES,
+            build_zip(ALIPAY_DETAILS.replace("11月27日", "11月26日")),
+            "2026-11-26",
+        ),
+        (StatementFormat.STRIPE, build_stripe([{**CHARGE, "net": 942}]), "line 1"),
+        (StatementFormat.STRIPE, build_stripe([{**CHARGE, "fee_details": []}]), "fee_details"),
+        (StatementFormat.STRIPE, build_stripe([PAYOUT], [("po_1", "txn_1", 940)]), "payout po_1"),
+        (StatementFormat.STRIPE, build_stripe([CHARGE]).splitlines()[0], "incomplete"),
+        (StatementFormat.CSV, b"\xff\xfe", "UTF-8"),
+        (StatementFormat.CSV, b"kind,amount\n", "line 1"),
+    ],
+)
+def test_what_does_not_add_up_is_refused(format: StatementFormat, content: bytes, message: str) -> None:
+    with pytest.raises(StatementRefused, match=message):
+        parse(format, content)
+
+
+def test_the_calendar_is_that_of_the_channel() -> None:
+    start, end = get_day_period("wechat", DAY)
+    assert (start.isoformat(), end - start) == ("2026-11-27T00:00:00+08:00", dt.timedelta(days=1))
+    before_ten = dt.datetime(2026, 11, 28, 1, 59, tzinfo=dt.UTC)  # 9:59 in Beijing
+    assert find_last_ready_day("wechat", before_ten) == dt.date(2026, 11, 26)
+    assert find_last_ready_day("wechat", before_ten + dt.timedelta(minutes=1)) == DAY
+    assert list_missing_days("wechat", before_ten, dt.date(2026, 11, 24)) == [
+        dt.date(2026, 11, 25),
+        dt.date(2026, 11, 26),
+    ]
