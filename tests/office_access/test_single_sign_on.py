@@ -14,6 +14,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.test import Client
+from django.utils.translation import override
 from django_otp.oath import TOTP
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
@@ -54,7 +55,7 @@ def server() -> Iterator[OpenIdProvider]:
 
 
 @pytest.fixture
-def provider(server: OpenIdProvider, settings: Any) -> OpenIdProvider:
+def provider(server: OpenIdProvider, settings: Any) -> Iterator[OpenIdProvider]:
     server.reset()
     settings.STAFF_OTP_REQUIRED = True
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
@@ -64,7 +65,8 @@ def provider(server: OpenIdProvider, settings: Any) -> OpenIdProvider:
     settings.OIDC_TIMEOUT_SECONDS = 60
     settings.OIDC_GROUP_ROLES = {"pay-view": "Viewer", "pay-finance": "Finance"}
     server.add_person("vera-1", **VERA)
-    return server
+    with override("en"):
+        yield server
 
 
 def new_browser() -> Client:
