@@ -19,6 +19,7 @@ from backoffice.services import merchant_operations
 from merchants.admin import ApiKeyAdmin, MerchantAdmin
 from merchants.models import ApiKey, KeyState, Merchant, MerchantStatus
 from merchants.services import NewKey
+from staff.preferences import list_shown_environments
 from staff.roles import Permission
 
 
@@ -149,7 +150,8 @@ class MerchantPageAdmin(ActionsAdmin, MerchantAdmin):  # type: ignore[misc]  # u
     )
 
     def page_context(self, request: HttpRequest, row: Merchant) -> dict[str, Any]:
-        return {"page": build_merchant_page(row)}
+        environments = list_shown_environments(request)
+        return {"page": build_merchant_page(row, environments=environments, user=request.user)}
 
 
 @admin.register(ApiKey)

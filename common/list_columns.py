@@ -83,12 +83,15 @@ def _moment_column(field: "DateTimeField[Any, Any]") -> Callable[[Any], SafeStri
 
 
 def show_moment(value: dt.datetime | None) -> SafeString | str:
-    """Relative within a day, with the exact time in the reader's zone on hover; `—` for no time."""
+    """Relative within a day, with the exact time in the reader's zone on hover and for screen readers; `—` for no
+    time."""
     if value is None:
         return "—"
+    exactly = time_zones.format_exactly(value)
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
+        '<time datetime="{}" title="{}">{}<span class="office-unseen"> ({})</span></time>',
         value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        time_zones.format_exactly(value),
+        exactly,
         time_zones.format_relatively(value, timezone.now()),
+        exactly,
     )

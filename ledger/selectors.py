@@ -80,6 +80,20 @@ def sum_platform_fees(payment_id: uuid.UUID) -> PlatformFees:
     return PlatformFees(charged_minor=sums["charged"], returned_minor=-sums["returned"])
 
 
+def sum_fees(payment_id: uuid.UUID) -> Mapping[str, int]:
+    """The posted fees of the payment, less what was given back, by the kind of account."""
+    kinds = (LedgerAccountKind.PLATFORM_FEES, LedgerAccountKind.CHANNEL_FEES)
+    sums = (
+        TransferEntry.objects.filter(
+            transfer__payment_id=payment_id, account__kind__in=kinds, phase=EntryPhase.POSTED
+        )
+        .values("account__kind")
+        .annotate(total=Sum(_SIGNED))
+        .values_list("account__kind", "total")
+    )
+    return dict(sums)
+
+
 def sum_captured(payment_id: uuid.UUID) -> int:
     """What is posted of the payment's own money, without its duplicate payments."""
     return -sum_posted(payment_id, LedgerAccountKind.MERCHANT_PAYABLE)

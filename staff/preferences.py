@@ -9,12 +9,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from common.db import violates
 from common.errors import OperationRefused, UnknownObject
 from common.time_zones import find_zone
-from merchants.models import Environment
+from merchants.models import BOTH_ENVIRONMENTS, Environment
 from staff.models import SavedView, StaffPreferences
 
 MAX_VIEWS = 50  # of one person in one list
@@ -44,6 +45,15 @@ class ShownView:
     is_shared: bool
     is_own: bool
     owner: str
+
+
+def list_shown_environments(request: HttpRequest) -> list[str]:
+    """What a page with both environments shows: the one of the address, or both, or else that of the switch."""
+    named = request.GET.get("environment", "")
+    if named == BOTH_ENVIRONMENTS:
+        return list(Environment.values)
+    chosen: Preferences = request.staff_preferences  # type: ignore[attr-defined]
+    return [named if named in Environment.values else chosen.environment]
 
 
 def load_preferences(user: User) -> Preferences:

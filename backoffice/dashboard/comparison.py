@@ -33,7 +33,7 @@ def build_summaries(figures: Figures) -> list[Summary]:
             number_format(now.total(), force_grouping=True),
             describe_change(now.total(), before.total()),
         ),
-        Summary(_("Success rate"), _percent(rate), _describe_points(rate, rate_before, more_is_good=True)),
+        Summary(_("Success rate"), _percent(rate), describe_points(rate, rate_before, more_is_good=True)),
     ]
     return [*summaries, *_refund_summary(figures)]
 
@@ -46,7 +46,7 @@ def _refund_summary(figures: Figures) -> list[Summary]:
     now = _refund_rate(figures.by_currency[currency])
     before = _refund_rate(figures.previous_by_currency.get(currency, PaidTotal(0, 0)))
     label = _("Refund rate, %(currency)s") % {"currency": currency}
-    return [Summary(label, _percent(now), _describe_points(now, before, more_is_good=False))]
+    return [Summary(label, _percent(now), describe_points(now, before, more_is_good=False))]
 
 
 def describe_change(now: int, before: int) -> Change | None:
@@ -58,7 +58,7 @@ def describe_change(now: int, before: int) -> Change | None:
     return Change(f"{_signed(percent)} %", text)
 
 
-def _describe_points(now: float | None, before: float | None, *, more_is_good: bool) -> Change | None:
+def describe_points(now: float | None, before: float | None, *, more_is_good: bool) -> Change | None:
     if now is None or before is None:
         return None
     points = 100 * (now - before)

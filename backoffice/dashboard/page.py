@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.dashboard.charts import payments_chart
-from backoffice.dashboard.comparison import build_summaries, describe_change
+from backoffice.dashboard.comparison import build_summaries, describe_change, describe_points
 from backoffice.dashboard.figures import STATUS_GROUPS, Figures, load_figures, success_rate
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
 from backoffice.work_queue.models import ItemKind
@@ -130,12 +130,13 @@ def _since(figures: Figures) -> str:
 def _channels(figures: Figures, url: str) -> list[dict[str, Any]]:
     rows = []
     for channel, outcomes in sorted(figures.by_channel.items()):
-        rate = success_rate(outcomes)
+        rate, rate_before = success_rate(outcomes), success_rate(figures.previous_by_channel[channel])
         rows.append(
             {
                 "name": channel,
                 "rate": "—" if rate is None else f"{number_format(round(rate * 100, 1))} %",
                 "bar": round((rate or 0) * 200),
+                "rate_change": describe_points(rate, rate_before, more_is_good=True),
                 "count": number_format(sum(outcomes.values()), force_grouping=True),
                 "change": describe_change(
                     sum(outcomes.values()), sum(figures.previous_by_channel[channel].values())

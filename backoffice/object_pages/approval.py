@@ -1,9 +1,7 @@
 """The page of an approval: what was requested and why, the object as it is now, and who decided."""
 
 from django.urls import reverse
-from django.utils.formats import localize
 from django.utils.http import urlencode
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from backoffice.approvals.decisions import VALID_FOR
@@ -13,6 +11,8 @@ from backoffice.renderers.saga_labels import describe_progress, describe_wait
 from backoffice.saga_forms import ReasonCode
 from common.admin import money_text
 from common.admin_labels import label_of
+from common.list_columns import show_moment
+from common.time_zones import format_exactly
 from gateway.models import Payment
 from sagas.inspection import SagaView
 
@@ -43,7 +43,7 @@ def build_approval_page(approval: Approval, subject: Payment | SagaView | None) 
 def _list_request(approval: Approval) -> list[PageFact]:
     facts = [
         PageFact(_("requested by"), approval.requested_by, is_name=True),
-        PageFact(_("requested at"), localize(localtime(approval.requested_at))),
+        PageFact(_("requested at"), show_moment(approval.requested_at)),
         PageFact(_("reason"), approval.reason, is_name=True),
     ]
     if approval.reason_code:
@@ -89,8 +89,8 @@ def _decision_panel(approval: Approval) -> Panel:
     rows = []
     if approval.decided_at:
         who = approval.decided_by or _("the platform")
-        rows.append((who, approval.get_state_display(), localize(localtime(approval.decided_at))))
-    until = localize(localtime(approval.requested_at + VALID_FOR))
+        rows.append((who, approval.get_state_display(), show_moment(approval.decided_at)))
+    until = format_exactly(approval.requested_at + VALID_FOR)
     return Panel(
         _("Decision"),
         (_("decided by"), _("decision"), _("decided at")),

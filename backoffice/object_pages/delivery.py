@@ -1,8 +1,6 @@
 """The page of a webhook delivery: the request, each attempt with its answer, and the resend."""
 
 from django.urls import reverse
-from django.utils.formats import localize
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from backoffice.page_parts import (
@@ -16,6 +14,7 @@ from backoffice.page_parts import (
 )
 from backoffice.renderers.redaction import redacted_json
 from backoffice.renderers.saga_labels import format_milliseconds
+from common.list_columns import show_moment
 from events import cloudevents
 from merchants.models import Environment, Merchant
 from webhooks.models import AttemptOutcome, DeliveryStatus, EndpointStatus, WebhookAttempt, WebhookDelivery
@@ -49,10 +48,10 @@ def build_delivery_page(delivery: WebhookDelivery) -> ObjectPage:
         ),
         PageFact(_("related number"), event.ordering_key, f"{reverse('admin_find')}?q={event.ordering_key}"),
         PageFact(_("event id"), str(event.event_id), is_code=True),
-        PageFact(_("created at"), localize(localtime(delivery.created_at))),
+        PageFact(_("created at"), show_moment(delivery.created_at)),
     ]
     if delivery.due_at:
-        facts.append(PageFact(_("next attempt"), localize(localtime(delivery.due_at))))
+        facts.append(PageFact(_("next attempt"), show_moment(delivery.due_at)))
     return ObjectPage(
         heading=event.type,
         state=PageState(delivery.get_status_display(), TONES[DeliveryStatus(delivery.status)]),
@@ -80,7 +79,7 @@ def _attempt_panel(attempts: list[WebhookAttempt]) -> Panel:
         columns=(_("started at"), _("outcome"), _("HTTP status"), _("duration"), _("error")),
         rows=[
             (
-                localize(localtime(attempt.started_at)),
+                show_moment(attempt.started_at),
                 attempt.get_outcome_display(),
                 str(attempt.status_code or "—"),
                 format_milliseconds(attempt.duration_ms) if attempt.duration_ms is not None else "—",

@@ -1,12 +1,12 @@
 """The page of a dispute."""
 
 from django.urls import reverse
-from django.utils.formats import localize
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, build_merchant_fact
 from common.admin import money_text
+from common.list_columns import show_moment
+from common.time_zones import format_exactly
 from gateway.admin.disputes import DISPUTE_COLOURS
 from gateway.models import Dispute, DisputeStatus
 from merchants.models import Environment
@@ -14,10 +14,13 @@ from merchants.models import Environment
 
 def build_dispute_page(dispute: Dispute) -> ObjectPage:
     payment, status = dispute.payment, DisputeStatus(dispute.status)
-    due = localize(localtime(dispute.evidence_due_by)) if dispute.evidence_due_by else "—"
+    due = show_moment(dispute.evidence_due_by) if dispute.evidence_due_by else "—"
+    deadline = format_exactly(dispute.evidence_due_by) if dispute.evidence_due_by else "—"
     notes = []
     if status is DisputeStatus.NEEDS_RESPONSE:
-        notes.append(PageNote(_("Disputes are answered at the channel. Evidence is due by:"), due, "danger"))
+        notes.append(
+            PageNote(_("Disputes are answered at the channel. Evidence is due by:"), deadline, "danger")
+        )
     if dispute.is_inquiry:
         notes.append(
             PageNote(_("An inquiry: the bank has taken no money, and a refund settles it."), "", "info")
@@ -39,7 +42,7 @@ def build_dispute_page(dispute: Dispute) -> ObjectPage:
             PageFact(_("reason"), dispute.get_reason_display(), is_name=True),
             PageFact(_("the channel's reason"), dispute.channel_reason or "—", is_code=True),
             PageFact(_("evidence due by"), due),
-            PageFact(_("opened at"), localize(localtime(dispute.created_at))),
+            PageFact(_("opened at"), show_moment(dispute.created_at)),
         ],
         amounts=[
             (_("captured"), money_text(payment.captured_minor, payment.currency)),

@@ -1,12 +1,11 @@
 """The page of an order."""
 
 from django.urls import reverse
-from django.utils.formats import localize
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from backoffice.page_parts import ObjectPage, PageFact, PageState, Panel, build_merchant_fact
 from common.admin import money_text
+from common.list_columns import show_moment
 from gateway.models import Payment, Refund
 from merchants.models import Environment
 from orders.admin import COLOURS
@@ -25,8 +24,8 @@ def build_order_page(order: Order) -> ObjectPage:
             build_merchant_fact(order.merchant_id, order.merchant.name),
             PageFact(_("order number"), order.order_no, is_code=True),
             PageFact(_("subject"), order.subject or "—", is_name=True),
-            PageFact(_("created at"), localize(localtime(order.created_at))),
-            PageFact(_("paid at"), localize(localtime(order.paid_at)) if order.paid_at else "—"),
+            PageFact(_("created at"), show_moment(order.created_at)),
+            PageFact(_("paid at"), show_moment(order.paid_at) if order.paid_at else "—"),
         ],
         amounts=_list_amounts(payment),
         panels=[_item_panel(order), _payment_panel(payment)],

@@ -1,5 +1,6 @@
 """The head of the payment's page: amounts, who paid, the link, and the last updates in both directions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from backoffice.timeline.registry import Subject
 from common.admin import money_text
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, reduce_application_fee
 from gateway.services.refund_late_payments import LATE_PAYMENT_REVIEWS
+from ledger.chart import LedgerAccountKind
+from ledger.selectors import sum_fees
 
 MAX_LINK_LENGTH = 1000
 
@@ -27,9 +30,10 @@ class PaymentLink:
 def build_head(subject: Subject, open_reviews: list[Any]) -> dict[str, Any]:
     payment = subject.payment
     attempt = subject.attempts[0] if subject.attempts else None
+    fees = sum_fees(payment.id) if payment.captured_minor else {}
     return {
-        "money": _list_amounts(payment, attempt),
-        "net": money_text(_net_minor(payment, attempt), payment.currency),
+        "money": _list_amounts(payment, attempt, fees),
+        "net": money_text(_net_minor(payment, attempt, fees), payment.currency),
         "payer": describe_payer(payment),
         "link": _build_link(payment),
         "last_channel_event": subject.channel_events[0] if subject.channel_events else None,
@@ -46,7 +50,9 @@ def _choose_primary(payment: Payment, open_reviews: list[Any]) -> str:
     return "refund" if payment.has_refundable_status else "sync"
 
 
-def _list_amounts(payment: Payment, attempt: PaymentAttempt | None) -> list[tuple[str, str]]:
+def _list_amounts(
+    payment: Payment, attempt: PaymentAttempt | None, fees: Mapping[str, int]
+) -> list[tuple[str, str]]:
     """Captured and refunded always, the others where there is something."""
     amounts = [
         (_("captured"), payment.captured_minor, True),
@@ -56,6 +62,8 @@ def _list_amounts(payment: Payment, attempt: PaymentAttempt | None) -> list[tupl
         (_("disputed"), payment.disputed_minor, False),
         (_("in suspense"), payment.suspense_minor, False),
         (_("application fee"), _fee_minor(payment, attempt), False),
+        (_("platform fee"), fees.get(LedgerAccountKind.PLATFORM_FEES, 0), False),
+        (_("channel fee"), fees.get(LedgerAccountKind.CHANNEL_FEES, 0), False),
         (_("refundable"), payment.refundable_minor, False),
     ]
     return [
@@ -63,10 +71,10 @@ def _list_amounts(payment: Payment, attempt: PaymentAttempt | None) -> list[tupl
     ]
 
 
-def _net_minor(payment: Payment, attempt: PaymentAttempt | None) -> int:
-    """What is left of the captured money. The fees of the channel are not known here."""
+def _net_minor(payment: Payment, attempt: PaymentAttempt | None, fees: Mapping[str, int]) -> int:
+    """What is left of the captured money, after the fees that the ledger has of this payment."""
     taken = payment.refunded_minor + payment.disputed_minor + _fee_minor(payment, attempt)
-    return payment.captured_minor - taken
+    return payment.captured_minor - taken - sum(fees.values())
 
 
 def _fee_minor(payment: Payment, attempt: PaymentAttempt | None) -> int:

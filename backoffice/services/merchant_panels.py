@@ -1,32 +1,34 @@
 """The panels on a merchant's page, one function each. Their cost does not grow with the merchant."""
 
-import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 from django.urls import reverse
-from django.utils.formats import localize
+from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.http import urlencode
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 
 from backoffice.page_parts import Panel
 from backoffice.services import endpoint_health
 from channel_accounts.models import StoredChannelAccount
 from common.admin import money_text
+from common.list_columns import show_moment
 from gateway.models import PaymentStatus
 from ledger.balances import read_merchant_balances
-from merchants.models import Environment
+from merchants.models import ApiKey, Environment
 
 # The newest payments of a merchant, in the order of the index payment_by_merchant: this bounds the cost.
 MAX_PAYMENTS = 10_000
 MAX_ACCOUNTS = 50
+MAX_KEYS = 20
 DAYS = 30
 VOLUMES = """
 SELECT environment, currency, count(*), count(*) FILTER (WHERE status = %(succeeded)s),
-       coalesce(sum(captured_minor), 0)::bigint, coalesce(sum(refunded_minor), 0)::bigint
+       coalesce(sum(captured_minor), 0)::bigint, coalesce(sum(refunded_minor), 0)::bigint,
+       count(*) FILTER (WHERE status = 'failed')
 FROM (
     (SELECT environment, currency, status, captured_minor, refunded_minor, created_at FROM payments
      WHERE merchant_id = %(merchant)s AND environment = 'test' ORDER BY created_at DESC, id DESC LIMIT %(most)s)
@@ -39,7 +41,7 @@ GROUP BY environment, currency ORDER BY environment, currency
 """
 
 
-def volume_panel(merchant_id: UUID) -> Panel:
+def volume_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
     """Payments, captured and refunded money of the last 30 days, of at most the newest 10,000 payments."""
     given: dict[str, Any] = {
         "merchant": merchant_id,
@@ -49,14 +51,14 @@ def volume_panel(merchant_id: UUID) -> Panel:
     }
     with connection.cursor() as cursor:
         cursor.execute(VOLUMES, given)
-        found = cursor.fetchall()
+        found = [row for row in cursor.fetchall() if row[0] in environments]
     return Panel(
         title=_("Volume of the last %(days)d days (of the newest %(most)d payments)")
         % {"days": DAYS, "most": MAX_PAYMENTS},
         columns=(
             _("environment"),
             _("payments"),
-            _("succeeded"),
+            _("success rate"),
             _("captured"),
             _("refunded"),
         ),
@@ -64,15 +66,21 @@ def volume_panel(merchant_id: UUID) -> Panel:
             (
                 str(Environment(environment).label),
                 str(payments),
-                str(succeeded),
+                _format_rate(succeeded, failed),
                 money_text(captured, currency),
                 money_text(refunded, currency),
             )
-            for environment, currency, payments, succeeded, captured, refunded in found
+            for environment, currency, payments, succeeded, captured, refunded, failed in found
         ],
         empty_text=_("No payments."),
         links=[_payments_url(merchant_id, environment, currency) for environment, currency, *_sums in found],
     )
+
+
+def _format_rate(succeeded: int, failed: int) -> str:
+    """Of ended payments; those that the customer abandoned do not count."""
+    ended = succeeded + failed
+    return f"{number_format(round(100 * succeeded / ended, 1))} %" if ended else "—"
 
 
 def _payments_url(merchant_id: UUID, environment: str, currency: str) -> str:
@@ -80,8 +88,9 @@ def _payments_url(merchant_id: UUID, environment: str, currency: str) -> str:
     return f"{reverse('admin:gateway_payment_changelist')}?{urlencode(shown)}"
 
 
-def endpoint_panel(merchant_id: UUID) -> Panel:
-    rows = endpoint_health.load_endpoint_health(merchant_id=merchant_id)
+def endpoint_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
+    found = endpoint_health.load_endpoint_health(merchant_id=merchant_id)
+    rows = [endpoint for endpoint in found if endpoint.environment in environments]
     return Panel(
         title=_("Webhook endpoints (of each the newest %(most)d deliveries of 24 hours)")
         % {"most": endpoint_health.MAX_DELIVERIES},
@@ -101,8 +110,8 @@ def endpoint_panel(merchant_id: UUID) -> Panel:
                 str(Environment(endpoint.environment).label),
                 endpoint.state,
                 *(f"{count}{'+' if endpoint.is_truncated else ''}" for count in endpoint.counts),
-                _format_time(endpoint.succeeded_at),
-                _format_time(endpoint.failed_at),
+                show_moment(endpoint.succeeded_at),
+                show_moment(endpoint.failed_at),
             )
             for endpoint in rows
         ],
@@ -111,15 +120,12 @@ def endpoint_panel(merchant_id: UUID) -> Panel:
     )
 
 
-def _format_time(moment: dt.datetime | None) -> str:
-    return localize(localtime(moment)) if moment else "—"
-
-
-def balance_panel(merchant_id: UUID) -> Panel:
+def balance_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
     """The merchant's balance over all channel accounts, from the ledger."""
     balances = [
         (environment, balance)
         for environment in Environment
+        if environment in environments
         for balance in read_merchant_balances(merchant_id=merchant_id, environment=environment.value)
     ]
     return Panel(
@@ -138,10 +144,10 @@ def balance_panel(merchant_id: UUID) -> Panel:
     )
 
 
-def account_panel(merchant_id: UUID) -> Panel:
+def account_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
     """The merchant's own and connected channel accounts. Payments without one use the platform's."""
     accounts = list(
-        StoredChannelAccount.objects.filter(merchant_id=merchant_id)
+        StoredChannelAccount.objects.filter(merchant_id=merchant_id, environment__in=environments)
         .only("display_name", "channel", "kind", "account_no", "environment", "status", "last_check_result")
         .order_by("environment", "channel", "-id")[:MAX_ACCOUNTS]
     )
@@ -176,13 +182,41 @@ def account_panel(merchant_id: UUID) -> Panel:
     )
 
 
-PANELS: Sequence[Callable[[UUID], Panel]] = (
-    volume_panel,
-    balance_panel,
-    account_panel,
-    endpoint_panel,
+def key_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
+    """The newest keys; never a secret."""
+    keys = list(
+        ApiKey.objects.filter(merchant_id=merchant_id, environment__in=environments)
+        .defer("key_hash", "sealed_secret")
+        .order_by("-pk")[:MAX_KEYS]
+    )
+    now = timezone.now()
+    return Panel(
+        title=_("API keys"),
+        columns=(_("key"), _("environment"), _("name"), _("status"), _("last used at")),
+        rows=[
+            (
+                key.hint,
+                str(Environment(key.environment).label),
+                key.label or "—",
+                str(key.state_at(now).label),
+                show_moment(key.last_used_at),
+            )
+            for key in keys
+        ],
+        empty_text=_("No API keys."),
+        links=[reverse("admin:merchants_apikey_change", args=[key.pk]) for key in keys],
+    )
+
+
+# Each with the permission to view what it shows.
+PANELS: Sequence[tuple[str, Callable[[UUID, Collection[str]], Panel]]] = (
+    ("gateway.view_payment", volume_panel),
+    ("ledger.view_ledgertransfer", balance_panel),
+    ("channel_accounts.view_storedchannelaccount", account_panel),
+    ("webhooks.view_webhookendpoint", endpoint_panel),
+    ("merchants.view_apikey", key_panel),
 )
 
 
-def panels(*, merchant_id: UUID) -> list[Panel]:
-    return [panel(merchant_id) for panel in PANELS]
+def panels(*, merchant_id: UUID, environments: Collection[str], user: Any) -> list[Panel]:
+    return [panel(merchant_id, environments) for permission, panel in PANELS if user.has_perm(permission)]

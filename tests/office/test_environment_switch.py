@@ -124,3 +124,15 @@ def test_the_switch_leads_back_without_what_belongs_to_the_other_environment(ver
     switch(vera, "prod")
     assert StaffPreferences.objects.get(user__username="vera").environment == "live"
     assert vera.get(SWITCH).status_code == 405
+
+
+def test_a_merchants_page_shows_the_chosen_environment_and_what_the_role_may_see(
+    vera: Client, sign_in: Callable[..., Client], both: dict[str, Payment]
+) -> None:
+    page = reverse("admin:merchants_merchant_change", args=[both["live"].merchant_id])
+    titles = {panel.title: panel for panel in vera.get(page).context["page"].panels}
+    assert {row[1] for row in titles["API keys"].rows} == {"Test"}
+    keys = vera.get(page, {"environment": "all"}).context["page"].panels[-1]
+    assert {row[1] for row in keys.rows} == {"Test", "Live"}
+    less = sign_in("less", "merchants.view_merchant", "gateway.view_payment").get(page).context["page"].panels
+    assert [panel.columns[1] for panel in less] == ["payments"]
