@@ -37,7 +37,10 @@ def everything(client: SignedClient) -> Payment:
     """One open item of each kind."""
     payment = Payment.objects.get(payment_no=shop.paid(client, amount=123_456)["payment_no"])
     leave_one_of_each()
-    Dispute.objects.update(status="needs_response", evidence_due_by=timezone.now() + dt.timedelta(hours=20))
+    with without_triggers():  # a dispute that was won does not open again
+        Dispute.objects.update(
+            status="needs_response", evidence_due_by=timezone.now() + dt.timedelta(hours=20)
+        )
     WebhookEndpoint.objects.filter(kind="registered").update(
         status="disabled", disabled_reason="gone", disabled_at=timezone.now()
     )
