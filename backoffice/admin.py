@@ -10,6 +10,7 @@ from backoffice import (  # noqa: F401  (each registers its pages)
     merchant_admin,
     object_admin,
     payment_admin,
+    payout_admin,
     routing_admin,
     saga_admin,
     settlement_admin,

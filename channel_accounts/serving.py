@@ -2,6 +2,8 @@
 
 import uuid
 
+from django.conf import settings
+
 from channel_accounts import selectors
 from channel_accounts.loaded_accounts import (
     find_account_by_webhook_token,
@@ -27,6 +29,8 @@ def choose_account(
     refuses: the money never goes to the platform's account because of that.
     """
     own, shared = list_accounts_at(merchant_id=merchant_id, environment=environment, channel=channel)
+    if environment == "live" and not settings.HOLDS_MERCHANT_FUNDS:
+        shared = ()  # money there would be held for the merchant
     active = [each for each in own or shared if each.is_active]
     fitting = [each for each in active if each.is_method_enabled(payment_method)]
     chosen = next(iter([*fitting, *active, *own] if own else fitting), None)

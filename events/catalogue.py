@@ -26,11 +26,18 @@ DISPUTE_TYPES: Final = (
     "dispute.lost",
     "dispute.closed",
 )
+PAYOUT_TYPES: Final = (
+    "payout.created",
+    "payout.paid",
+    "payout.failed",
+    "payout.returned",
+    "payout.canceled",
+)
 # Their ordering key is the payment's number.
 PAYMENT_KEYED_TYPES: Final = (*PAYMENT_TYPES, *REFUND_TYPES, *DISPUTE_TYPES)
 ENDPOINT_DISABLED_TYPE: Final = "webhook_endpoint.disabled"
 # Sent only to the endpoint for which the test was requested, whatever it subscribes to.
 TEST_TYPE: Final = "webhook.test"
 
-SUBSCRIBABLE_TYPES: Final = (*PAYMENT_KEYED_TYPES, ENDPOINT_DISABLED_TYPE)
+SUBSCRIBABLE_TYPES: Final = (*PAYMENT_KEYED_TYPES, *PAYOUT_TYPES, ENDPOINT_DISABLED_TYPE)
 ALL_TYPES: Final = (*SUBSCRIBABLE_TYPES, TEST_TYPE)

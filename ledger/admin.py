@@ -39,7 +39,7 @@ class LedgerTransferAdmin(ReadOnlyAdmin):
     list_filter = ("event", "kind", EnvironmentFilter, CreatedFilter)
     list_select_related = ("merchant",)
     search_fields = ("=payment_id", "=subject_id")
-    search_help_text = _("Id of the payment, attempt, refund or dispute, in full.")
+    search_help_text = _("Id of the payment, attempt, refund, dispute or payout, in full.")
     ordering = ("-id",)
     fields = (
         "source",

@@ -24,15 +24,17 @@ class LedgerAccountKind(models.TextChoices):
     ROUNDING = "rounding", _("Rounding")
     PLATFORM_BANK = "platform_bank", _("Bank account of the platform")
     WRITE_OFFS = "write_offs", _("Write-offs")
+    PAYOUTS = "payouts", _("Payouts")
 
 
-# A merchant's balance is the sum of these: what is payable, less refunds, disputes and fees.
+# A merchant's balance is the sum of these: what is payable, less refunds, disputes, fees and payouts.
 MERCHANT_KINDS = (
     LedgerAccountKind.MERCHANT_PAYABLE,
     LedgerAccountKind.REFUNDS,
     LedgerAccountKind.DISPUTES,
     LedgerAccountKind.APPLICATION_FEES,
     LedgerAccountKind.PLATFORM_FEES,
+    LedgerAccountKind.PAYOUTS,
 )
 # The fees among them.
 FEE_KINDS = (LedgerAccountKind.APPLICATION_FEES, LedgerAccountKind.PLATFORM_FEES)

@@ -24,7 +24,10 @@ BALANCE_TRANSACTION_TYPES: Final[Mapping[str, tuple[TransferEvent, ...]]] = {
     "dispute": (TransferEvent.DISPUTE_WITHDRAWN,),
     "dispute_reversal": (TransferEvent.DISPUTE_REINSTATED,),
     "dispute_adjustment": (TransferEvent.DISPUTE_REBOOKED,),
+    "payout": (TransferEvent.PAYOUT_POSTED,),
+    "payout_failure": (TransferEvent.PAYOUT_RETURNED,),
 }
+PAYOUT_EVENTS: Final = (TransferEvent.PAYOUT_POSTED, TransferEvent.PAYOUT_RETURNED)
 _TYPE_OF_EVENT = {event: kind for kind, events in BALANCE_TRANSACTION_TYPES.items() for event in events}
 
 

@@ -94,6 +94,10 @@ _OLDEST = {
         "Lateness of the most overdue attempt of a scheduled report",
         "SELECT min(retry_at) FROM report_runs WHERE retry_at <= now()",
     ),
+    "payout_oldest_in_transit_seconds": (
+        "Age of the oldest payout that the bank has not confirmed",
+        "SELECT min(sent_at) FROM payouts WHERE status = 'in_transit'",
+    ),
     "outbox_oldest_seconds": (
         "Age of the oldest event that was not sent yet",
         "SELECT created_at FROM outbox_events WHERE published_at IS NULL ORDER BY id LIMIT 1",

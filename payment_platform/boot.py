@@ -36,6 +36,7 @@ FLOWS = {
     "payment.complete",
     "payment.increment_authorization",
     "refund.create",
+    "payout.run",
 }
 METRICS = {
     "idempotency_requests",

@@ -27,6 +27,7 @@ urlpatterns = [
     path("api/v1/", include("orders.urls")),
     path("api/v1/", include("ledger.urls")),
     path("api/v1/", include("fees.urls")),
+    path("api/v1/", include("payouts.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/docs/events/<str:event_type>.schema.json", guides.event_schema, name="event_schema"),

@@ -27,6 +27,7 @@ SOURCES = {
     "payment_platform/settings/sagas.py": "Sagas",
     "payment_platform/settings/channels.py": "Channels",
     "payment_platform/settings/payments.py": "Payments",
+    "payment_platform/settings/payouts.py": "Payouts",
     "payment_platform/settings/idempotency.py": "Idempotency",
     "payment_platform/settings/api.py": "Rate limits",
     "payment_platform/settings/events.py": "Events and webhooks",

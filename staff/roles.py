@@ -30,6 +30,7 @@ class Permission(enum.StrEnum):
     MANAGE_MERCHANTS = "staff.manage_merchants"
     MANAGE_KEYS = "staff.manage_keys"
     MANAGE_CHANNEL_ACCOUNTS = "staff.manage_channel_accounts"
+    MANAGE_PAYOUTS = "staff.manage_payouts"
     MANAGE_STAFF = "staff.manage_staff"
 
 
@@ -70,6 +71,10 @@ _PAYMENTS = _view_permissions(
     "settlements.settlementcase",
     "settlements.settlementday",
     "settlements.channelfeerate",
+    "payouts.payout",
+    "payouts.payoutrun",
+    "payouts.payoutplan",
+    "payouts.bankaccount",
     "orders.order",
     "orders.orderitem",
     "sagas.sagainstance",
@@ -120,6 +125,7 @@ _FINANCE = (
         Permission.REFUND,
         Permission.SETTLE,
         Permission.APPROVE,
+        Permission.MANAGE_PAYOUTS,
         Permission.EXPORT,
         Permission.HANDLE_WORK_ITEMS,
     }

@@ -56,6 +56,9 @@ KIND_LABELS = {
     ItemKind.DISPUTE: gettext_lazy("Disputes"),
     ItemKind.ENDPOINT: gettext_lazy("Disabled webhook endpoints"),
     ItemKind.SETTLEMENT_CASE: gettext_lazy("Settlement cases"),
+    ItemKind.PAYOUT_RUN: gettext_lazy("Payout runs to approve"),
+    ItemKind.PAYOUT: gettext_lazy("Payouts without an answer of the bank"),
+    ItemKind.BANK_ACCOUNT: gettext_lazy("Bank accounts to approve"),
 }
 
 

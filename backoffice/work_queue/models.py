@@ -13,6 +13,9 @@ class ItemKind(models.TextChoices):
     DISPUTE = "dispute", _("Dispute")
     ENDPOINT = "endpoint", _("Webhook endpoint")
     SETTLEMENT_CASE = "settlement_case", _("Settlement case")
+    PAYOUT_RUN = "payout_run", _("Payout run")
+    PAYOUT = "payout", _("Payout")
+    BANK_ACCOUNT = "bank_account", _("Bank account")
 
 
 class WorkItem(models.Model):

@@ -1,4 +1,5 @@
-"""Finds the open items of the work queue: reviews, sagas, approvals, disputes and disabled endpoints.
+"""Finds the open items of the work queue: reviews, sagas, approvals, disputes, disabled
+endpoints, payout runs, payouts and bank accounts.
 
 An item is derived from its object in every request, so it leaves the queue when the object is settled. The database
 sorts each source by urgency before it cuts it, after the filters.
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from audit.action_types import ObjectType
@@ -17,6 +19,7 @@ from backoffice.approvals.decisions import VALID_FOR
 from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.sources import SOURCES, Source
 from gateway.models import ReviewCode
+from payouts.flow import APPROVAL_SECONDS
 from sagas.thresholds import STUCK_AFTER_SECONDS
 
 MAX_COUNTED: Final = 500
@@ -183,6 +186,8 @@ def build_parameters(chosen: QueueFilter) -> dict[str, Any]:
         "refund_reviews": [code.value for code in REFUND_REVIEWS],
         "stuck_after_seconds": STUCK_AFTER_SECONDS,
         "approval_valid_for": VALID_FOR,
+        "payout_approval": dt.timedelta(seconds=APPROVAL_SECONDS),
+        "payout_overdue": dt.timedelta(days=settings.PAYOUT_OVERDUE_DAYS),
         "assignee": chosen.assignee,
         "environment": chosen.environment,
         "merchant_id": chosen.merchant_id,

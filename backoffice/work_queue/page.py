@@ -41,6 +41,9 @@ VIEW_PERMISSIONS: Mapping[ItemKind, str] = {
     ItemKind.DISPUTE: "gateway.view_dispute",
     ItemKind.ENDPOINT: "webhooks.view_webhookendpoint",
     ItemKind.SETTLEMENT_CASE: "settlements.view_settlementcase",
+    ItemKind.PAYOUT_RUN: "payouts.view_payoutrun",
+    ItemKind.PAYOUT: "payouts.view_payout",
+    ItemKind.BANK_ACCOUNT: "payouts.view_bankaccount",
 }
 MINE, UNASSIGNED, SNOOZED = "mine", "unassigned", "snoozed"
 ASSIGNEE_FILTERS = {

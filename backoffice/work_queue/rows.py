@@ -35,6 +35,9 @@ ICONS: Mapping[ItemKind, str] = {
     ItemKind.DISPUTE: "gavel",
     ItemKind.ENDPOINT: "link_off",
     ItemKind.SETTLEMENT_CASE: "rule_folder",
+    ItemKind.PAYOUT_RUN: "send_money",
+    ItemKind.PAYOUT: "output",
+    ItemKind.BANK_ACCOUNT: "account_balance_wallet",
 }
 # The page of an item: the name of its address.
 PAGES: Mapping[ItemKind, str] = {
@@ -45,6 +48,9 @@ PAGES: Mapping[ItemKind, str] = {
     ItemKind.DISPUTE: "admin:gateway_dispute_change",
     ItemKind.ENDPOINT: "admin:webhooks_webhookendpoint_change",
     ItemKind.SETTLEMENT_CASE: "admin:settlements_settlementcase_change",
+    ItemKind.PAYOUT_RUN: "admin:payouts_payoutrun_change",
+    ItemKind.PAYOUT: "admin:payouts_payout_change",
+    ItemKind.BANK_ACCOUNT: "admin:payouts_bankaccount_change",
 }
 RECOMMENDED_FOR_REVIEW: Mapping[str, str] = {
     ReviewCode.LATE_PAYMENT: PaymentReviewOperation.REFUND_LATE_PAYMENT.value,
@@ -136,6 +142,10 @@ def _describe_reason(item: OpenItem, saga: SagaView | None) -> str:
             return str(DisabledReason(item.code).label)
         case ItemKind.SETTLEMENT_CASE:
             return str(CaseKind(item.code).label)
+        case ItemKind.PAYOUT_RUN | ItemKind.BANK_ACCOUNT:
+            return _("Awaiting approval")
+        case ItemKind.PAYOUT:
+            return _("Sent, and not confirmed by the bank")
 
 
 def _describe_saga(item: OpenItem, saga: SagaView | None) -> str:
@@ -166,6 +176,12 @@ def _recommend(item: OpenItem, saga: SagaView | None, user: Any) -> RecommendedA
                 return RecommendedAction(_("E-mail the merchant"), f"mailto:{item.merchant_email}", why)
         case ItemKind.SETTLEMENT_CASE:
             return RecommendedAction(_("Compare and decide"), reverse(PAGES[item.kind], args=[item.page_id]))
+        case ItemKind.PAYOUT_RUN | ItemKind.BANK_ACCOUNT:
+            if has_permission(user, Permission.APPROVE):
+                return RecommendedAction(_("Decide"), reverse(PAGES[item.kind], args=[item.page_id]))
+        case ItemKind.PAYOUT:
+            why = _("Ask the bank, and record its answer.")
+            return RecommendedAction(_("Open"), reverse(PAGES[item.kind], args=[item.page_id]), why)
     return None
 
 

@@ -18,6 +18,8 @@ from common.errors import OperationRefused
 
 MAX_SNOOZE: Final = dt.timedelta(days=30)
 MAX_NOTE_LENGTH: Final = 2000
+# The audit log has these by their id.
+BY_ID: Final = (ItemKind.SAGA, ItemKind.ENDPOINT, ItemKind.PAYOUT_RUN, ItemKind.BANK_ACCOUNT)
 
 # The row changes only if its assignee is still the one that the person saw.
 _ASSIGN = """
@@ -154,8 +156,8 @@ def _record(
     after: dict[str, Any],
 ) -> None:
     """Under the object's number, by which the payment's timeline finds changes of its reviews, refunds and approvals.
-    A saga and an endpoint have no number of their own."""
-    has_number = item.kind not in (ItemKind.SAGA, ItemKind.ENDPOINT)
+    A saga, an endpoint, a payout run and a bank account go by their id."""
+    has_number = item.kind not in BY_ID
     audit.record(
         actor=actor,
         action=action,

@@ -1,5 +1,6 @@
-"""The statements that find the open items of the work queue, one for each source: reviews, sagas, approvals, disputes
-and disabled endpoints. Each reads open objects by a partial index, where its table grows with the payments."""
+"""The statements that find the open items of the work queue, one for each source: reviews, sagas, approvals, disputes,
+disabled endpoints, payout runs, payouts and bank accounts. Each reads open objects by a partial index, where its table
+grows with the payments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -108,6 +109,29 @@ SELECT 'settlement_case' AS kind, id AS object_id, 'settlement_case' AS object_t
 FROM settlement_cases
 WHERE state IN ('open', 'asked')
 """
+_PAYOUT_RUNS = """
+SELECT 'payout_run' AS kind, run.id AS object_id, 'payout_run' AS object_type, run.run_no AS number,
+       run.id AS page_id,
+       (SELECT sum(amount_minor)::bigint FROM payouts WHERE run_id = run.id) AS amount_minor, run.currency,
+       NULL::uuid AS merchant_id, run.environment, 'awaiting_approval' AS code, '' AS reason, run.created_at AS since,
+       run.created_at + %(payout_approval)s AS due_at
+FROM payout_runs AS run
+WHERE run.status = 'awaiting_approval'
+"""
+_OVERDUE_PAYOUTS = """
+SELECT 'payout' AS kind, id AS object_id, 'payout' AS object_type, payout_no AS number, id AS page_id, amount_minor,
+       currency, merchant_id, environment, 'overdue' AS code, '' AS reason, sent_at AS since,
+       NULL::timestamptz AS due_at
+FROM payouts
+WHERE status = 'in_transit' AND sent_at < clock_timestamp() - %(payout_overdue)s
+"""
+_BANK_ACCOUNTS = """
+SELECT 'bank_account' AS kind, id AS object_id, 'bank_account' AS object_type, hint AS number, id AS page_id,
+       NULL::bigint AS amount_minor, currency, merchant_id, environment, 'awaiting_approval' AS code, '' AS reason,
+       requested_at AS since, NULL::timestamptz AS due_at
+FROM payout_bank_accounts
+WHERE status = 'awaiting_approval'
+"""
 SOURCES: Final[Sequence[Source]] = (
     Source(ItemKind.PAYMENT, _PAYMENT_REVIEWS),
     Source(ItemKind.PAYMENT, _OVERDUE_PAYMENTS),
@@ -118,4 +142,7 @@ SOURCES: Final[Sequence[Source]] = (
     Source(ItemKind.DISPUTE, _DISPUTES, has_due_time=True),
     Source(ItemKind.ENDPOINT, _ENDPOINTS),
     Source(ItemKind.SETTLEMENT_CASE, _SETTLEMENT_CASES),
+    Source(ItemKind.PAYOUT_RUN, _PAYOUT_RUNS, has_due_time=True),
+    Source(ItemKind.PAYOUT, _OVERDUE_PAYOUTS),
+    Source(ItemKind.BANK_ACCOUNT, _BANK_ACCOUNTS),
 )

@@ -13,6 +13,9 @@ from merchants.models import Environment
 
 class BalanceTransactionQuery(CreatedRangeQuery):
     type = serializers.ChoiceField(choices=list(BALANCE_TRANSACTION_TYPES), required=False)
+    payout = serializers.CharField(
+        max_length=40, required=False, help_text=_("Number of a payout: what it moved, and what came back.")
+    )
 
 
 @extend_schema_field({"type": "integer", "format": "int64"})
@@ -29,7 +32,9 @@ class BalanceOutput(serializers.Serializer[Any]):
     available = BalanceAmountOutput(many=True, help_text=_("What can be refunded or paid out."))
     pending = BalanceAmountOutput(
         many=True,
-        help_text=_("Reserved for refunds in progress. It becomes available again when the refund fails."),
+        help_text=_(
+            "Reserved for refunds and payouts in progress. It becomes available again when they fail."
+        ),
     )
     environment = serializers.ChoiceField(choices=Environment.choices)
 
@@ -51,7 +56,7 @@ class BalanceTransactionOutput(serializers.Serializer[Any]):
     net = SignedAmountOutput(help_text=_("The amount less the fee."))
     currency = CurrencyOutput()
     source = serializers.CharField(  # type: ignore[assignment]
-        help_text=_("Number of the payment, attempt, refund or dispute.")
+        help_text=_("Number of the payment, attempt, refund, dispute or payout.")
     )
     environment = serializers.ChoiceField(choices=Environment.choices)
     created_at = serializers.DateTimeField()

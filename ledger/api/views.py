@@ -16,7 +16,12 @@ from ledger import selectors
 from ledger.api.serializers import BalanceOutput, BalanceTransactionOutput, BalanceTransactionQuery
 from ledger.balances import read_merchant_balances
 from ledger.models import LedgerTransfer
-from ledger.representation import BALANCE_TRANSACTION_TYPES, balance_body, balance_transaction_body
+from ledger.representation import (
+    BALANCE_TRANSACTION_TYPES,
+    PAYOUT_EVENTS,
+    balance_body,
+    balance_transaction_body,
+)
 from merchants.principal import principal_of
 from merchants.scopes import PAYMENTS_READ
 
@@ -53,6 +58,8 @@ class BalanceTransactionListView(APIView):
         chosen = [query["type"]] if "type" in query else BALANCE_TRANSACTION_TYPES
         events = [event for each in chosen for event in BALANCE_TRANSACTION_TYPES[each]]
         transfers = selectors.get_balance_transactions(principal_of(request)).filter(event__in=events)
+        if "payout" in query:
+            transfers = transfers.filter(source=query["payout"], event__in=PAYOUT_EVENTS)
         transfers = filter_created_range(transfers, query)
         by_event = IndexPrefix("event", events) if len(events) > 1 else None
         page = load_page(

@@ -35,6 +35,10 @@ class TransferEvent(models.TextChoices):
     SUSPENSE_CHARGED = "suspense.charged", _("Charged to the merchant")
     SUSPENSE_RETURNED = "suspense.returned", _("Charged to the merchant, and returned by the bank")
     REFUND_COMPLETED = "refund.completed", _("Rest of a refund booked")
+    PAYOUT_REQUESTED = "payout.requested", _("Payout requested")
+    PAYOUT_POSTED = "payout.posted", _("Payout sent")
+    PAYOUT_CANCELED = "payout.canceled", _("Payout canceled")
+    PAYOUT_RETURNED = "payout.returned", _("Payout returned")
 
 
 class TransferKind(models.TextChoices):

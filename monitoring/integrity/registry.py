@@ -8,6 +8,7 @@ from monitoring.integrity import (
     merchants,
     orders,
     payments,
+    payouts,
     refunds,
     saga_history,
     saga_state,
@@ -28,6 +29,7 @@ CHECKS: tuple[IntegrityCheck, ...] = (
     *ledger.CHECKS,
     *double_entry.CHECKS,
     *settlements.CHECKS,
+    *payouts.CHECKS,
     *sandboxes.CHECKS,
 )
 

@@ -12,6 +12,7 @@ from payment_platform.settings.events import *
 from payment_platform.settings.idempotency import *
 from payment_platform.settings.observability import *
 from payment_platform.settings.payments import *
+from payment_platform.settings.payouts import *
 from payment_platform.settings.redis import *
 from payment_platform.settings.reports import *
 from payment_platform.settings.sagas import *

@@ -37,6 +37,8 @@ SPECTACULAR_SETTINGS = {
         {"name": "balance", "description": "Read your balance."},
         {"name": "balance-transactions", "description": "Read what changed your balance."},
         {"name": "statements", "description": "Read your statements of each day and month."},
+        {"name": "payable-balance", "description": "Read what is payable, and what is kept back."},
+        {"name": "payouts", "description": "Read what the platform has paid to your bank account."},
         {"name": "orders", "description": "Create, read and cancel orders."},
         {"name": "channel", "description": "Payments by the channel's number."},
         {"name": "merchant", "description": "Your account and its API keys."},
@@ -67,6 +69,7 @@ SPECTACULAR_SETTINGS = {
         "DisputeStatus": "gateway.models.DisputeStatus",
         "OperationStatus": "gateway.models.CaptureStatus",  # also of increments
         "RefundOrigin": "gateway.models.RefundOrigin",
+        "PayoutStatus": "payouts.models.PayoutStatus",
         "RefundState": ["none", "partial", "full"],
         "ChannelAccountKind": "channel_accounts.models.ACCOUNT_KINDS",
         "Scope": "merchants.scopes.ALL_SCOPES",

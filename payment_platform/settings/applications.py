@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "webhooks",
     "gateway",
     "settlements",
+    "payouts",
     "channels.simulator",
     "checkout",
     "audit",

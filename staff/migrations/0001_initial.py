@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
                     ("manage_merchants", "Can create, suspend and reactivate merchants"),
                     ("manage_keys", "Can rotate and revoke API keys"),
                     ("manage_channel_accounts", "Can add, check, rotate and disable channel accounts"),
+                    ("manage_payouts", "Can set payout plans and bank accounts, and create payout runs"),
                     ("manage_staff", "Can invite staff, set their roles and end their access"),
                 ],
                 "managed": False,

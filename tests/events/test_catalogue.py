@@ -20,6 +20,10 @@ from gateway import state_machine
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, Refund, RefundStatus
 from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.update_source import UpdateSource
+from payouts.models import Payout
+from payouts.services import runs
+from payouts.services.outcomes import BankOutcome, record_outcome
+from tests.payouts.conftest import age_ledger, approve, create_run, give_bank_account, give_plan
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
 from tests.support.polling import expire_due
@@ -85,6 +89,21 @@ def _disputed(payment: Payment) -> None:
         )
 
 
+def _paid_out(merchant_id: uuid.UUID) -> None:
+    """Paid and returned, failed, and canceled."""
+    give_plan(merchant_id)
+    give_bank_account(merchant_id)
+    age_ledger()
+    for outcomes in (("paid", "returned"), ("failed",)):
+        run_id = create_run()
+        approve(run_id)
+        payout_no = Payout.objects.get(run_id=run_id).payout_no
+        for status in outcomes:
+            outcome = BankOutcome(payout_no, status, code="" if status == "paid" else "AC04")
+            record_outcome(outcome=outcome, actor="ann", reason="report")
+    runs.reject_run(run_id=create_run(), actor="bob", reason="no")
+
+
 def test_every_event_matches_its_schema(client: SignedClient) -> None:  # noqa: F811
     with Receiver() as receiver:
         receiver.respond = lambda webhook: WebhookResponse(410 if webhook.path == "/gone" else 200)
@@ -115,6 +134,7 @@ def test_every_event_matches_its_schema(client: SignedClient) -> None:  # noqa: 
             state_machine.record_duplicate_payment(
                 payment=closed, attempt=given_up, captured_minor=100, channel_trade_no="x"
             )
+        _paid_out(closed.merchant_id)
         background.time_to_pay_is_over(opened(client)["payment_no"])
         expire_due()
         background.finish()

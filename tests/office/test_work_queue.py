@@ -20,6 +20,7 @@ from backoffice.work_queue.services import ItemReference
 from common.errors import OperationRefused
 from gateway import state_machine
 from gateway.models import Dispute, Payment, ReviewCode
+from payouts.models import BankAccount, Payout, PayoutRun
 from sagas.models import SagaInstance
 from tests.office.test_second_person import make_saga_in_review
 from tests.support import shop
@@ -48,7 +49,19 @@ def everything(client: SignedClient) -> Payment:
         state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
         state_machine.open_review(payment=payment, code=ReviewCode.REFUND_FAILED, text="declined")
     make_saga_in_review(client, 5_000)
+    _leave_payouts()
     return payment
+
+
+def _leave_payouts() -> None:
+    """A run and a bank account that wait for a decision, and a payout that the bank has not answered."""
+    payout = Payout.objects.get()
+    run = {"environment": "test", "currency": "USD", "requested_by": "ana"}
+    PayoutRun.objects.create(run_no="RUN-2", **run)
+    BankAccount.objects.create(merchant_id=payout.merchant_id, kind="iban", hint="DE89…3001", **run)
+    long_ago = timezone.now() - dt.timedelta(days=6)
+    with without_triggers():
+        Payout.objects.update(status="in_transit", sent_at=long_ago)
 
 
 def items(**chosen) -> dict[ItemKind, OpenItem]:
@@ -124,6 +137,9 @@ def test_a_settled_item_leaves_the_queue(everything: Payment) -> None:
     Approval.objects.update(state="rejected")
     SagaInstance.objects.update(needs_attention=False)
     WebhookEndpoint.objects.update(status="enabled", disabled_reason="", disabled_at=None)
+    Payout.objects.update(status="paid")
+    PayoutRun.objects.update(status="canceled")
+    BankAccount.objects.filter(status="awaiting_approval").update(status="rejected")
     assert items() == {}
 
 

@@ -42,6 +42,7 @@ WITHOUT_PAGES = {
     "ledger.LedgerAccount",
     "ledger.TransferEntry",
     "ledger.RollupQueueItem",
+    "payouts.PayoutFile",
     "work_queue.WorkItem",
     "staff.Authenticator",
     "staff.Passkey",

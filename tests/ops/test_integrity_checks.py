@@ -14,6 +14,7 @@ from tests.ops import test_integrity_saga_checks
 from tests.ops.breakage import Breakage
 from tests.ops.conftest import World
 from tests.ops.ledger_breakages import LEDGER_BREAKAGES
+from tests.ops.payout_breakages import PAYOUT_BREAKAGES
 from tests.ops.settlement_breakages import SETTLEMENT_BREAKAGES
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -26,6 +27,7 @@ SAGA_OF = "SELECT id::text FROM payments WHERE payment_no = %({0})s"
 
 BREAKAGES = [
     *LEDGER_BREAKAGES,
+    *PAYOUT_BREAKAGES,
     *SETTLEMENT_BREAKAGES,
     Breakage(
         "disputed_amounts",

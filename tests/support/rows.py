@@ -3,6 +3,7 @@
 import uuid
 
 from django.db import transaction
+from django.utils import timezone
 
 from audit.models import StaffAction
 from backoffice.approvals.models import Approval
@@ -16,6 +17,7 @@ from gateway.models import AuthorizationIncrement, Capture, Dispute, Payment, Re
 from ledger.models import DailyClose
 from merchants.models import Merchant
 from monitoring.services import run_checks
+from payouts.models import BankAccount, Payout, PayoutPlan, PayoutRun
 from sagas.models import SagaInstance, SagaSignal
 from tests.support.settlement_rows import leave_a_statement
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -48,6 +50,7 @@ def leave_one_of_each() -> None:
     leave_a_statement()
     _a_delivery()
     _a_dispute_and_a_review()
+    _a_payout()
     StoredChannelAccount.objects.create(
         environment="test", channel="stripe", display_name="Shop", sealed_credentials=seal("{}")
     )
@@ -97,6 +100,36 @@ def _a_dispute_and_a_review() -> None:
     )
     state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
     state_machine.resolve_reviews(payment=payment, resolution="compared", actor="ana")
+
+
+def _a_payout() -> None:
+    """Its run and its account are approved by a second person."""
+    merchant = Merchant.objects.first()
+    assert merchant is not None
+    shared = {"environment": "test", "currency": "USD"}
+    decided = {"requested_by": "ana", "decided_by": "ben"}
+    PayoutPlan.objects.create(merchant=merchant, environment="test")
+    account = BankAccount.objects.create(
+        merchant=merchant,
+        kind="iban",
+        sealed_details=seal("{}"),
+        hint="DE89…3000",
+        status="active",
+        usable_from=timezone.now(),
+        **shared,
+        **decided,
+    )
+    run = PayoutRun.objects.create(run_no="RUN-1", status="canceled", **shared, **decided)
+    Payout.objects.create(
+        payout_no="PO-1",
+        run=run,
+        merchant=merchant,
+        amount_minor=1,
+        payable_minor=1,
+        bank_account=account,
+        status="canceled",
+        **shared,
+    )
 
 
 def _a_delivery() -> None:

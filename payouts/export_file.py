@@ -1,0 +1,144 @@
+"""Writes the file with which the bank is told to pay a run: pain.001 for euros to IBANs, else CSV (docs/PAYOUTS.md).
+
+The same payouts always give the same bytes. So the file can be named by its hash, and written again to be compared.
+"""
+
+import csv
+import datetime as dt
+import hashlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from common.money import to_major_text
+from payouts.bank_details import BankDetails
+from payouts.models import BankAccountKind
+
+NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
+CSV_COLUMNS = ("payout_no", "holder", "account_kind", "account_no", "bank_code", "amount", "currency")
+_FORMULA_STARTS = ("=", "+", "-", "@")
+
+
+@dataclass(frozen=True, slots=True)
+class Debtor:
+    """The platform's own bank account, from which it pays."""
+
+    name: str
+    iban: str
+    bic: str
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutOrder:
+    """One line of the file."""
+
+    payout_no: str
+    amount_minor: int
+    details: BankDetails
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFile:
+    name: str
+    media_type: str
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def write_export_file(
+    *, run_no: str, currency: str, orders: Sequence[PayoutOrder], debtor: Debtor, created_at: dt.datetime
+) -> ExportFile:
+    is_sepa = (
+        currency == "EUR"
+        and debtor.iban != ""
+        and all(order.details.kind == BankAccountKind.IBAN for order in orders)
+    )
+    if is_sepa:
+        return ExportFile(
+            f"{run_no}.xml", "application/xml", _write_pain001(run_no, orders, debtor, created_at)
+        )
+    return ExportFile(f"{run_no}.csv", "text/csv", _write_csv(currency, orders))
+
+
+def _write_pain001(
+    run_no: str, orders: Sequence[PayoutOrder], debtor: Debtor, created_at: dt.datetime
+) -> bytes:
+    """pain.001.001.09. The bank refuses a second file with the same `MsgId`."""
+    total = to_major_text(sum(order.amount_minor for order in orders), "EUR")
+    root = ET.Element("Document", {"xmlns": NAMESPACE})
+    initiation = ET.SubElement(root, "CstmrCdtTrfInitn")
+    header = ET.SubElement(initiation, "GrpHdr")
+    _add(header, "MsgId", run_no)
+    _add(header, "CreDtTm", created_at.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    _add(header, "NbOfTxs", str(len(orders)))
+    _add(header, "CtrlSum", total)
+    _add(ET.SubElement(header, "InitgPty"), "Nm", debtor.name)
+    batch = ET.SubElement(initiation, "PmtInf")
+    _add(batch, "PmtInfId", run_no)
+    _add(batch, "PmtMtd", "TRF")
+    _add(batch, "NbOfTxs", str(len(orders)))
+    _add(batch, "CtrlSum", total)
+    _add(ET.SubElement(ET.SubElement(batch, "PmtTpInf"), "SvcLvl"), "Cd", "SEPA")
+    _add(ET.SubElement(batch, "ReqdExctnDt"), "Dt", created_at.astimezone(dt.UTC).date().isoformat())
+    _add(ET.SubElement(batch, "Dbtr"), "Nm", debtor.name)
+    _add(ET.SubElement(ET.SubElement(batch, "DbtrAcct"), "Id"), "IBAN", debtor.iban)
+    _add_bank(ET.SubElement(batch, "DbtrAgt"), debtor.bic)
+    _add(batch, "ChrgBr", "SLEV")
+    for order in orders:
+        _add_order(batch, order)
+    ET.indent(root)
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content
+
+
+def _add_order(batch: ET.Element, order: PayoutOrder) -> None:
+    transfer = ET.SubElement(batch, "CdtTrfTxInf")
+    _add(ET.SubElement(transfer, "PmtId"), "EndToEndId", order.payout_no)
+    amount = ET.SubElement(ET.SubElement(transfer, "Amt"), "InstdAmt", {"Ccy": "EUR"})
+    amount.text = to_major_text(order.amount_minor, "EUR")
+    if order.details.bank_code:
+        _add_bank(ET.SubElement(transfer, "CdtrAgt"), order.details.bank_code)
+    _add(ET.SubElement(transfer, "Cdtr"), "Nm", order.details.holder)
+    _add(ET.SubElement(ET.SubElement(transfer, "CdtrAcct"), "Id"), "IBAN", order.details.account_no)
+    _add(ET.SubElement(transfer, "RmtInf"), "Ustrd", order.payout_no)
+
+
+def _add_bank(parent: ET.Element, bic: str) -> None:
+    bank = ET.SubElement(parent, "FinInstnId")
+    if bic:
+        _add(bank, "BICFI", bic)
+    else:
+        _add(ET.SubElement(bank, "Othr"), "Id", "NOTPROVIDED")
+
+
+def _add(parent: ET.Element, tag: str, text: str) -> None:
+    ET.SubElement(parent, tag).text = text
+
+
+def _write_csv(currency: str, orders: Sequence[PayoutOrder]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(CSV_COLUMNS)
+    for order in orders:
+        details = order.details
+        writer.writerow(
+            [
+                order.payout_no,
+                _escape_formula(details.holder),
+                details.kind,
+                details.account_no,
+                details.bank_code,
+                to_major_text(order.amount_minor, currency),
+                currency,
+            ]
+        )
+    return text.getvalue().encode()
+
+
+def _escape_formula(text: str) -> str:
+    """A spreadsheet runs a text with such a start as a formula."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -1,0 +1,17 @@
+from payouts.models.bank_accounts import BankAccount, BankAccountKind, BankAccountStatus
+from payouts.models.plans import DayCount, PayoutPlan, Schedule
+from payouts.models.runs import Payout, PayoutFile, PayoutRun, PayoutStatus, RunStatus
+
+__all__ = [
+    "BankAccount",
+    "BankAccountKind",
+    "BankAccountStatus",
+    "DayCount",
+    "Payout",
+    "PayoutFile",
+    "PayoutPlan",
+    "PayoutRun",
+    "PayoutStatus",
+    "RunStatus",
+    "Schedule",
+]
