@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind
 
 from channels import breaker, metrics
 from channels.base import (
+    AcceptDispute,
     CancelPayment,
     CapturePayment,
     Channel,
@@ -24,6 +25,11 @@ from channels.base import (
     CompletePayment,
     CreatePayment,
     CreateRefund,
+    DisputePort,
+    DisputeRef,
+    DisputeResult,
+    EvidenceRules,
+    FileResult,
     IncrementAuthorization,
     ListingEntry,
     ListingWindow,
@@ -36,7 +42,9 @@ from channels.base import (
     RefundResult,
     StatementRequest,
     StatementSource,
+    SubmitEvidence,
     UnknownOutcome,
+    UploadEvidence,
     WebhookEvent,
     WebhookRequest,
 )
@@ -47,7 +55,7 @@ from common import tracing
 from common.outside_calls import call_outside, fairness_key, release_connections
 
 E = TypeVar("E")
-R = TypeVar("R", PaymentResult, RefundResult, RefundListResult)
+R = TypeVar("R", PaymentResult, RefundResult, RefundListResult, DisputeResult, FileResult)
 
 PLACE_RETRY_SECONDS = (0.5, 2.0)
 
@@ -153,6 +161,29 @@ def get_guard(channel: str, account: ChannelAccount) -> CallGuard:
     return guard or _guards.setdefault(key, CallGuard(*key))
 
 
+class GuardedDisputes:
+    """`Channel.disputes` behind the guard of the account."""
+
+    def __init__(self, port: DisputePort, guard: CallGuard) -> None:
+        self._port, self._guard = port, guard
+
+    @property
+    def rules(self) -> EvidenceRules:
+        return self._port.rules
+
+    def upload_evidence(self, request: UploadEvidence) -> FileResult:
+        return self._guard.call("upload_evidence", lambda: self._port.upload_evidence(request))
+
+    def submit_evidence(self, request: SubmitEvidence) -> DisputeResult:
+        return self._guard.call("submit_evidence", lambda: self._port.submit_evidence(request))
+
+    def accept_dispute(self, request: AcceptDispute) -> DisputeResult:
+        return self._guard.call("accept_dispute", lambda: self._port.accept_dispute(request))
+
+    def find_dispute(self, dispute: DisputeRef) -> DisputeResult:
+        return self._guard.call("find_dispute", lambda: self._port.find_dispute(dispute))
+
+
 class GuardedChannel:
     """A channel for one of its accounts, whose guard all calls pass. Requests carry `account`.
 
@@ -170,6 +201,11 @@ class GuardedChannel:
     @property
     def capabilities(self) -> ChannelCapabilities:
         return self._channel.capabilities
+
+    @property
+    def disputes(self) -> GuardedDisputes | None:
+        port = self._channel.disputes
+        return GuardedDisputes(port, self._guard) if port else None
 
     @property
     def is_down(self) -> bool:

@@ -8,6 +8,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from channels.base import (
     Declined,
+    DisputeResult,
+    FileResult,
     InvalidRequest,
     NewKeyRequired,
     NotFoundAtChannel,
@@ -92,7 +94,7 @@ def count_call(
     environment: str,
     account: str,
     operation: str,
-    result: PaymentResult | RefundResult | RefundListResult,
+    result: PaymentResult | RefundResult | RefundListResult | DisputeResult | FileResult,
     *,
     seconds: float,
 ) -> None:
@@ -101,6 +103,6 @@ def count_call(
     DURATION.labels(channel, environment, operation, outcome).observe(seconds)
 
 
-def outcome_of(result: PaymentResult | RefundResult | RefundListResult) -> str:
+def outcome_of(result: PaymentResult | RefundResult | RefundListResult | DisputeResult | FileResult) -> str:
     """The value of the label `outcome`."""
     return _OUTCOMES[type(result)]

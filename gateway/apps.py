@@ -9,6 +9,7 @@ class GatewayConfig(AppConfig):
     def ready(self) -> None:
         # Importing a flow registers its definition with the engine.
         from gateway.flows import (  # noqa: F401
+            dispute_respond,
             payment_cancel,
             payment_capture,
             payment_complete,

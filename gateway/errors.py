@@ -176,6 +176,31 @@ class AmountNotSupported(ApiError):
     )
 
 
+class DisputeNotAnswerable(ApiError):
+    """The dispute is closed, its due date is over, another response is being submitted, or the channel takes responses
+    only on its own pages."""
+
+    status, code, error_code = 409, 40932, "dispute_not_answerable"
+    text = _("This dispute cannot be answered here.")
+    retry = Retry.NO
+    advice = (
+        "`details.reason` says why: `closed`, `past_due`, `in_progress`, `no_evidence` (there is no draft), or "
+        "`not_supported` (answer on the channel's own pages)."
+    )
+
+
+class DisputeAnswerDeclined(ApiError):
+    """The channel refused the response, or the dispute was closed meanwhile. Nothing was submitted."""
+
+    status, code, error_code = 422, 42233, "dispute_answer_declined"
+    text = _("The channel has not taken the response to the dispute.")
+    retry = Retry.CORRECTED
+    advice = (
+        "`details.failure_code` and `details.failure_message` say why; correct the draft and submit it again."
+    )
+    is_final_answer = True
+
+
 class RefundWindowOver(ApiError):
     status, code, error_code = 422, 42231, "refund_window_over"
     text = _("The channel no longer refunds this payment: it was paid too long ago.")

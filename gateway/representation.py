@@ -10,6 +10,7 @@ from gateway.models import (
     Capture,
     CaptureMethod,
     Dispute,
+    DisputeResponse,
     Payment,
     PaymentAttempt,
     PaymentStatus,
@@ -183,6 +184,34 @@ def dispute_body(dispute: Dispute) -> dict[str, Any]:
         "created_at": rfc3339(dispute.created_at),
         "updated_at": rfc3339(dispute.updated_at),
         "closed_at": rfc3339(dispute.closed_at),
+    }
+
+
+def dispute_path(dispute: Dispute) -> str:
+    return f"/api/v1/disputes/{dispute.dispute_no}"
+
+
+def dispute_response_body(response: DisputeResponse) -> dict[str, Any]:
+    return {
+        "dispute_no": response.dispute.dispute_no,
+        "kind": response.kind,
+        "status": response.status,
+        "texts": response.texts,
+        "files": [
+            {
+                "field": file.field,
+                "name": file.original_name,
+                "content_type": file.content_type,
+                "size": file.size_bytes,
+                "pages": file.page_count,
+                "sha256": file.sha256,
+            }
+            for file in response.files.order_by("field")
+        ],
+        "failure_code": response.failure_code or None,
+        "failure_message": response.failure_message or None,
+        "created_at": rfc3339(response.created_at),
+        "submitted_at": rfc3339(response.submitted_at),
     }
 
 

@@ -1,5 +1,11 @@
 from django.urls import path
 
+from gateway.api.dispute_responses import (
+    DisputeAcceptView,
+    DisputeSubmitView,
+    EvidenceFileView,
+    EvidenceView,
+)
 from gateway.api.disputes import DisputeListView, DisputeView
 from gateway.api.payment_methods import PaymentMethodListView
 from gateway.api.payments import (
@@ -27,6 +33,10 @@ urlpatterns = [
     path("refunds/<str:refund_no>", RefundView.as_view()),
     path("disputes", DisputeListView.as_view()),
     path("disputes/<str:dispute_no>", DisputeView.as_view()),
+    path("disputes/<str:dispute_no>/evidence", EvidenceView.as_view()),
+    path("disputes/<str:dispute_no>/evidence/files", EvidenceFileView.as_view()),
+    path("disputes/<str:dispute_no>/submit", DisputeSubmitView.as_view()),
+    path("disputes/<str:dispute_no>/accept", DisputeAcceptView.as_view()),
     path("orders/<str:order_no>/cancel", OrderCancelView.as_view()),
     path("channel/payments/<str:channel_trade_no>/cancel", ChannelPaymentCancelView.as_view()),
     path("webhooks/<str:channel>", ChannelWebhookView.as_view()),

@@ -36,7 +36,7 @@ SOURCES = {
     "payment_platform/settings/single_sign_on.py": "Single sign-on",
     "payment_platform/settings/reports.py": "Reports",
     "payment_platform/settings/observability.py": "Metrics, traces and logs",
-    "payment_platform/settings/applications.py": "Static files",
+    "payment_platform/settings/applications.py": "Files",
     "payment_platform/gunicorn_conf.py": "Web processes",
     "payment_platform/admission.py": "Admission of requests",
     "payment_platform/web_worker.py": "Slow and hostile clients",

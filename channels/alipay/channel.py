@@ -62,6 +62,7 @@ _CAPTURES_AT_ONCE = InvalidRequest("capture_not_supported", "Alipay takes the mo
 class AlipayChannel:
     name = "alipay"
     is_sandbox = False
+    disputes = None
     credential_fields = config.CREDENTIAL_FIELDS
     capabilities = ChannelCapabilities(
         methods=(

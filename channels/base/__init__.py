@@ -29,6 +29,14 @@ from channels.base.capabilities import (
     RequestField,
 )
 from channels.base.cards import PaymentCard, read_card
+from channels.base.disputes import (
+    AcceptDispute,
+    DisputePort,
+    DisputeRef,
+    EvidenceRules,
+    SubmitEvidence,
+    UploadEvidence,
+)
 from channels.base.protocol import (
     Channel,
     ListingFailed,
@@ -49,6 +57,8 @@ from channels.base.requests import (
 )
 from channels.base.results import (
     Declined,
+    DisputeResult,
+    FileResult,
     InvalidRequest,
     NewKeyRequired,
     NotFoundAtChannel,
@@ -84,6 +94,7 @@ __all__ = [
     "LIVE",
     "PLATFORM",
     "TEST",
+    "AcceptDispute",
     "AccountKind",
     "Acknowledgement",
     "ActionType",
@@ -108,9 +119,14 @@ __all__ = [
     "Customer",
     "Declined",
     "DisconnectedAccount",
+    "DisputePort",
     "DisputeReason",
+    "DisputeRef",
+    "DisputeResult",
     "DisputeStage",
     "DisputeState",
+    "EvidenceRules",
+    "FileResult",
     "FormAction",
     "IncrementAuthorization",
     "InvalidRequest",
@@ -143,7 +159,9 @@ __all__ = [
     "SdkAction",
     "StatementRequest",
     "StatementSource",
+    "SubmitEvidence",
     "UnknownOutcome",
+    "UploadEvidence",
     "WebhookEvent",
     "WebhookRefused",
     "WebhookRequest",

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from channels.base.accounts import ChannelAccount, CredentialCheck, CredentialField
 from channels.base.capabilities import ChannelCapabilities
+from channels.base.disputes import DisputePort
 from channels.base.requests import (
     CancelPayment,
     CapturePayment,
@@ -41,6 +42,8 @@ class Channel(Protocol):
     credential_fields: tuple[CredentialField, ...]
     # Moves no real money: with test keys it serves in place of a channel that is not set up.
     is_sandbox: bool
+    # Answers disputes; None: merchants answer them at the channel.
+    disputes: DisputePort | None
 
     def get_unavailable_reason(self, environment: str) -> str | None:
         """Says why the platform's own account cannot serve this environment, for example a setting that is missing."""

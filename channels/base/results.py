@@ -16,7 +16,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from channels.base.updates import ChannelPayment, ChannelRefund
+from channels.base.updates import ChannelDispute, ChannelPayment, ChannelRefund
 
 T = TypeVar("T")
 
@@ -115,4 +115,7 @@ NotReported = (
 
 PaymentResult = Reported[ChannelPayment] | NotReported
 RefundResult = Reported[ChannelRefund] | NotReported
+DisputeResult = Reported[ChannelDispute] | NotReported
+# The channel's number of an uploaded file.
+FileResult = Reported[str] | NotReported
 RefundListResult = Reported[tuple[ChannelRefund, ...]] | NotReported

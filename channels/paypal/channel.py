@@ -69,6 +69,7 @@ class PayPalChannel:
     )
     credential_fields = CREDENTIAL_FIELDS
     is_sandbox = False
+    disputes = None
 
     def get_unavailable_reason(self, environment: str) -> str | None:
         missing = find_missing_setting(environment)

@@ -40,6 +40,7 @@ _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it 
 class SimulatorChannel:
     name = "simulator"
     is_sandbox = True
+    disputes = None
     credential_fields: tuple[CredentialField, ...] = ()
     capabilities = ChannelCapabilities(
         methods=METHODS, is_repeated_capture_allowed=True, max_authorization_increments=10

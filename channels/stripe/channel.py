@@ -9,6 +9,7 @@ import structlog
 
 from channels.base import (
     LIVE,
+    AcceptDispute,
     ActionType,
     CancelPayment,
     CapturePayment,
@@ -20,6 +21,9 @@ from channels.base import (
     CreatePayment,
     CreateRefund,
     CredentialCheck,
+    DisputeRef,
+    DisputeResult,
+    FileResult,
     IncrementAuthorization,
     InvalidRequest,
     ListingEntry,
@@ -33,13 +37,16 @@ from channels.base import (
     RefundRef,
     RefundResult,
     StatementRequest,
+    SubmitEvidence,
     UnknownOutcome,
+    UploadEvidence,
     WebhookEvent,
     WebhookRequest,
 )
 from channels.stripe import (
     amounts,
     config,
+    disputes,
     errors,
     listing,
     lookup,
@@ -53,16 +60,33 @@ from channels.stripe.amounts import UnsupportedAmount
 from channels.stripe.fields import Unreadable
 
 log = structlog.get_logger(__name__)
-R = TypeVar("R", PaymentResult, RefundResult, RefundListResult)
+R = TypeVar("R", PaymentResult, RefundResult, RefundListResult, DisputeResult, FileResult)
 
 _NEEDED_OBJECT_MISSING = InvalidRequest(
     "resource_missing", "Stripe does not know an object that this payment needs."
 )
 
 
+class StripeDisputes:
+    rules = disputes.RULES
+
+    def upload_evidence(self, request: UploadEvidence) -> FileResult:
+        return _call_for_dispute(request.dispute, lambda api: disputes.upload_evidence(api, request))
+
+    def submit_evidence(self, request: SubmitEvidence) -> DisputeResult:
+        return _call_for_dispute(request.dispute, lambda api: disputes.submit_evidence(api, request))
+
+    def accept_dispute(self, request: AcceptDispute) -> DisputeResult:
+        return _call_for_dispute(request.dispute, lambda api: disputes.accept_dispute(api, request))
+
+    def find_dispute(self, dispute: DisputeRef) -> DisputeResult:
+        return _call_for_dispute(dispute, lambda api: disputes.find_dispute(api, dispute))
+
+
 class StripeChannel:
     name = "stripe"
     is_sandbox = False
+    disputes = StripeDisputes()
     credential_fields = config.CREDENTIAL_FIELDS
     capabilities = ChannelCapabilities(
         methods=(
@@ -152,6 +176,10 @@ class StripeChannel:
 
     def parse_webhook(self, account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
         return webhooks.parse_webhook(account, request)
+
+
+def _call_for_dispute(dispute: DisputeRef, send: Callable[[stripe.StripeClient], R]) -> R:
+    return _call(dispute.account, dispute.timeout_seconds, send)
 
 
 def _call_for(payment: PaymentRef, send: Callable[[stripe.StripeClient], R]) -> R:

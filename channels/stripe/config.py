@@ -86,7 +86,9 @@ def build_client(account: ChannelAccount, timeout_seconds: float) -> stripe.Stri
     key = get_secret_key(account)
     if not key:
         raise stripe.AuthenticationError("The platform has no key for this environment.")
-    addresses: Any = {"api": settings.STRIPE_API_BASE} if settings.STRIPE_API_BASE else {}
+    # Files go to another host of Stripe's.
+    base = settings.STRIPE_API_BASE
+    addresses: Any = {"api": base, "files": base} if base else {}
     return stripe.StripeClient(
         key,
         stripe_account=get_connected_account(account) or None,

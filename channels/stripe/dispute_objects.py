@@ -33,6 +33,7 @@ _REASONS = {
 def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
     currency, status = read_text(dispute, "currency"), read_text(dispute, "status")
     details = dispute.get("evidence_details") or {}
+    # 0: the bank allows no answer.
     due_by, reason = details.get("due_by"), str(dispute.get("reason") or "general")
     return ChannelDispute(
         environment=environment,
@@ -46,7 +47,7 @@ def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
         # A status of a later API version is not an end: the dispute goes on blocking refunds.
         state=_DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW),
         stage=DisputeStage.INQUIRY if status.startswith("warning_") else DisputeStage.CHARGEBACK,
-        evidence_due_by=dt.datetime.fromtimestamp(due_by, dt.UTC) if type(due_by) is int else None,
+        evidence_due_by=dt.datetime.fromtimestamp(due_by, dt.UTC) if type(due_by) is int and due_by else None,
         has_evidence=details.get("has_evidence"),
         submission_count=details.get("submission_count"),
     )

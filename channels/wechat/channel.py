@@ -74,6 +74,7 @@ def _build_method(
 class WechatChannel:
     name = "wechat"
     is_sandbox = False
+    disputes = None
     credential_fields = config.CREDENTIAL_FIELDS
     capabilities = ChannelCapabilities(
         methods=(

@@ -220,6 +220,27 @@ class PaymentCompleteData(ExistingPaymentData):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeRespondData(FlowData):
+    """`kind`: evidence or acceptance. The files are those of the response."""
+
+    dispute_id: uuid.UUID
+    response_id: uuid.UUID
+    kind: str
+    channel: str
+    channel_account: str
+    environment: str
+    sandbox: bool
+    channel_dispute_no: str
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def get_channel(self) -> GuardedChannel:
+        choice = ChannelChoice(self.channel, self.channel_account)
+        return get_channel_of_payment(
+            self.channel, self.environment, sandbox=self.sandbox, account_id=choice.account_id
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RefundCreateData(ExistingPaymentData):
     refund_id: uuid.UUID
     refund_no: str

@@ -1694,4 +1694,135 @@ class Migration(migrations.Migration):
                 name="suspense_status_known",
             ),
         ),
+        migrations.CreateModel(
+            name="DisputeResponse",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("evidence", "Evidence"), ("acceptance", "Acceptance of the dispute")],
+                        default="evidence",
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("draft", "Draft"),
+                            ("submitting", "Being submitted"),
+                            ("submitted", "Submitted"),
+                            ("failed", "Failed"),
+                        ],
+                        default="draft",
+                        max_length=20,
+                    ),
+                ),
+                ("texts", models.JSONField(blank=True, default=dict)),
+                (
+                    "saga_id",
+                    models.UUIDField(
+                        blank=True, help_text="The saga that submits it.", null=True, unique=True
+                    ),
+                ),
+                ("submitted_by", models.CharField(blank=True, max_length=150)),
+                ("failure_code", models.CharField(blank=True, db_default="", max_length=100)),
+                ("failure_message", models.TextField(blank=True, db_default="")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                ("submitted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "dispute",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="responses",
+                        to="gateway.dispute",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "dispute response",
+                "verbose_name_plural": "dispute responses",
+                "db_table": "dispute_responses",
+            },
+        ),
+        migrations.CreateModel(
+            name="EvidenceFile",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=common.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("field", models.CharField(max_length=50)),
+                (
+                    "content",
+                    models.FileField(max_length=200, upload_to="evidence"),
+                ),
+                ("original_name", models.CharField(max_length=255)),
+                ("content_type", models.CharField(max_length=50)),
+                ("size_bytes", models.PositiveIntegerField()),
+                ("page_count", models.PositiveIntegerField()),
+                ("sha256", models.CharField(max_length=64)),
+                ("uploaded_by", models.CharField(max_length=150)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "response",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="files",
+                        to="gateway.disputeresponse",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "evidence file",
+                "verbose_name_plural": "evidence files",
+                "db_table": "evidence_files",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="disputeresponse",
+            index=models.Index(fields=["dispute", "created_at"], name="dispute_response_of"),
+        ),
+        migrations.AddConstraint(
+            model_name="disputeresponse",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("status__in", ("draft", "submitting"))),
+                fields=("dispute",),
+                name="dispute_response_one_unfinished",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="disputeresponse",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("kind__in", ["evidence", "acceptance"]),
+                    ("status__in", ["draft", "submitting", "submitted", "failed"]),
+                ),
+                name="dispute_response_known",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="evidencefile",
+            constraint=models.UniqueConstraint(fields=("response", "field"), name="evidence_file_once"),
+        ),
     ]

@@ -17,6 +17,13 @@ from gateway.models.dispute import (
     DisputeStage,
     DisputeStatus,
 )
+from gateway.models.dispute_response import (
+    UNFINISHED_RESPONSES,
+    DisputeResponse,
+    EvidenceFile,
+    ResponseKind,
+    ResponseStatus,
+)
 from gateway.models.payment import (
     CLOSED_UNPAID_STATUSES,
     MAX_EXPIRY_ATTEMPTS,
@@ -37,6 +44,7 @@ __all__ = [
     "OPEN_ATTEMPT_STATUSES",
     "OPEN_PAYMENT_STATUSES",
     "OPEN_REFUND_STATUSES",
+    "UNFINISHED_RESPONSES",
     "AttemptStatus",
     "AuthorizationIncrement",
     "Capture",
@@ -45,8 +53,10 @@ __all__ = [
     "ChannelEvent",
     "Dispute",
     "DisputeReason",
+    "DisputeResponse",
     "DisputeStage",
     "DisputeStatus",
+    "EvidenceFile",
     "IncrementStatus",
     "Payment",
     "PaymentAttempt",
@@ -55,6 +65,8 @@ __all__ = [
     "Refund",
     "RefundOrigin",
     "RefundStatus",
+    "ResponseKind",
+    "ResponseStatus",
     "ReviewCode",
     "RoutingRule",
     "RoutingStrategy",

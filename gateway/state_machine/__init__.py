@@ -20,6 +20,11 @@ from gateway.state_machine.captures import (
     mark_capture_succeeded,
 )
 from gateway.state_machine.dispute_bookings import book_disputes
+from gateway.state_machine.dispute_responses import (
+    begin_response,
+    mark_response_failed,
+    mark_response_submitted,
+)
 from gateway.state_machine.events import build_payment_event
 from gateway.state_machine.payments import (
     activate_payment,
@@ -64,6 +69,7 @@ __all__ = [
     "begin_capture",
     "begin_increment",
     "begin_next_attempt",
+    "begin_response",
     "book_disputes",
     "build_payment_event",
     "change_refund_to_failed",
@@ -85,6 +91,8 @@ __all__ = [
     "mark_refund_failed",
     "mark_refund_processing",
     "mark_refund_succeeded",
+    "mark_response_failed",
+    "mark_response_submitted",
     "open_review",
     "record_card",
     "record_channel_refund",

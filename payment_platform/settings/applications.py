@@ -95,6 +95,8 @@ STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / ".local" / "sta
 WHITENOISE_ROOT = (
     BASE_DIR / "payment_platform" / "root"
 )  # files that browsers request at /, such as /favicon.ico
+# Folder of the evidence for disputes. Every process that serves requests or sagas must see the same one.
+MEDIA_ROOT = Path(env.str("MEDIA_ROOT", default=str(BASE_DIR / ".local" / "media")))
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # Chinese, unless the client asks for English.

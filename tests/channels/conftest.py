@@ -17,7 +17,7 @@ from tests.channels.harnesses import HARNESSES, HarnessEntry, list_harnesses
 from tests.channels.wechat_harness import WechatHarness, build_credentials
 from tests.support.alipay.bank import AlipayBank, alipay_bank, connect
 from tests.support.connections import require_no_connection
-from tests.support.fixtures import _in_a_hurry, acme, client, live_client  # noqa: F401
+from tests.support.fixtures import _in_a_hurry, acme, client, live_client, other_client  # noqa: F401
 from tests.support.paypal.fake import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID, FakePayPal
 from tests.support.paypal.server import fake_paypal
 from tests.support.stripe import checked_reads

@@ -30,6 +30,7 @@ class StripeAccount:
     charges: dict[str, JsonObject] = field(default_factory=dict)
     refunds: dict[str, JsonObject] = field(default_factory=dict)
     disputes: dict[str, JsonObject] = field(default_factory=dict)
+    files: dict[str, JsonObject] = field(default_factory=dict)
     endpoints: dict[str, JsonObject] = field(default_factory=dict)
     customers: set[str] = field(default_factory=lambda: {"cus_fake"})
     session_intent_data: dict[str, JsonObject] = field(default_factory=dict)
@@ -71,6 +72,9 @@ class StripeAccount:
 
     def get_session(self, session_id: str) -> JsonObject:
         return _find(self.sessions, session_id, "checkout.session", "session")
+
+    def get_dispute(self, dispute_id: str) -> JsonObject:
+        return _find(self.disputes, dispute_id, "dispute", "dispute")
 
     def get_refund(self, refund_id: str) -> JsonObject:
         return _find(self.refunds, refund_id, "refund", "refund")

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from channels.stripe.metadata import PAYMENT_NO
-from tests.support.stripe import intents, parameters, refunds, sessions, specification
+from tests.support.stripe import disputes, intents, parameters, refunds, sessions, specification
 from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.idempotency_keys import IdempotencyKeys
 from tests.support.stripe.messages import ErrorResponse, InvalidParameter, StripeRequest, StripeResponse
@@ -99,6 +99,14 @@ class FakeStripeApi:
                 found = refunds.create_refund(account, params)
             case "GET /v1/refunds/{refund}":
                 found = account.get_refund(parts[3])
+            case "POST /v1/files":
+                found = disputes.create_file(account, params)
+            case "GET /v1/disputes/{dispute}":
+                found = account.get_dispute(parts[3])
+            case "POST /v1/disputes/{dispute}":
+                found = disputes.update_dispute(account, parts[3], params)
+            case "POST /v1/disputes/{dispute}/close":
+                found = disputes.close_dispute(account, parts[3])
             case "GET /v1/charges/{charge}" if parts[3] in account.charges:
                 found = account.charges[parts[3]]
             case "GET /v1/balance":

@@ -27,7 +27,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
-from tests.support.stripe import intents, refunds, sessions
+from tests.support.stripe import disputes, intents, refunds, sessions
 from tests.support.stripe.account import APPLICATION, StripeAccount, build_event
 from tests.support.stripe.api import FakeStripeApi
 from tests.support.stripe.intents import CHALLENGED_CARD, DECLINED_CARD, INCREMENTAL_CARD, SLOW_DEBIT, VISA
@@ -240,7 +240,7 @@ class FakeStripe:
 
     def open_dispute(self, intent_id: str, **fields: Any) -> JsonObject:
         with self._lock:
-            return refunds.open_dispute(self._find_owner(intent_id), intent_id, **fields)
+            return disputes.open_dispute(self._find_owner(intent_id), intent_id, **fields)
 
     def add_webhook_endpoint(
         self, url: str, events: list[str], *, version: str | None, status: str = "enabled"

@@ -3,6 +3,8 @@
 
 import itertools
 import re
+from email.parser import BytesParser
+from email.policy import HTTP
 from typing import Any
 
 from tests.support.stripe.messages import InvalidParameter
@@ -23,6 +25,19 @@ def parse_form(pairs: list[tuple[str, str]]) -> JsonObject:
             else:
                 parent = parent.setdefault(part, {})
     return params
+
+
+def parse_multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
+    """Returns the parts of a form with files (RFC 7578). A file is its bytes as Latin-1."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    pairs = []
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        assert isinstance(content, bytes)
+        pairs.append((str(name), content.decode("latin-1")))
+    return pairs
 
 
 def read_parameters(operation: PublishedOperation, sent: JsonObject) -> JsonObject:

@@ -5,7 +5,7 @@ from typing import Any
 from tests.support.stripe import amounts, application_fees
 from tests.support.stripe.account import StripeAccount
 from tests.support.stripe.messages import ErrorResponse
-from tests.support.stripe.specification import JsonObject, build_null_fields
+from tests.support.stripe.specification import JsonObject
 
 # Statuses in which the customer gets no money (docs.stripe.com/api/refunds/object).
 UNPAID_STATUSES = ("failed", "canceled")
@@ -65,38 +65,3 @@ def settle_refund(account: StripeAccount, refund_id: str, status: str, **fields:
 def _book_on_charge(account: StripeAccount, charge: JsonObject, amount: int) -> None:
     refunded = charge["amount_refunded"] + amount
     account.update_object(charge, amount_refunded=refunded, refunded=refunded == charge["amount_captured"])
-
-
-def open_dispute(account: StripeAccount, intent_id: str, **fields: Any) -> JsonObject:
-    """The customer takes the money back through their bank (docs.stripe.com/disputes/how-disputes-work)."""
-    intent = account.intents[intent_id]
-    dispute = account.create_object(
-        "dispute",
-        "dp",
-        **{
-            "amount": intent["amount_received"],
-            "balance_transactions": [],
-            "charge": intent["latest_charge"],
-            "currency": intent["currency"],
-            "enhanced_eligibility_types": [],
-            "evidence": {**build_null_fields("dispute_evidence"), "enhanced_evidence": {}},
-            "evidence_details": {
-                "due_by": account.now() + 7 * 86400,
-                "enhanced_eligibility": {},
-                "has_evidence": False,
-                "past_due": False,
-                "submission_count": 0,
-            },
-            "is_charge_refundable": False,
-            "livemode": False,
-            "metadata": {},
-            "payment_intent": intent_id,
-            "reason": "fraudulent",
-            "status": "needs_response",
-            **fields,
-        },
-    )
-    account.disputes[dispute["id"]] = dispute
-    account.update_object(account.charges[intent["latest_charge"]], disputed=True)
-    account.emit_event("charge.dispute.created", dispute)
-    return dispute

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tests.support.stripe.api import encode_json
 from tests.support.stripe.fake import FakeStripe, Fault
 from tests.support.stripe.messages import ErrorResponse, StripeRequest, StripeResponse
-from tests.support.stripe.parameters import parse_form
+from tests.support.stripe.parameters import parse_form, parse_multipart
 
 
 @contextmanager
@@ -58,9 +58,13 @@ class _FakeStripeHandler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
-        pairs += urllib.parse.parse_qsl(body, keep_blank_values=True)
+        content_type = self.headers.get("Content-Type", "")
+        if content_type.startswith("multipart/form-data"):
+            pairs += parse_multipart(content_type, body)
+        else:
+            pairs += urllib.parse.parse_qsl(body.decode(), keep_blank_values=True)
         request = StripeRequest(
             method=self.command,
             path=path,

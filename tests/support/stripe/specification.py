@@ -175,7 +175,8 @@ class PublishedOperation:
         """Returns the schema of the request's parameters: of its body, or of its query."""
         if self.method == "POST":
             content = self._published.get("requestBody", {}).get("content", {})
-            body: JsonObject = content["application/x-www-form-urlencoded"]["schema"]
+            # Files are sent as multipart/form-data.
+            body: JsonObject = next(iter(content.values()))["schema"]
             return body
         fields = [each for each in self._published["parameters"] if each["in"] == "query"]
         return {

@@ -1,0 +1,134 @@
+"""The draft of an answer to a dispute: text fields and files, until it is submitted."""
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+
+from django.core.files.base import ContentFile
+from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from channel_accounts.serving import get_channel_of_payment
+from channels.base import EvidenceRules
+from common.errors import ValidationFailed
+from gateway.errors import DisputeNotAnswerable
+from gateway.models import Dispute, DisputeResponse, DisputeStatus, EvidenceFile, ResponseStatus
+from gateway.services.evidence_files import EXTENSIONS, check_file
+
+
+def get_evidence_rules(dispute: Dispute) -> EvidenceRules:
+    """Raises `DisputeNotAnswerable`."""
+    source = dispute.attempt or dispute.payment
+    channel = get_channel_of_payment(
+        dispute.channel,
+        dispute.environment,
+        sandbox=source.sandbox,
+        account_id=dispute.channel_account_id,
+    )
+    if channel.disputes is None:
+        raise DisputeNotAnswerable({"dispute_no": dispute.dispute_no, "reason": "not_supported"})
+    return channel.disputes.rules
+
+
+def lock_answerable_dispute(dispute_id: uuid.UUID) -> Dispute:
+    """Locks the dispute. Raises `DisputeNotAnswerable`."""
+    dispute = Dispute.objects.select_for_update(of=("self",)).get(id=dispute_id)
+    reason = _find_obstacle(dispute)
+    if reason:
+        raise DisputeNotAnswerable(
+            {
+                "dispute_no": dispute.dispute_no,
+                "reason": reason,
+                "status": dispute.status,
+                "evidence_due_by": dispute.evidence_due_by.isoformat() if dispute.evidence_due_by else None,
+            }
+        )
+    return dispute
+
+
+@transaction.atomic
+def change_draft(*, dispute: Dispute, texts: Mapping[str, str]) -> DisputeResponse:
+    """Sets text fields of the draft; an empty text removes its field. Raises `DisputeNotAnswerable` and
+    `ValidationFailed`."""
+    rules = get_evidence_rules(dispute)
+    wrong = {
+        name: [_("Unknown field.") if name not in rules.text_fields else _("Too long.")]
+        for name, text in texts.items()
+        if len(text) > rules.text_fields.get(name, -1)
+    }
+    if wrong:
+        raise ValidationFailed(wrong)
+    draft = _get_draft(lock_answerable_dispute(dispute.id))
+    merged = {name: text for name, text in {**draft.texts, **texts}.items() if text}
+    if sum(map(len, merged.values())) > rules.max_text_characters:
+        raise ValidationFailed(
+            {"texts": [_("At most %(max)s characters in all.") % {"max": rules.max_text_characters}]}
+        )
+    draft.texts = merged
+    draft.save(update_fields=["texts"])
+    return draft
+
+
+def add_file(*, dispute: Dispute, field: str, name: str, content: bytes, uploaded_by: str) -> DisputeResponse:
+    """Stores a file for one field of the draft, in place of an earlier one. Raises `DisputeNotAnswerable` and
+    `ValidationFailed`."""
+    rules = get_evidence_rules(dispute)
+    if field not in rules.file_fields:
+        raise ValidationFailed({"field": [_("Unknown field.")]})
+    checked = check_file(content=content, rules=rules)
+    with transaction.atomic():
+        draft = _get_draft(lock_answerable_dispute(dispute.id))
+        replaced = draft.files.filter(field=field).first()
+        others = draft.files.exclude(field=field).aggregate(size=Sum("size_bytes"), pages=Sum("page_count"))
+        if (others["size"] or 0) + len(content) > rules.max_bytes or (
+            others["pages"] or 0
+        ) + checked.page_count > rules.max_pages:
+            limits = {"bytes": rules.max_bytes, "pages": rules.max_pages}
+            raise ValidationFailed(
+                {"content": [_("All files have at most %(bytes)s bytes and %(pages)s pages.") % limits]}
+            )
+        if replaced is not None:
+            replaced.delete()
+            # After the commit: until then the draft may still need it.
+            transaction.on_commit(lambda: replaced.content.delete(save=False))
+        file = EvidenceFile(
+            response=draft,
+            field=field,
+            original_name=_clean_name(name, checked.content_type),
+            content_type=checked.content_type,
+            size_bytes=len(content),
+            page_count=checked.page_count,
+            sha256=hashlib.sha256(content).hexdigest(),
+            uploaded_by=uploaded_by,
+        )
+        # The random name is stored with the row. A crash before the commit leaves a file that no row names.
+        file.content.save(uuid.uuid4().hex, ContentFile(content), save=False)
+        file.save(force_insert=True)
+    return draft
+
+
+def find_draft(dispute: Dispute) -> DisputeResponse | None:
+    return dispute.responses.filter(status=ResponseStatus.DRAFT).first()
+
+
+def _get_draft(dispute: Dispute) -> DisputeResponse:
+    """The caller holds the dispute's lock."""
+    return find_draft(dispute) or DisputeResponse.objects.create(dispute=dispute)
+
+
+def _find_obstacle(dispute: Dispute) -> str:
+    if dispute.status != DisputeStatus.NEEDS_RESPONSE:
+        return "closed" if not dispute.is_open else "submitted"
+    if dispute.evidence_due_by is not None and dispute.evidence_due_by <= timezone.now():
+        return "past_due"
+    if dispute.responses.filter(status=ResponseStatus.SUBMITTING).exists():
+        return "in_progress"
+    return ""
+
+
+def _clean_name(name: str, content_type: str) -> str:
+    """A name without folders and control characters, with the extension of its content."""
+    stem = "".join(each for each in name.replace("\\", "/").rsplit("/", 1)[-1] if each.isprintable())
+    return f"{stem.rsplit('.', 1)[0][:200] or 'evidence'}.{EXTENSIONS[content_type]}"
