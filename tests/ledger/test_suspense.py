@@ -96,7 +96,9 @@ def test_a_dispute_is_won_then_lost_then_won(client: SignedClient) -> None:
         dispute(payment, state)
         assert amounts(payment) == held
     assert [event for event, _kind in posted()[3:]] == ["dispute.withdrawn", "dispute.reinstated"] * 2
-    assert list(OutboxEvent.objects.filter(type__startswith="dispute").values_list("type", flat=True)) == [
+    assert list(
+        OutboxEvent.objects.filter(type__startswith="dispute").order_by("id").values_list("type", flat=True)
+    ) == [
         "dispute.created",
         "dispute.won",
         "dispute.lost",
