@@ -4,6 +4,7 @@ from monitoring.integrity import (
     approvals,
     double_entry,
     events,
+    fees,
     ledger,
     merchants,
     orders,
@@ -30,6 +31,7 @@ CHECKS: tuple[IntegrityCheck, ...] = (
     *double_entry.CHECKS,
     *settlements.CHECKS,
     *payouts.CHECKS,
+    *fees.CHECKS,
     *sandboxes.CHECKS,
 )
 

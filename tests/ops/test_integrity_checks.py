@@ -13,6 +13,7 @@ from monitoring.integrity.search import find_violations
 from tests.ops import test_integrity_saga_checks
 from tests.ops.breakage import Breakage
 from tests.ops.conftest import World
+from tests.ops.fee_breakages import FEE_BREAKAGES
 from tests.ops.ledger_breakages import LEDGER_BREAKAGES
 from tests.ops.payout_breakages import PAYOUT_BREAKAGES
 from tests.ops.settlement_breakages import SETTLEMENT_BREAKAGES
@@ -29,6 +30,7 @@ BREAKAGES = [
     *LEDGER_BREAKAGES,
     *PAYOUT_BREAKAGES,
     *SETTLEMENT_BREAKAGES,
+    *FEE_BREAKAGES,
     Breakage(
         "disputed_amounts",
         "a disputed amount without a dispute",
