@@ -29,6 +29,9 @@ MORE: Sequence[tuple[Promise, Items]] = (
         (
             ("channel_accounts.storedchannelaccount", "account_balance"),
             ("gateway.routingrule", "alt_route"),
+            ("fees.feeplanchange", "percent"),
+            ("fees.feeplanversion", "history"),
+            ("fees.feeplanassignment", "sell"),
             ("webhooks.webhookendpoint", "link"),
             ("settlements.channelfeerate", "percent"),
             ("payouts.payoutplan", "event_repeat"),
@@ -56,6 +59,7 @@ MORE: Sequence[tuple[Promise, Items]] = (
             ("settlements.settlementday", "compare_arrows"),
             ("settlements.settlementcase", "rule_folder"),
             ("settlements.statementfile", "receipt_long"),
+            ("fees.merchantstatement", "receipt_long"),
             ("monitoring.consistencyrun", "fact_check"),
         ),
     ),

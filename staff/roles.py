@@ -27,6 +27,7 @@ class Permission(enum.StrEnum):
     RESEND_WEBHOOK = "staff.resend_webhook"
     SETTLE = "staff.settle_statements"
     MANAGE_ROUTING = "staff.manage_routing"
+    MANAGE_FEES = "staff.manage_fees"
     MANAGE_MERCHANTS = "staff.manage_merchants"
     MANAGE_KEYS = "staff.manage_keys"
     MANAGE_CHANNEL_ACCOUNTS = "staff.manage_channel_accounts"
@@ -75,6 +76,10 @@ _PAYMENTS = _view_permissions(
     "payouts.payoutrun",
     "payouts.payoutplan",
     "payouts.bankaccount",
+    "fees.feeplanchange",
+    "fees.feeplanversion",
+    "fees.feeplanassignment",
+    "fees.merchantstatement",
     "orders.order",
     "orders.orderitem",
     "sagas.sagainstance",
@@ -127,6 +132,7 @@ _FINANCE = (
         Permission.APPROVE,
         Permission.MANAGE_PAYOUTS,
         Permission.EXPORT,
+        Permission.MANAGE_FEES,
         Permission.HANDLE_WORK_ITEMS,
     }
 )

@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
                     ("resend_webhook", "Can resend webhook deliveries"),
                     ("settle_statements", "Can import statements, and decide cases of settlements"),
                     ("manage_routing", "Can add and end routing rules"),
+                    ("manage_fees", "Can request, approve and reject changes of fee plans"),
                     ("manage_merchants", "Can create, suspend and reactivate merchants"),
                     ("manage_keys", "Can rotate and revoke API keys"),
                     ("manage_channel_accounts", "Can add, check, rotate and disable channel accounts"),

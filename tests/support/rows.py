@@ -12,6 +12,7 @@ from backoffice.reports.models import ReportRun, ReportSchedule
 from channel_accounts.models import StoredChannelAccount
 from common.crypto import seal
 from events.models import OutboxEvent
+from fees.models import FeePlanChange, MerchantStatement
 from gateway import state_machine
 from gateway.models import AuthorizationIncrement, Capture, Dispute, Payment, ReviewCode, RoutingRule
 from ledger.models import DailyClose
@@ -19,6 +20,7 @@ from merchants.models import Merchant
 from monitoring.services import run_checks
 from payouts.models import BankAccount, Payout, PayoutPlan, PayoutRun
 from sagas.models import SagaInstance, SagaSignal
+from tests.support.fee_plans import give_plan
 from tests.support.settlement_rows import leave_a_statement
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
@@ -48,6 +50,26 @@ def leave_one_of_each() -> None:
         day="2026-01-01", environment="test", currency="USD", transfer_count=0, posted_minor=0
     )
     leave_a_statement()
+    merchant = Merchant.objects.order_by("id").first()
+    assert merchant is not None
+    version = give_plan(merchant=merchant)
+    FeePlanChange.objects.create(plan_name="Standard", terms=version.terms, reason="why", requested_by="ana")
+    MerchantStatement.objects.create(
+        merchant=merchant,
+        environment="test",
+        currency="USD",
+        period="day",
+        first_day="2026-01-01",
+        last_day="2026-01-01",
+        opening_minor=0,
+        payments_minor=0,
+        refunds_minor=0,
+        disputes_minor=0,
+        fees_minor=0,
+        other_minor=0,
+        closing_minor=0,
+        transaction_count=0,
+    )
     _a_delivery()
     _a_dispute_and_a_review()
     _a_payout()
