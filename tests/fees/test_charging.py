@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
+from django.utils.translation import override
 
 from channels.base import RefundState
 from common.errors import OperationRefused
@@ -180,7 +181,7 @@ def test_a_plan_in_use_is_never_edited(client: SignedClient) -> None:
 def test_nothing_begins_in_the_past(client: SignedClient) -> None:
     version = give_plan()
     terms = Terms((rate(),), RefundRule.KEEP)
-    with pytest.raises(OperationRefused, match="is over"), transaction.atomic():
+    with override("en"), pytest.raises(OperationRefused, match="is over"), transaction.atomic():
         add_version(plan_name="Standard", terms=terms, valid_from=version.valid_from)
 
 
@@ -196,7 +197,7 @@ def test_nothing_begins_in_the_past(client: SignedClient) -> None:
     ],
 )
 def test_terms_that_cannot_be_used_are_refused(client: SignedClient, wrong: Any, text: str) -> None:
-    with pytest.raises(OperationRefused, match=text), transaction.atomic():
+    with override("en"), pytest.raises(OperationRefused, match=text), transaction.atomic():
         add_version(plan_name="Standard", terms=Terms((wrong,), RefundRule.KEEP), valid_from=None)
     assert not FeePlanVersion.objects.exists()
 
