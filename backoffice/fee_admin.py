@@ -16,8 +16,8 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
+from backoffice.approvals import fee_plans
 from backoffice.fee_forms import AssignPlanForm, NewVersionForm, describe_examples, describe_rate
-from backoffice.services import fee_plans
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
 from fees.formula import RefundRule, Terms
 from fees.models import (
