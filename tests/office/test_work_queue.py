@@ -22,6 +22,7 @@ from gateway import state_machine
 from gateway.models import Dispute, Payment, ReviewCode
 from payouts.models import BankAccount, Payout, PayoutRun
 from sagas.models import SagaInstance
+from settlements.models import SettlementCase
 from tests.office.test_second_person import make_saga_in_review
 from tests.support import shop
 from tests.support.rows import leave_one_of_each
@@ -117,9 +118,10 @@ def test_the_most_urgent_item_is_first_however_many_are_older(everything: Paymen
     with without_triggers() as cursor:
         cursor.execute(
             "INSERT INTO disputes (id, dispute_no, payment_id, merchant_id, environment, channel, channel_dispute_no,"
-            " amount_minor, currency, reason, status, is_inquiry, evidence_due_by, created_at)"
+            " amount_minor, currency, reason, channel_reason, status, stage, evidence_due_by, created_at)"
             " SELECT gen_random_uuid(), 'DSP-OLD-' || n, payment_id, merchant_id, environment, channel, 'old-' || n,"
-            " amount_minor, currency, reason, status, is_inquiry, now() + interval '9 days', now() - interval '9 days'"
+            " amount_minor, currency, reason, channel_reason, status, stage, now() + interval '9 days',"
+            " now() - interval '9 days'"
             " FROM disputes, generate_series(1, %s) AS n",
             [MAX_COUNTED + 1],
         )
@@ -140,6 +142,13 @@ def test_a_settled_item_leaves_the_queue(everything: Payment) -> None:
     Payout.objects.update(status="paid")
     PayoutRun.objects.update(status="canceled")
     BankAccount.objects.filter(status="awaiting_approval").update(status="rejected")
+    SettlementCase.objects.update(
+        state="resolved",
+        resolution="booked",
+        resolved_by="ana",
+        resolved_at=timezone.now(),
+        reason="compared",
+    )
     assert items() == {}
 
 
@@ -178,6 +187,10 @@ def test_the_audit_log_names_each_object_by_its_own_type(everything: Payment) ->
         ("approval", found[ItemKind.APPROVAL].number),
         ("dispute", found[ItemKind.DISPUTE].number),
         ("webhook_endpoint", str(found[ItemKind.ENDPOINT].object_id)),
+        ("settlement_case", found[ItemKind.SETTLEMENT_CASE].number),
+        ("payout_run", str(found[ItemKind.PAYOUT_RUN].object_id)),
+        ("payout", found[ItemKind.PAYOUT].number),
+        ("bank_account", str(found[ItemKind.BANK_ACCOUNT].object_id)),
     }
 
 
