@@ -41,9 +41,12 @@ class CaptureFee:
 NO_FEE: Final = CaptureFee()
 
 # SQL: the basis of the payment's first capture, or the terms of the merchant's plan when nothing was captured before;
-# NULL without a plan, and at an account of the merchant. {payment} is the payment's row.
+# NULL without a plan, and at an account of the merchant. An account without a merchant is the platform's, as the one of
+# the settings, which has no row. {payment} is the payment's row.
 FEE_SOURCE: Final = """
-CASE WHEN {payment}.channel_account_id IS NOT NULL THEN NULL WHEN %(captured_before_minor)s::bigint > 0 THEN (
+CASE WHEN (
+    SELECT merchant_id FROM channel_accounts WHERE id = {payment}.channel_account_id
+) IS NOT NULL THEN NULL WHEN %(captured_before_minor)s::bigint > 0 THEN (
     SELECT fee_basis FROM ledger_transfers
     WHERE subject_id = {payment}.id AND event = 'payment.captured' ORDER BY sequence LIMIT 1
 ) ELSE (
@@ -63,12 +66,14 @@ FEE_BASIS: Final = """(
     WHERE subject_id = {payment}.id AND event = 'payment.captured' ORDER BY sequence LIMIT 1
 )"""
 
-# What merchant_payable was credited with since the beginning of the month, at the platform's own accounts.
+# What merchant_payable was credited with since the beginning of the month, at the platform's accounts.
 _VOLUME = """
 WITH accounts AS (
-    SELECT id FROM ledger_accounts
-    WHERE merchant_id = %(merchant_id)s AND environment = %(environment)s AND currency = %(currency)s
-      AND kind = %(kind)s AND channel_account_id IS NULL
+    SELECT account.id
+    FROM ledger_accounts AS account
+    LEFT JOIN channel_accounts AS place ON place.id = account.channel_account_id
+    WHERE account.merchant_id = %(merchant_id)s AND account.environment = %(environment)s
+      AND account.currency = %(currency)s AND account.kind = %(kind)s AND place.merchant_id IS NULL
 ), month AS (SELECT date_trunc('month', now() AT TIME ZONE 'UTC')::date AS first_day)
 SELECT coalesce((
         SELECT sum(balance.posted_credit_minor) FROM ledger_daily_balances AS balance, month
@@ -140,7 +145,7 @@ def compute_refund_fee(
 
 
 def read_month_volume(*, merchant_id: uuid.UUID, environment: str, currency: str) -> int:
-    """Returns what the merchant's payments have captured in this month (UTC) at the platform's own accounts."""
+    """Returns what the merchant's payments have captured in this month (UTC) at the platform's accounts."""
     with connection.cursor() as cursor:
         cursor.execute(
             _VOLUME,

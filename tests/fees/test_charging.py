@@ -13,12 +13,16 @@ from fees.models import FeePlanAssignment, FeePlanVersion
 from fees.services.plans import add_version
 from gateway.services.channel_updates.refunds import apply_refund_update
 from gateway.update_source import UpdateSource
+from ledger.balances import roll_up
 from ledger.models import LedgerTransfer, TransferEntry
 from merchants.models import Merchant
+from tests.fees.test_checks import FEE_LEGS, begin_earlier, mutate, violations
+from tests.gateway.test_channel_accounts import add_account
 from tests.gateway.test_late_payments import build_refund_update
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.fee_plans import give_plan, rate
+from tests.support.fixtures import NewMerchant
 from tests.support.shop import authorized, cancel, capture, data, error, opened, paid, refund
 from tests.support.signing import SignedClient
 
@@ -106,8 +110,6 @@ def test_the_next_version_is_for_the_next_payment(client: SignedClient) -> None:
 
 
 def test_tiers_count_the_volume_of_the_month(client: SignedClient) -> None:
-    from ledger.balances import roll_up
-
     give_plan(rate(fixed_minor=0, tiers=(Tier(0, 30_000), Tier(15_000, 10_000))))
     paid(client)
     assert roll_up() == 1
@@ -116,6 +118,32 @@ def test_tiers_count_the_volume_of_the_month(client: SignedClient) -> None:
     assert [basis["volume_before_minor"] for basis in bases()] == [0, 10_000, 20_000]
     assert [basis["fee_minor"] for basis in bases()] == [300, 150 + 50, 100]
     assert platform_fees() == 600
+
+
+def test_an_account_without_a_merchant_is_the_platforms(client: SignedClient, acme: NewMerchant) -> None:
+    """Its payments pay, count for the tiers and pass the checks. A payment at the merchant's own account does not."""
+    give_plan(rate(fixed_minor=0, tiers=(Tier(0, 30_000), Tier(15_000, 10_000))))
+    begin_earlier()
+    paid(client)
+    shared = add_account(None)
+    assert paid(client)["channel_account"] == str(shared.id)
+    roll_up()
+    payment = paid(client)
+    assert [basis["fee_minor"] for basis in bases()] == [300, 150 + 50, 100]
+    assert [basis["volume_before_minor"] for basis in bases()] == [0, 10_000, 20_000]
+    add_account(acme.merchant.pk)
+    paid(client)
+    assert platform_fees() == 600
+    data(refund(client, payment, 10_000))
+    assert platform_fees() == 500
+    assert violations() == []
+    with transaction.atomic():
+        mutate(f"DELETE FROM ledger_entries WHERE {FEE_LEGS.format('payment.captured')}")
+        mutate("DELETE FROM ledger_transfers WHERE event LIKE 'refund.%'")
+        mutate("UPDATE ledger_transfers SET fee_basis = NULL")
+        found = [problem for problem in violations() if "no fee was computed" in problem]
+        transaction.set_rollback(True)
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize(
