@@ -3,9 +3,11 @@
 import datetime as dt
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from ledger.chart import FEE_KINDS, MERCHANT_KINDS
 from ledger.models import BALANCE_KINDS, TransferEvent
@@ -14,12 +16,13 @@ from ledger.models import BALANCE_KINDS, TransferEvent
 # to these days and one more, and `day` is exact.
 _LINES = """
 SELECT transfer.id, transfer.created_at, transfer.event, transfer.source, min(account.channel),
-       bool_or(account.channel_account_id IS NOT NULL),
+       bool_or(place.merchant_id IS NOT NULL),
        coalesce(sum(signed.amount) FILTER (WHERE NOT account.kind = ANY(%(fee_kinds)s)), 0)::bigint,
        coalesce(sum(signed.amount) FILTER (WHERE account.kind = ANY(%(fee_kinds)s)), 0)::bigint
 FROM ledger_transfers AS transfer
 JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
 JOIN ledger_accounts AS account ON account.id = entry.account_id
+LEFT JOIN channel_accounts AS place ON place.id = account.channel_account_id
 CROSS JOIN LATERAL (
     SELECT CASE entry.direction WHEN 'credit' THEN entry.amount_minor ELSE -entry.amount_minor END AS amount
 ) AS signed
@@ -66,9 +69,14 @@ class StatementLine:
         return self.amount_minor + self.fee_minor
 
 
-def read_lines(scope: StatementScope) -> Iterator[StatementLine]:
-    """Streams the lines: memory does not grow with their number."""
-    with connection.chunked_cursor() as cursor:
+@contextmanager
+def open_lines(scope: StatementScope) -> Iterator[Iterator[StatementLine]]:
+    """Yields the lines as a stream, so that memory does not grow with their number.
+
+    They are read in one transaction, because a cursor that outlives its transaction needs a session of its own, and a
+    pooler has none. The caller therefore keeps nobody waiting inside: a slow reader would hold the transaction open.
+    """
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
         cursor.execute(
             _LINES,
             {
@@ -85,9 +93,13 @@ def read_lines(scope: StatementScope) -> Iterator[StatementLine]:
                 "fee_kinds": [kind.value for kind in FEE_KINDS],
             },
         )
-        while rows := cursor.fetchmany(_CHUNK_SIZE):
-            for transfer_id, created_at, event, *rest in rows:
-                yield StatementLine(transfer_id, created_at, TransferEvent(event), *rest)
+        yield _fetch_lines(cursor)
+
+
+def _fetch_lines(cursor: CursorWrapper) -> Iterator[StatementLine]:
+    while rows := cursor.fetchmany(_CHUNK_SIZE):
+        for transfer_id, created_at, event, *rest in rows:
+            yield StatementLine(transfer_id, created_at, TransferEvent(event), *rest)
 
 
 def _midnight(day: dt.date) -> dt.datetime:

@@ -9,6 +9,7 @@ import hashlib
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -16,7 +17,7 @@ from django.db.models import Max, Min
 
 from fees.models import MerchantStatement, StatementPeriod
 from fees.statement_csv import write_csv
-from fees.statement_lines import StatementLine, StatementScope, read_lines
+from fees.statement_lines import StatementLine, StatementScope, open_lines
 from ledger.chart import MERCHANT_KINDS
 from ledger.models import DailyBalance, DailyClose, RollupQueueItem
 
@@ -48,8 +49,10 @@ def close_statements() -> int:
     )
 
 
-def read_statement_lines(statement: MerchantStatement) -> Iterator[StatementLine]:
-    return read_lines(
+def open_statement_lines(
+    statement: MerchantStatement,
+) -> AbstractContextManager[Iterator[StatementLine]]:
+    return open_lines(
         StatementScope(
             statement.merchant_id,
             statement.environment,
@@ -57,12 +60,6 @@ def read_statement_lines(statement: MerchantStatement) -> Iterator[StatementLine
             statement.first_day,
             statement.last_day,
         )
-    )
-
-
-def write_statement_csv(statement: MerchantStatement) -> Iterator[bytes]:
-    return write_csv(
-        read_statement_lines(statement), opening_minor=statement.opening_minor, currency=statement.currency
     )
 
 
@@ -129,9 +126,9 @@ def _make_statement(chain: _Chain, span: _Span, merchant_id: uuid.UUID) -> int:
     scope = StatementScope(merchant_id, chain.environment, chain.currency, span.first_day, span.last_day)
     totals = Counter[str]()
     digest = hashlib.sha256()
-    lines = _add_up(read_lines(scope), totals)
-    for part in write_csv(lines, opening_minor=opening_minor, currency=chain.currency):
-        digest.update(part)
+    with open_lines(scope) as lines:
+        for part in write_csv(_add_up(lines, totals), opening_minor=opening_minor, currency=chain.currency):
+            digest.update(part)
     if totals["transaction_count"] == 0:
         return 0
     amounts = {name: totals[name] for name in _AMOUNTS.values()}

@@ -13,11 +13,13 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from fees.models import MerchantStatement
-from fees.services.statements import close_statements
+from fees.services.statements import close_statements, open_statement_lines
 from ledger.balances import roll_up
 from ledger.models import DailyClose
 from merchants.models import Merchant
+from tests.gateway.test_channel_accounts import add_account
 from tests.support.fee_plans import give_plan
+from tests.support.fixtures import NewMerchant
 from tests.support.shop import Body, data, error, paid, refund
 from tests.support.signing import SignedClient
 
@@ -144,6 +146,33 @@ def test_the_csv_file_has_every_transaction_and_its_digest(client: SignedClient)
         ("refund.succeeded", "-40.00", "1.28", "-38.72", "58.08"),
         ("closing_balance", "", "", "", "58.08"),
     ]
+
+
+@pytest.mark.usefixtures("_three_days")
+def test_a_slow_reader_holds_no_transaction(client: SignedClient) -> None:
+    """The file is complete before it is sent. Its cursor ends with its transaction, so it works behind a pooler."""
+    close(FIRST)
+    close_statements()
+    answer = client.get(listed(client)[0]["files"]["csv"])
+    assert int(answer["Content-Length"]) == len(b"".join(answer.streaming_content))  # type: ignore[attr-defined]
+    with open_statement_lines(MerchantStatement.objects.get()) as lines:
+        assert next(lines).amount_minor == 10_000
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT is_holdable FROM pg_cursors")
+            assert cursor.fetchall() == [(False,)]
+
+
+@pytest.mark.usefixtures("_three_days")
+def test_the_csv_file_says_who_holds_the_money(client: SignedClient, acme: NewMerchant) -> None:
+    for merchant_id in (None, acme.merchant.pk):
+        add_account(merchant_id)
+        paid(client)
+    move_to(FIRST)
+    roll_up()
+    close(FIRST)
+    close_statements()
+    with open_statement_lines(MerchantStatement.objects.get()) as lines:
+        assert [line.is_own_account for line in lines] == [False, False, True]
 
 
 @pytest.mark.usefixtures("_three_days")
