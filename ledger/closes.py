@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import Max, Min, TextField
+from django.db.models.functions import Cast
 
 from common.clock import database_now
 from common.crypto import equals_in_constant_time, keyed_hash
@@ -130,6 +131,7 @@ def _digest_day(chain: ChainKey, day: dt.date) -> DayDigest:
             "transfer__sequence",
             "transfer__kind",
             "transfer__pending_id",
+            Cast("transfer__fee_basis", TextField()),
             "leg",
             "account_id",
             "phase",

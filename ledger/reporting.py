@@ -27,7 +27,7 @@ _FILTERS: Final = {
 _TOTALS = """
 SELECT balance.day, account.environment, account.merchant_id, account.channel, account.currency,
     coalesce(sum(balance.posted_credit_minor) FILTER (WHERE kind = 'merchant_payable'), 0)::bigint,
-    coalesce(sum(balance.posted_debit_minor) FILTER (WHERE kind = 'merchant_payable'), 0)::bigint,
+    coalesce(sum(posted_debit_minor - posted_credit_minor) FILTER (WHERE kind = 'payouts'), 0)::bigint,
     coalesce(sum(posted_debit_minor - posted_credit_minor) FILTER (WHERE kind = 'refunds'), 0)::bigint,
     coalesce(sum(posted_debit_minor - posted_credit_minor) FILTER (WHERE kind = 'disputes'), 0)::bigint,
     coalesce(sum(posted_debit_minor - posted_credit_minor) FILTER (WHERE kind = ANY(%(fee_kinds)s)), 0)::bigint,

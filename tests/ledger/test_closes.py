@@ -56,6 +56,7 @@ MUTATIONS = {
         "UPDATE ledger_entries SET account_id = (SELECT id FROM ledger_accounts ORDER BY id LIMIT 1)",
         "the entries have changed",
     ),
+    "a fee basis": ("UPDATE ledger_transfers SET fee_basis = '{}'", "the entries have changed"),
     "a transfer gone": (
         "DELETE FROM ledger_transfers WHERE event = 'refund.succeeded'",
         "the entries have changed",

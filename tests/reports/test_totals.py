@@ -26,7 +26,8 @@ WEEK = TotalsQuery(start=DAY, end=DAY + dt.timedelta(days=7))
 
 
 def test_the_totals_of_a_day(acme: NewMerchant) -> None:
-    book(acme, DAY, Kind.MERCHANT_PAYABLE, credit=10_000, debit=300)
+    book(acme, DAY, Kind.MERCHANT_PAYABLE, credit=10_000)
+    book(acme, DAY, Kind.PAYOUTS, debit=400, credit=100)
     book(acme, DAY, Kind.REFUNDS, debit=2_000, credit=500)
     book(acme, DAY, Kind.DISPUTES, debit=700)
     book(acme, DAY, Kind.APPLICATION_FEES, debit=60)
