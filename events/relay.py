@@ -22,7 +22,7 @@ from psycopg.rows import class_row
 
 from common import tracing
 from common.database_errors import classify_database_error
-from common.postgresql.sessions import get_direct_settings, open_session
+from common.postgresql.sessions import open_locking_session
 from events import metrics
 from events.sinks.base import OutgoingEvent, Sink, SinkUnavailable
 
@@ -94,11 +94,9 @@ def drain(*, sinks: Sequence[Sink], fan_out_batch: Callable[[], int]) -> int:
 def open_relay_session() -> Session:
     """Opens a session outside the pool: a pooled one would keep the advisory lock after it is released.
 
-    When the leader loses the database, the keepalives of the settings tell our side, and these tell the server.
+    When the leader loses the database, keepalives tell both sides.
     """
-    options = get_direct_settings()["OPTIONS"]["options"]
-    keepalives = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
-    return open_session(options=f"{options} {keepalives}")
+    return open_locking_session()
 
 
 def publish_batch(session: Session, sinks: Sequence[Sink]) -> int:

@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from django.db import connection
-
-from common.postgresql.sessions import open_session
+from common.postgresql.sessions import open_locking_session
 
 # The first half of the key of each of these locks; the second is the hash of the name.
 LOCK_CLASS: Final = 4010
 _LOCK: Final = "SELECT pg_try_advisory_lock(%s, hashtext(%s))"
-_KEEPALIVES: Final = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
 
 @contextmanager
@@ -25,7 +22,6 @@ def try_exclusive(name: str) -> Iterator[bool]:
 
     It has a session outside the pool, so that neither transactions of the block nor the pool end it.
     """
-    options = connection.settings_dict["OPTIONS"]["options"]
-    with open_session(options=f"{options} {_KEEPALIVES}") as session:
+    with open_locking_session() as session:
         row = session.execute(_LOCK, [LOCK_CLASS, name]).fetchone()
         yield bool(row and row[0])

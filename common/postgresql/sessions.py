@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from django.conf import settings
@@ -18,6 +18,10 @@ _LIBPQ = (
     "options",
     "target_session_attrs",
     "tcp_user_timeout",
+)
+# With these the server ends a session whose client has vanished in 40 s. Those of the settings are for our side.
+_SERVER_KEEPALIVES: Final = (
+    "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
 
 
@@ -40,6 +44,15 @@ def open_session(**parameters: Any) -> "psycopg.Connection[Any]":
         },
         autocommit=True,
     )
+
+
+def open_locking_session() -> "psycopg.Connection[Any]":
+    """A session for an advisory lock, which the server ends soon after the host of its client has vanished.
+
+    Raises psycopg's `OperationalError`, as `open_session`.
+    """
+    options = get_direct_settings()["OPTIONS"]["options"]
+    return open_session(options=f"{options} {_SERVER_KEEPALIVES}")
 
 
 def get_direct_settings(alias: str = "default") -> dict[str, Any]:

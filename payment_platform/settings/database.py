@@ -22,14 +22,15 @@ if DB_PORT.count(",") not in (0, DB_HOST.count(",")):
     )
 # A pooler that gives each transaction another session stands at DB_HOST, such as PgBouncer in transaction mode.
 DB_TRANSACTION_POOLING = env.bool("DB_TRANSACTION_POOLING", default=False)
-# PostgreSQL itself, for migrations and the relay: they need one session for long. Required with a pooler.
+# PostgreSQL itself, for migrations, the relay and periodic tasks: they need a session for long. Required with a
+# pooler.
 DB_DIRECT_HOST: str = env.str("DB_DIRECT_HOST", default=DB_HOST)
 # Its port.
 DB_DIRECT_PORT: str = env.str("DB_DIRECT_PORT", default=DB_PORT)
 if DB_TRANSACTION_POOLING and (DB_DIRECT_HOST, DB_DIRECT_PORT) == (DB_HOST, DB_PORT):
     raise ImproperlyConfigured(
-        "DB_TRANSACTION_POOLING: name PostgreSQL itself with DB_DIRECT_HOST or DB_DIRECT_PORT, because migrations"
-        " and the relay cannot work through a pooler."
+        "DB_TRANSACTION_POOLING: name PostgreSQL itself with DB_DIRECT_HOST or DB_DIRECT_PORT, because migrations,"
+        " the relay and periodic tasks cannot work through a pooler."
     )
 # Whether statements are prepared on their third use. A pooler must know prepared statements: PgBouncer from 1.21, with
 # max_prepared_statements.

@@ -1,7 +1,9 @@
 """Work that one process at a time does."""
 
+from typing import Any
+
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from common.postgresql.exclusive import LOCK_CLASS, try_exclusive
 from ledger.tasks import close_days
@@ -50,3 +52,14 @@ def test_a_task_that_is_sent_twice_runs_once() -> None:
         assert close_days() == 0
     check_consistency()
     assert ConsistencyRun.objects.count() == 1
+
+
+def test_the_lock_is_taken_past_a_pooler(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of a pooler have no options, and its address takes no session."""
+    ours = connection.settings_dict
+    settings.DB_TRANSACTION_POOLING = True
+    settings.DIRECT_DATABASE = {name: ours[name] for name in ("HOST", "PORT", "OPTIONS")}
+    pooled = {name: value for name, value in ours["OPTIONS"].items() if name != "options"}
+    monkeypatch.setattr(connections["default"], "settings_dict", {**ours, "PORT": "1", "OPTIONS": pooled})
+    with try_exclusive("a") as first, try_exclusive("a") as second:
+        assert (first, second) == (True, False)

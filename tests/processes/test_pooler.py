@@ -121,6 +121,8 @@ def test_payments_refunds_events_and_a_restart(platform: PooledPlatform) -> None
         assert "prepared statement" not in process.log.read_text()
     checked = _manage(platform, "check_consistency")
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    pruned = _manage(platform, "shell", "-c", "from monitoring.tasks import prune; prune()")
+    assert pruned.returncode == 0, pruned.stderr
 
 
 def test_the_gateway_starts_only_with_timeouts(platform: PooledPlatform) -> None:
