@@ -34,11 +34,11 @@ def test_every_app_is_linted_and_has_a_layer() -> None:
 
 
 def test_a_new_app_without_a_layer_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for app in folders_with_python() | {"payouts"}:
+    for app in folders_with_python() | {"insurance"}:
         (tmp_path / app).mkdir()
         (tmp_path / app / "__init__.py").touch()
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    with pytest.raises(AssertionError, match="payouts"):
+    with pytest.raises(AssertionError, match="insurance"):
         test_every_app_is_linted_and_has_a_layer()
 
 

@@ -35,6 +35,7 @@ def requests_of(middle: str) -> Iterator[tuple[str, str, int]]:
         ("refunds", "refunds", "status=failed"),
         ("disputes", "disputes", "status=lost"),
         ("ledger_transfers", "balance-transactions", "type=dispute"),
+        ("merchant_statements", "statements", "period=month"),
         ("orders", "orders", "status=cancelled"),
         ("outbox_events", "events", "type=payment.expired"),
         ("webhook_deliveries", "webhook-deliveries", "status=cancelled"),

@@ -23,8 +23,8 @@ ENGINE = "tests/sagas/test_hard_cases.py"
 BANK = "tests/gateway/test_hard_cases.py"
 COPIED = (
     "audit", "backoffice", "channel_accounts", "channels", "checkout", "common", "demo", "events", "fees", "gateway",
-    "idempotency", "ledger", "locale", "merchants", "monitoring", "orders", "payment_platform", "sagas", "staff",
-    "webhooks", "scripts", "templates", "tests", "manage.py", "pyproject.toml",
+    "idempotency", "ledger", "locale", "merchants", "monitoring", "orders", "payment_platform", "payouts", "sagas",
+    "settlements", "staff", "webhooks", "scripts", "templates", "tests", "manage.py", "pyproject.toml",
 )  # fmt: skip
 RUN_SECONDS = 2 * PATIENCE_SECONDS
 DATABASE = "mutations"  # the copies' own test database; mutations change no tables, so that all share it

@@ -46,6 +46,12 @@ _CHANGED: Final[dict[str, dict[str, str]]] = {
         "subject_id": "gen_random_uuid()",
         "event": f"CASE WHEN n <= {RARE} THEN 'dispute.withdrawn' ELSE 'payment.captured' END",
     },
+    "merchant_statements": {
+        "id": _ID,
+        "period": f"CASE WHEN n <= {RARE} THEN 'month' ELSE 'day' END",
+        "first_day": "date '2100-01-01' + n::int",
+        "last_day": f"date '2100-01-01' + n::int + CASE WHEN n <= {RARE} THEN 30 ELSE 0 END",
+    },
     "outbox_events": {
         "id": f"{_FIRST_EVENT} + n",
         "event_id": _ID,
