@@ -42,9 +42,10 @@ WITH chosen AS (
         created_at, '', '' FROM chosen WHERE n %% 20 < 10
 ), disputes AS (
     INSERT INTO disputes (id, dispute_no, payment_id, merchant_id, environment, channel, channel_dispute_no,
-        amount_minor, currency, reason, status, is_inquiry, evidence_due_by, created_at)
+        amount_minor, currency, reason, channel_reason, stage, status, evidence_due_by, created_at)
     SELECT gen_random_uuid(), 'DSP-BENCH-' || n, id, merchant_id, environment, channel, 'dp_' || n, amount_minor,
-        currency, 'fraudulent', 'needs_response', false, now() + make_interval(hours => (n * 7 %% 720)::int), created_at
+        currency, 'fraudulent', '', 'chargeback', 'needs_response',
+        now() + make_interval(hours => (n * 7 %% 720)::int), created_at
     FROM chosen WHERE n %% 20 BETWEEN 10 AND 13
 ), sagas AS (
     UPDATE saga_instances AS saga SET needs_attention = true, status = 'in_progress' FROM chosen
