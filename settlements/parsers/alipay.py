@@ -48,6 +48,7 @@ _REQUIRED = (
     "服务费（元）",
     "退款批次号/请求号",
 )
+_PRIVATE = ("对方账户",)  # of the customer: not stored
 Row = Mapping[str, str]
 
 
@@ -173,7 +174,7 @@ def _build_line(row: Row, number: int, sums: dict[str, Sums]) -> ParsedLine:
         fee_minor=fee,
         currency=CURRENCY,
         occurred_at=_read_time(row["完成时间"], number),
-        raw=row,
+        raw={name: value for name, value in row.items() if name not in _PRIVATE},
         reference=from_alipay_number(number_there),
         channel_no=build_refund_no(trade_no, number_there) if is_refund else trade_no,
     )

@@ -27,8 +27,9 @@ from settlements.parsers.base import (
 BEIJING = ZoneInfo("Asia/Shanghai")
 CURRENCY = "CNY"
 _MINOR = Decimal(100)
-# 支付成功 and 退款; a row of another state (REVOKED) moves no money of its own.
-_PAID, _REFUNDED = "SUCCESS", "REFUND"
+# A revoked row (已撤销) moves no money of its own: it counts as a row only. The file is refused when its totals say
+# otherwise.
+_PAID, _REFUNDED, _REVOKED = "SUCCESS", "REFUND", "REVOKED"
 _IN, _OUT = "收入", "支出"
 # Fund flow rows whose money the trade bill reports too.
 _OF_TRADES = ("交易", "退款", "扣除交易手续费")
@@ -41,11 +42,14 @@ Row = Mapping[str, str]
 def parse_trades(file: BinaryIO, _scope: StatementScope) -> Iterator[Parsed]:
     """The trade bill of kind ALL: payments and refunds, each with its fee."""
     reader = _Reader(file)
-    count, paid, refunded, fees, rounded_fees = 0, 0, 0, Decimal(0), 0
+    count, revoked, paid, refunded, fees, rounded_fees = 0, 0, 0, 0, Decimal(0), 0
     last_at = None
     for number, row in reader.read_rows():
-        line = _build_trade(row, number)
         count += 1
+        if row.get("交易状态") == _REVOKED:
+            revoked += 1
+            continue
+        line = _build_trade(row, number)
         fees += read_decimal(_get(row, number, "手续费"), number, "手续费")
         rounded_fees += line.fee_minor
         if line.kind is LineKind.REFUND:
@@ -68,7 +72,7 @@ def parse_trades(file: BinaryIO, _scope: StatementScope) -> Iterator[Parsed]:
     yield StatedTotals(
         {
             CURRENCY: {
-                "count": count,
+                "count": count - revoked,
                 "gross": paid - refunded,
                 "fee": rounded_fees + rounding,
                 "stated": totals,

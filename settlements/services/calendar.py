@@ -5,7 +5,7 @@ Alipay's statement exists from about 9 on. Stripe's list is complete at once; an
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from settlements.parsers.registry import get_zone
 
@@ -21,10 +21,9 @@ def find_last_ready_day(channel: str, now: dt.datetime) -> dt.date:
     return local.date() - dt.timedelta(days=days)
 
 
-def list_missing_days(channel: str, now: dt.datetime, last_imported: dt.date | None) -> list[dt.date]:
-    """The days to fetch, oldest first; without any statement, only the newest day."""
+def list_missing_days(channel: str, now: dt.datetime, imported: Collection[dt.date]) -> list[dt.date]:
+    """The days to fetch, oldest first: those without a statement since the first one. Without any, the newest day."""
     last = find_last_ready_day(channel, now)
-    if last_imported is None:
-        return [last]
-    days = min((last - last_imported).days, MAX_DAYS_BACK)
-    return [last - dt.timedelta(days=back) for back in reversed(range(max(days, 0)))]
+    first = min(imported, default=last)
+    days = [last - dt.timedelta(days=back) for back in reversed(range(MAX_DAYS_BACK))]
+    return [day for day in days if day >= first and day not in imported]

@@ -4,7 +4,6 @@ import datetime as dt
 import tempfile
 
 import structlog
-from django.db.models import Max
 
 from channels.base import ListingFailed, StatementRequest
 from channels.guard import GuardedChannel
@@ -29,20 +28,11 @@ class FetchFailed(Exception):
 def fetch_due_statements(*, now: dt.datetime | None = None) -> int:
     """Returns how many statements are new. Raises `FetchFailed` at the end."""
     now = now or database_now()
-    fetched, failures = 0, []
+    fetched = 0
+    failures: list[str] = []
     for served in _list_accounts():
         for name in get_capabilities(served.name).statement_formats:
-            try:
-                fetched += _fetch_missing(served, StatementFormat(name), now)
-            except (ListingFailed, StatementRefused) as error:
-                log.error(
-                    "statement.not_fetched",
-                    channel=served.name,
-                    channel_account=served.account.label,
-                    format=name,
-                    reason=str(error),
-                )
-                failures.append(f"{served.name} {served.account.label} {name}: {error}")
+            fetched += fetch_missing_days(served, StatementFormat(name), now, failures)
     settle_statements()
     if failures:
         raise FetchFailed("; ".join(failures))
@@ -70,11 +60,27 @@ def _list_accounts() -> list[GuardedChannel]:
     ]
 
 
-def _fetch_missing(served: GuardedChannel, format: StatementFormat, now: dt.datetime) -> int:
+def fetch_missing_days(
+    served: GuardedChannel, format: StatementFormat, now: dt.datetime, failures: list[str]
+) -> int:
+    """Returns how many statements are new. A day that fails is added to `failures`, and the next day is fetched."""
     account = served.account
-    imported = StatementFile.objects.filter(
+    files = StatementFile.objects.filter(
         channel=served.name, environment=account.environment, channel_account_id=account.id, format=format
     )
-    last: dt.date | None = imported.aggregate(day=Max("day"))["day"]
-    days = list_missing_days(served.name, now, last)
-    return sum(fetch_statement(served=served, format=format, day=day).is_new for day in days)
+    imported = set(files.values_list("day", flat=True))
+    fetched = 0
+    for day in list_missing_days(served.name, now, imported):
+        try:
+            fetched += fetch_statement(served=served, format=format, day=day).is_new
+        except (ListingFailed, StatementRefused) as error:
+            log.error(
+                "statement.not_fetched",
+                channel=served.name,
+                channel_account=account.label,
+                format=format,
+                day=day.isoformat(),
+                reason=str(error),
+            )
+            failures.append(f"{served.name} {account.label} {format} {day}: {error}")
+    return fetched

@@ -122,6 +122,33 @@ def test_wechat_fees_below_a_fen_are_rounded_in_a_line_of_their_own() -> None:
     assert list_lines(StatementFormat.WECHAT_TRADES, text.encode())[-1] == ("rounding", "", 0, 1)
 
 
+def test_wechat_rows_that_were_revoked_move_no_money() -> None:
+    revoked = WECHAT_TRADES.splitlines(keepends=True)[1].replace("SUCCESS", "REVOKED")
+    for name in ("100.00", "0.60000"):
+        revoked = revoked.replace(f"`{name}", "`0.00")
+    text = WECHAT_TRADES.replace("总交易单数", revoked + "总交易单数").replace("`2,`100.00,", "`3,`100.00,")
+    parsed = parse(StatementFormat.WECHAT_TRADES, text.encode())
+    assert [each.kind for each in parsed if isinstance(each, ParsedLine)] == ["payment", "refund"]
+    totals = parsed[-1]
+    assert isinstance(totals, StatedTotals)
+    assert totals.sums["CNY"]["count"] == 2
+
+
+def test_what_names_the_customer_is_not_stored() -> None:
+    details = ALIPAY_DETAILS.replace("商家实收（元）,", "对方账户,商家实收（元）,", 1)
+    details = details.replace(":01,100.00", ":01,buyer@example.com,100.00").replace(
+        ":00,-20.00", ":00,buyer@example.com,-20.00"
+    )
+    stored = [
+        *parse(StatementFormat.ALIPAY_TRADES, build_zip(details)),
+        *parse(StatementFormat.WECHAT_TRADES, WECHAT_TRADES.encode()),
+    ]
+    raw = [dict(each.raw) for each in stored if isinstance(each, ParsedLine)]
+    assert len(raw) == 4
+    assert "buyer@example.com" not in str(raw)
+    assert "openid" not in str(raw)
+
+
 def test_wechat_funds_has_only_the_withdrawal() -> None:
     assert list_lines(StatementFormat.WECHAT_FUNDS, WECHAT_FUNDS.encode()) == [("payout", "", -9_940, 0)]
 
@@ -194,7 +221,12 @@ def test_the_calendar_is_that_of_the_channel() -> None:
     before_ten = dt.datetime(2026, 11, 28, 1, 59, tzinfo=dt.UTC)  # 9:59 in Beijing
     assert find_last_ready_day("wechat", before_ten) == dt.date(2026, 11, 26)
     assert find_last_ready_day("wechat", before_ten + dt.timedelta(minutes=1)) == DAY
-    assert list_missing_days("wechat", before_ten, dt.date(2026, 11, 24)) == [
-        dt.date(2026, 11, 25),
-        dt.date(2026, 11, 26),
-    ]
+
+
+def test_each_missing_day_is_fetched() -> None:
+    now = dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)
+    assert list_missing_days("wechat", now, []) == [DAY]
+    by_hand = [dt.date(2026, 11, 23), dt.date(2026, 11, 26)]
+    assert list_missing_days("wechat", now, by_hand) == [dt.date(2026, 11, 24), dt.date(2026, 11, 25), DAY]
+    long_ago = list_missing_days("wechat", now, [dt.date(2026, 1, 1)])
+    assert (len(long_ago), long_ago[0], long_ago[-1]) == (31, dt.date(2026, 10, 28), DAY)
