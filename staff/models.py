@@ -48,7 +48,7 @@ class StaffPermission(models.Model):
             ("handle_work_items", "Can assign, snooze and annotate items of the work queue"),
             ("test_endpoint", "Can send test calls to webhook endpoints"),
             ("resend_webhook", "Can resend webhook deliveries"),
-            ("settle_statements", "Can import statements, and decide cases of settlements"),
+            ("settle_statements", "Can decide settlement cases, and add agreed channel fees"),
             ("manage_routing", "Can add and end routing rules"),
             ("manage_fees", "Can request, approve and reject changes of fee plans"),
             ("manage_merchants", "Can create, suspend and reactivate merchants"),

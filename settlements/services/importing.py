@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 import psycopg
 from django.db import connection
 
+from audit.action_types import ObjectType, StaffActionType
+from audit.services import record
 from common.ids import uuid7
 from settlements.models import StatementFile, StatementFormat
 from settlements.parsers.base import (
@@ -74,7 +76,8 @@ def import_statement(
     imported_by: str = "",
     progress: Progress = ignore_progress,
 ) -> ImportedStatement:
-    """Raises `StatementRefused`: nothing is stored. `file` can be read again from its beginning."""
+    """Raises `StatementRefused`: nothing is stored. `file` can be read again from its beginning. The import is audited
+    when a person makes it."""
     sha256 = _digest(file)
     with statement_transaction(scope):
         known = StatementFile.objects.filter(sha256=sha256).first()
@@ -84,12 +87,16 @@ def import_statement(
         reading = _Reading()
         lines = _read_lines(PARSERS[format](file, scope), reading, progress)
         same_day = StatementFile.objects.filter(**_build_place(format, scope)).first()
-        if same_day is not None:
+        if same_day is not None and same_day.line_count:
             return _compare_with_imported(same_day, lines, reading)
         imported = StatementFile(id=uuid7(), **_build_place(format, scope))
         _store_lines(imported.id, lines)
         if reading.totals is None:
             raise StatementRefused("the file ends before its totals")
+        if same_day is not None:
+            if not reading.count:
+                return ImportedStatement(same_day, is_new=False)
+            same_day.delete()  # the day was recorded as empty before its file was there
         # The files of two days without a movement may be equal.
         imported.sha256 = sha256 if reading.count else hash_empty_day(format, scope)
         imported.content_sha256 = reading.digest.hexdigest()
@@ -98,8 +105,30 @@ def import_statement(
         imported.line_count, imported.totals = reading.count, dict(reading.totals.sums)
         imported.save(force_insert=True)
         _assign_payouts(scope, reading.items)
+        if imported_by:
+            _record_import(imported)
     progress(f"{reading.count} lines imported")
     return ImportedStatement(imported, is_new=True)
+
+
+def _record_import(imported: StatementFile) -> None:
+    record(
+        actor=imported.imported_by,
+        action=StaffActionType.STATEMENT_IMPORT,
+        object_type=ObjectType.STATEMENT,
+        object_id=str(imported.id),
+        reason="",
+        after={
+            "name": imported.name,
+            "sha256": imported.sha256,
+            "format": imported.format,
+            "channel": imported.channel,
+            "environment": imported.environment,
+            "channel_account": str(imported.channel_account_id or ""),
+            "day": imported.day.isoformat(),
+            "lines": imported.line_count,
+        },
+    )
 
 
 def record_empty_day(*, format: StatementFormat, scope: StatementScope) -> ImportedStatement:

@@ -1,4 +1,5 @@
 import datetime as dt
+import os
 import uuid
 from pathlib import Path
 from typing import Any
@@ -6,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from channels.registry import list_channel_names
+from common.terminal import terminal_name
 from settlements.models import StatementFormat
 from settlements.parsers.base import StatementRefused, StatementScope
 from settlements.services.importing import import_statement
@@ -33,6 +35,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--account", type=uuid.UUID, help="Id of the channel account. Default: the platform's own."
         )
+        parser.add_argument(
+            "--actor",
+            default=os.environ.get("SUDO_USER") or os.environ.get("USER", ""),
+            help="Your name, for the audit log. Default: the login name in this terminal.",
+        )
 
     def handle(
         self,
@@ -43,8 +50,11 @@ class Command(BaseCommand):
         format: str,
         day: dt.date,
         account: uuid.UUID | None,
+        actor: str,
         **options: Any,
     ) -> None:
+        if not terminal_name(actor):
+            raise CommandError("Name yourself with --actor: the audit log keeps who imports a statement.")
         scope = StatementScope(channel, environment, account, day)
         try:
             with path.open("rb") as file:
@@ -53,7 +63,7 @@ class Command(BaseCommand):
                     format=StatementFormat(format),
                     scope=scope,
                     name=path.name,
-                    imported_by="command",
+                    imported_by=terminal_name(actor),
                     progress=self.stdout.write,
                 )
         except OSError as error:
