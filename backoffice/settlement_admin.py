@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
+from backoffice.approvals.approvers import find_approver_conflict
 from channels.registry import list_channel_names
 from merchants.models import Environment
 from settlements.admin import ChannelFeeRateAdmin, SettlementCaseAdmin
@@ -46,8 +47,12 @@ def _request_write_off(actor: User, case: SettlementCase, data: dict[str, Any]) 
     cases.request_write_off(case_id=case.id, actor=actor.get_username(), **data)
 
 
+def _find_conflict(approver: str, requester: str) -> str:
+    return find_approver_conflict(approver=approver, requester=requester)
+
+
 def _approve_write_off(actor: User, case: SettlementCase, data: dict[str, Any]) -> None:
-    cases.approve_write_off(case_id=case.id, actor=actor.get_username(), **data)
+    cases.approve_write_off(case_id=case.id, actor=actor.get_username(), find_conflict=_find_conflict, **data)
 
 
 @admin.register(SettlementCase)

@@ -29,9 +29,24 @@ END $$;
 CREATE TRIGGER statement_line_guard BEFORE UPDATE OR DELETE ON statement_lines
     FOR EACH ROW EXECUTE FUNCTION statement_line_guard();
 
+CREATE FUNCTION statement_expectation_guard() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM settlement_cases WHERE id = OLD.case_id AND state = 'resolved') THEN
+        RAISE EXCEPTION 'an expectation of a resolved case stays in it' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER statement_expectation_guard BEFORE UPDATE ON statement_expectations
+    FOR EACH ROW WHEN (OLD.case_id IS NOT NULL AND NEW.case_id IS DISTINCT FROM OLD.case_id)
+    EXECUTE FUNCTION statement_expectation_guard();
+
 CREATE FUNCTION statement_file_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
+        -- A day that was recorded as empty too early.
+        IF OLD.line_count = 0 AND NOT EXISTS (SELECT FROM statement_lines WHERE file_id = OLD.id) THEN
+            RETURN OLD;
+        END IF;
         RAISE EXCEPTION 'statements are kept' USING ERRCODE = 'restrict_violation';
     END IF;
     IF OLD.sha256 <> NEW.sha256 OR OLD.totals <> NEW.totals OR OLD.line_count <> NEW.line_count
@@ -67,9 +82,11 @@ CREATE TRIGGER settlement_case_guard BEFORE UPDATE OR DELETE ON settlement_cases
 BACKWARD = """
 DROP TRIGGER settlement_case_guard ON settlement_cases;
 DROP TRIGGER statement_file_guard ON statement_files;
+DROP TRIGGER statement_expectation_guard ON statement_expectations;
 DROP TRIGGER statement_line_guard ON statement_lines;
 DROP FUNCTION settlement_case_guard();
 DROP FUNCTION statement_file_guard();
+DROP FUNCTION statement_expectation_guard();
 DROP FUNCTION statement_line_guard();
 """
 

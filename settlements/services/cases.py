@@ -2,7 +2,7 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
@@ -17,6 +17,10 @@ from ledger.postings import Place
 from ledger.statement_postings import StatementSubject, build_correction
 from settlements.models import CaseResolution, CaseState, LineKind, SettlementCase
 from settlements.services.line_postings import post_lines_of_case
+from settlements.services.long_transactions import try_share_account
+
+# Returns why the second account is not a second person beside the first; empty when it is.
+FindConflict = Callable[[str, str], str]
 
 # A difference of at most so much is rounding.
 ROUNDING_MINOR = 1
@@ -72,25 +76,32 @@ def request_write_off(*, case_id: uuid.UUID, actor: str, reason: str) -> None:
         case.save(update_fields=["write_off_requested_by", "reason", "owner"])
 
 
-def approve_write_off(*, case_id: uuid.UUID, actor: str, reason: str) -> None:
-    """The second person: the difference becomes a loss, or a gain."""
+def approve_write_off(*, case_id: uuid.UUID, actor: str, reason: str, find_conflict: FindConflict) -> None:
+    """The difference becomes a loss, or a gain. Raises `NotPermitted` unless `actor` is a second person."""
     with recording(
         StaffActionType.CASE_WRITE_OFF, ObjectType.SETTLEMENT_CASE, case_id, actor=actor, reason=reason
     ) as entry:
         case = _lock_open_case(case_id)
         if not case.write_off_requested_by:
             raise NotPermitted(_("Nobody has requested to write this case off."))
-        if case.write_off_requested_by == actor:
-            raise NotPermitted(_("A second person must approve the write-off."))
+        if conflict := find_conflict(actor, case.write_off_requested_by):
+            raise NotPermitted(conflict)
         _post(case, LedgerAccountKind.WRITE_OFFS)
         _resolve(case, CaseResolution.WRITTEN_OFF, actor, reason)
         entry.after = {"resolution": case.resolution, "difference": _describe_difference(case)}
 
 
 def _lock_open_case(case_id: uuid.UUID) -> SettlementCase:
-    case = SettlementCase.objects.select_for_update(of=("self",)).filter(id=case_id).first()
-    if case is None:
+    found = SettlementCase.objects.filter(id=case_id)
+    of_account = found.values_list("channel", "environment", "channel_account_id").first()
+    if of_account is None:
         raise UnknownObject(_("There is no such case."))
+    # Matching has read which cases are open, and moves their lines and expectations at its end.
+    if not try_share_account(*of_account):
+        raise NotPermitted(
+            _("A statement of this account is being compared at the moment. Try again in some minutes.")
+        )
+    case = SettlementCase.objects.select_for_update(of=("self",)).get(id=case_id)
     if case.state == CaseState.RESOLVED:
         raise NotPermitted(_("The case is resolved."))
     return case
