@@ -8,16 +8,19 @@ import datetime as dt
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree as ET
 
 from common.money import to_major_text
-from payouts.bank_details import BankDetails
+from common.spreadsheets import escape_formula
+from merchants.models import Environment
+from payouts.bank_details import MAX_HOLDER_LENGTH, BankDetails
 from payouts.models import BankAccountKind
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
 CSV_COLUMNS = ("payout_no", "holder", "account_kind", "account_no", "bank_code", "amount", "currency")
-_FORMULA_STARTS = ("=", "+", "-", "@")
+# In the place of each account of a test run: no country has ZZ, so no bank can pay from it or to it.
+TEST_ACCOUNT_NO = "ZZ00TEST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,18 @@ class ExportFile:
 
 
 def write_export_file(
-    *, run_no: str, currency: str, orders: Sequence[PayoutOrder], debtor: Debtor, created_at: dt.datetime
+    *,
+    run_no: str,
+    environment: str,
+    currency: str,
+    orders: Sequence[PayoutOrder],
+    debtor: Debtor,
+    created_at: dt.datetime,
 ) -> ExportFile:
+    """The file of a test run has the form of a live one, and no account that exists."""
+    if environment != Environment.LIVE:
+        debtor = _mask_debtor(debtor)
+        orders = [_mask_order(order) for order in orders]
     is_sepa = (
         currency == "EUR"
         and debtor.iban != ""
@@ -62,6 +75,16 @@ def write_export_file(
             f"{run_no}.xml", "application/xml", _write_pain001(run_no, orders, debtor, created_at)
         )
     return ExportFile(f"{run_no}.csv", "text/csv", _write_csv(currency, orders))
+
+
+def _mask_debtor(debtor: Debtor) -> Debtor:
+    return Debtor("TEST", TEST_ACCOUNT_NO if debtor.iban else "", "")
+
+
+def _mask_order(order: PayoutOrder) -> PayoutOrder:
+    holder = f"TEST {order.details.holder}"[:MAX_HOLDER_LENGTH]
+    details = replace(order.details, holder=holder, account_no=TEST_ACCOUNT_NO, bank_code="")
+    return replace(order, details=details)
 
 
 def _write_pain001(
@@ -120,6 +143,8 @@ def _add(parent: ET.Element, tag: str, text: str) -> None:
 
 
 def _write_csv(currency: str, orders: Sequence[PayoutOrder]) -> bytes:
+    """Account numbers and bank codes are not escaped: banks read them, they are validated as letters and digits, and a
+    quote in front would make them wrong. A spreadsheet may round them, so give the file to the bank unopened."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(CSV_COLUMNS)
@@ -128,7 +153,7 @@ def _write_csv(currency: str, orders: Sequence[PayoutOrder]) -> bytes:
         writer.writerow(
             [
                 order.payout_no,
-                _escape_formula(details.holder),
+                escape_formula(details.holder),
                 details.kind,
                 details.account_no,
                 details.bank_code,
@@ -137,8 +162,3 @@ def _write_csv(currency: str, orders: Sequence[PayoutOrder]) -> bytes:
             ]
         )
     return text.getvalue().encode()
-
-
-def _escape_formula(text: str) -> str:
-    """A spreadsheet runs a text with such a start as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

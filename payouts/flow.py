@@ -24,6 +24,7 @@ from payouts.bank_details import unseal_bank_details
 from payouts.export_file import Debtor, PayoutOrder, write_export_file
 from payouts.freezing import freeze_payouts
 from payouts.models import (
+    BankAccount,
     BankAccountStatus,
     Payout,
     PayoutFile,
@@ -70,15 +71,18 @@ def receive_decision(context: Context) -> Json:
 
 
 def export_file(context: Context) -> Json:
-    """Leaves out payouts whose bank account or merchant has changed since the amounts were frozen.
+    """Leaves out payouts whose merchant was suspended, or whose bank account was changed or is to be changed, since
+    the amounts were frozen.
 
     Raises `StepFailed` when none is left, or the run has lost its approval."""
     run = PayoutRun.objects.select_for_update().get(id=context.saga_id)
     if run.status != RunStatus.APPROVED:
         raise StepFailed("not_approved", "the run is not approved")
     orders = []
-    for payout in _lock_payouts(run, PayoutStatus.PENDING):
-        if obstacle := _find_obstacle(payout):
+    payouts = _lock_payouts(run, PayoutStatus.PENDING)
+    changing = _find_changing_accounts(run)
+    for payout in payouts:
+        if obstacle := _find_obstacle(payout, changing):
             mark_canceled(payout=payout, code=obstacle, message="")
         else:
             details = unseal_bank_details(payout.bank_account.sealed_details)
@@ -87,6 +91,7 @@ def export_file(context: Context) -> Json:
         raise StepFailed("no_payouts_left", "no payout of the run can be sent any more")
     file = write_export_file(
         run_no=run.run_no,
+        environment=run.environment,
         currency=run.currency,
         orders=orders,
         debtor=Debtor(settings.PAYOUT_DEBTOR_NAME, settings.PAYOUT_DEBTOR_IBAN, settings.PAYOUT_DEBTOR_BIC),
@@ -127,14 +132,27 @@ def _cancel_run(run_id: uuid.UUID, failure: Failure) -> None:
 
 
 def _lock_payouts(run: PayoutRun, status: PayoutStatus) -> list[Payout]:
+    """Locks their bank accounts too, so that requests and approvals of other accounts wait. In the order of the
+    accounts: two runs may have the same ones."""
     payouts = Payout.objects.select_related("bank_account", "merchant").filter(run=run, status=status)
-    return list(payouts.order_by("id").select_for_update(of=("self",)))
+    locked = payouts.order_by("bank_account_id").select_for_update(of=("self", "bank_account"), no_key=True)
+    return sorted(locked, key=lambda payout: payout.id)
 
 
-def _find_obstacle(payout: Payout) -> str:
+def _find_changing_accounts(run: PayoutRun) -> set[uuid.UUID]:
+    """The merchants that have a bank account in the run's currency that awaits approval. Read after the lock."""
+    awaiting = BankAccount.objects.filter(
+        environment=run.environment, currency=run.currency, status=BankAccountStatus.AWAITING_APPROVAL
+    )
+    return set(awaiting.values_list("merchant_id", flat=True))
+
+
+def _find_obstacle(payout: Payout, changing: set[uuid.UUID]) -> str:
     """Why the payout must not be sent any more; empty when it may."""
     if payout.bank_account.status != BankAccountStatus.ACTIVE:
         return "bank_account_changed"
+    if payout.merchant_id in changing:
+        return "bank_account_change_requested"
     if payout.merchant.status != MerchantStatus.ACTIVE:
         return "merchant_suspended"
     return ""

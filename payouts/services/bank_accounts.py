@@ -50,6 +50,7 @@ def request_bank_account(
         actor=actor,
         reason=reason,
     ) as entry:
+        _lock_active(account)
         try:
             with transaction.atomic():
                 account.save(force_insert=True)
@@ -99,6 +100,17 @@ def reject_bank_account(*, account_id: uuid.UUID, actor: str, reason: str) -> No
         BankAccount.objects.filter(id=account.id).update(
             status=BankAccountStatus.REJECTED, decided_by=actor, decided_at=Now()
         )
+
+
+def _lock_active(account: BankAccount) -> None:
+    """Waits for an export that pays to the present account. A later export sees the request."""
+    active = BankAccount.objects.filter(
+        merchant_id=account.merchant_id,
+        environment=account.environment,
+        currency=account.currency,
+        status=BankAccountStatus.ACTIVE,
+    )
+    list(active.select_for_update(no_key=True))
 
 
 def _lock_awaiting(account_id: uuid.UUID) -> BankAccount:

@@ -24,6 +24,9 @@ from sagas.outcomes import StepFailed
 from sagas.signals import deliver_signal
 from sagas.state import SagaState
 
+# The number is also the name of the file, and what tells the bank one file from another (`MsgId`).
+_RUN_PREFIXES: dict[str, str] = {Environment.LIVE: "RUN", Environment.TEST: "TEST-RUN"}
+
 # Returns why the second account is not a second person beside the first; empty when it is.
 FindConflict = Callable[[str, str], str]
 
@@ -121,7 +124,7 @@ def _start(
     try:
         return start_payout_run(
             run_id=run_id,
-            run_no=public_number("RUN", timezone.now().date()),
+            run_no=public_number(_RUN_PREFIXES[environment], timezone.now().date()),
             environment=environment,
             currency=currency,
             requested_by=actor,

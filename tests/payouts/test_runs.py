@@ -55,6 +55,17 @@ def record(payout: Payout, status: str, **changes: object) -> bool:
     return record_outcome(outcome=outcome, actor="ann", reason="report")
 
 
+def request_account(merchant: NewMerchant) -> None:
+    bank_accounts.request_bank_account(
+        merchant_id=merchant.merchant.id,
+        environment="test",
+        currency="USD",
+        details=IBAN,
+        actor="mallory",
+        reason="they wrote a mail",
+    )
+
+
 def test_a_run_is_frozen_approved_exported_and_paid(payable: NewMerchant, client: SignedClient) -> None:
     paid(client)
     age_ledger()
@@ -62,10 +73,12 @@ def test_a_run_is_frozen_approved_exported_and_paid(payable: NewMerchant, client
     assert (the_payout().status, the_payout().amount_minor, available(payable)) == ("pending", 10_000, 0)
     approve(run_id)
     payout = the_payout()
-    assert (payout.status, PayoutRun.objects.get().status) == (PayoutStatus.IN_TRANSIT, RunStatus.SENT)
+    run = PayoutRun.objects.get()
+    assert (payout.status, run.status) == (PayoutStatus.IN_TRANSIT, RunStatus.SENT)
+    assert run.run_no.startswith("TEST-RUN-")
     file = download_file(run_id=run_id, actor="ann", reason="upload")
     assert file.content.decode().splitlines()[1] == (
-        f"{payout.payout_no},Acme GmbH,iban,DE89370400440532013000,,100.00,USD"
+        f"{payout.payout_no},TEST Acme GmbH,iban,ZZ00TEST,,100.00,USD"
     )
     assert record(payout, "paid", bank_reference="B-1")
     assert not record(payout, "paid", bank_reference="B-1"), "said before"
@@ -143,6 +156,18 @@ def test_a_changed_bank_account_is_left_out(payable: NewMerchant, client: Signed
     assert PayoutRun.objects.get().status == RunStatus.CANCELED
 
 
+def test_a_request_of_another_bank_account_stops_a_run_that_is_frozen(
+    payable: NewMerchant, client: SignedClient
+) -> None:
+    paid(client)
+    age_ledger()
+    run_id = create_run()
+    request_account(payable)
+    approve(run_id)
+    assert (the_payout().status, available(payable)) == ("canceled", 10_000)
+    assert not PayoutFile.objects.exists()
+
+
 def test_a_new_bank_account_cools_down_and_a_request_blocks(acme: NewMerchant, client: SignedClient) -> None:
     give_plan(acme.merchant.id)
     paid(client)
@@ -151,14 +176,7 @@ def test_a_new_bank_account_cools_down_and_a_request_blocks(acme: NewMerchant, c
     with pytest.raises(OperationRefused):
         create_run()
     give_bank_account(acme.merchant.id)
-    bank_accounts.request_bank_account(
-        merchant_id=acme.merchant.id,
-        environment="test",
-        currency="USD",
-        details=IBAN,
-        actor="mallory",
-        reason="they wrote a mail",
-    )
+    request_account(acme)
     with pytest.raises(OperationRefused):
         create_run()
 
