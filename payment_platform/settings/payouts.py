@@ -14,5 +14,6 @@ PAYOUT_DEBTOR_NAME: str = env.str("PAYOUT_DEBTOR_NAME", default="")
 PAYOUT_DEBTOR_IBAN: str = env.str("PAYOUT_DEBTOR_IBAN", default="")
 # The BIC of its bank. May be empty.
 PAYOUT_DEBTOR_BIC: str = env.str("PAYOUT_DEBTOR_BIC", default="")
-# Days after which a payout without an answer of the bank is shown in the work queue and alarms.
+# Days after which a payout without an answer of the bank is shown in the work queue. The alert PayoutOverdue does not
+# follow it: it fires after five days.
 PAYOUT_OVERDUE_DAYS: int = env.int("PAYOUT_OVERDUE_DAYS", default=5)
