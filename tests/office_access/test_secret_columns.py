@@ -33,6 +33,8 @@ SECRET = {
     "merchants.ApiKey": {"key_hash", "sealed_secret"},
     "channel_accounts.StoredChannelAccount": {"sealed_credentials", "previous_sealed_credentials"},
     "webhooks.WebhookEndpoint": {"sealed_secret", "previous_sealed_secret"},
+    "payouts.BankAccount": {"sealed_details"},
+    "payouts.PayoutFile": {"sealed_content"},
     "simulator.SimulatedPayment": {"token"},
     "staff.Authenticator": {"sealed_key"},
     "staff.RecoveryCode": {"code_hash"},
