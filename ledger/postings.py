@@ -219,13 +219,24 @@ def charge_suspense(*, subject: PostingSubject, place: Place, amount_minor: int)
     )
 
 
-def complete_refund(*, subject: PostingSubject, place: Place, amount_minor: int) -> None:
+def complete_refund(
+    *,
+    subject: PostingSubject,
+    place: Place,
+    amount_minor: int,
+    application_fee_minor: int = 0,
+    platform_fee_minor: int = 0,
+) -> None:
     """The rest of a refund that was in suspense fits now."""
     post_transfer(
         Transfer(
             event=TransferEvent.REFUND_COMPLETED,
             subject=subject,
-            legs=_move(subject, place, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
+            legs=[
+                *_move(subject, place, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
+                *_build_application_fee_legs(subject, place, -application_fee_minor),
+                *_build_platform_fee_legs(subject, place, -platform_fee_minor),
+            ],
         )
     )
 

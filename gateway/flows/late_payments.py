@@ -4,6 +4,7 @@
 | --- | --- |
 | a late payment: captured after the payment was cancelled, expired or failed | recorded; refunded, or a review |
 | a duplicate payment: captured for an earlier attempt | kept apart in `surplus_minor`; refunded, or a review |
+| all of it disputed by now, or in suspense | a review: it is refunded when the bank gives it back |
 | funds held for a closed payment or an earlier attempt | released, or a review |
 
 LATE_MONEY_POLICY decides: "refund" refunds and releases at once, "park" opens a review, in which staff decide
@@ -26,7 +27,7 @@ def handle_late_payment(*, payment: Payment, captured_minor: int) -> UpdateEffec
         return UpdateEffect.NOTHING_NEW
     reason = f"paid after the payment was {payment.status}"
     log.warning("payment.late_success", payment_no=payment.payment_no, status=payment.status)
-    if is_refund_automatic():
+    if is_refund_automatic() and payment.refundable_minor:
         start_late_refund_saga(payment=payment, reason=reason)
     else:
         state_machine.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
@@ -44,7 +45,7 @@ def handle_duplicate_payment(
         return UpdateEffect.NOTHING_NEW
     reason = f"attempt {attempt.number} at {attempt.channel} was paid after a later attempt had replaced it"
     log.warning("payment.paid_twice", payment_no=payment.payment_no, reference=attempt.reference)
-    if is_refund_automatic():
+    if is_refund_automatic() and attempt.surplus_refundable_minor:
         start_late_refund_saga(payment=payment, surplus_of=attempt, reason=reason)
     else:
         state_machine.open_review(

@@ -121,10 +121,20 @@ class PaymentAttempt(models.Model):
         return f"{self.channel} {self.number}"
 
     @property
-    def surplus_refundable_minor(self) -> int:
+    def unbooked_surplus_minor(self) -> int:
+        """The duplicate payment without what is booked to it: refunds and disputes."""
         return (
             self.surplus_minor
             - self.surplus_refunded_minor
             - self.surplus_pending_minor
             - self.surplus_disputed_minor
         )
+
+    @property
+    def surplus_refundable_minor(self) -> int:
+        """What of the duplicate payment can be refunded now: without what is in suspense. Costs a query."""
+        if self.unbooked_surplus_minor == 0:
+            return 0
+        items = self.payment.suspense_items.filter(attempt=self, status="open")
+        held = items.filter(currency=self.payment.currency)
+        return max(0, self.unbooked_surplus_minor - sum(held.values_list("amount_minor", flat=True)))

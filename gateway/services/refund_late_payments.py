@@ -58,4 +58,5 @@ def _late_minor(payment: Payment) -> int:
 
 def _attempts_with_duplicate_payment(payment: Payment) -> list[PaymentAttempt]:
     booked_minor = F("surplus_refunded_minor") + F("surplus_pending_minor") + F("surplus_disputed_minor")
-    return list(payment.attempts.filter(surplus_minor__gt=booked_minor).order_by("number"))
+    attempts = payment.attempts.filter(surplus_minor__gt=booked_minor).order_by("number")
+    return [attempt for attempt in attempts if attempt.surplus_refundable_minor]

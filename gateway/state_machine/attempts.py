@@ -13,6 +13,7 @@ from gateway.models import (
 )
 from gateway.state_machine.events import emit_paid_twice
 from gateway.state_machine.ledger_postings import post_duplicate_payment
+from gateway.state_machine.suspense import settle_suspense
 
 
 def begin_next_attempt(
@@ -76,6 +77,9 @@ def record_duplicate_payment(
     if recorded:
         attempt.refresh_from_db()
         post_duplicate_payment(payment=payment, attempt=attempt)
+        # Its dispute or refund may have been reported before.
+        settle_suspense(payment=payment)
+        attempt.refresh_from_db()
         emit_paid_twice(payment, attempt)
     return bool(recorded)
 

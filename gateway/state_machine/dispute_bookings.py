@@ -33,7 +33,7 @@ def book_disputes(*, payment: Payment, withdrawn_before: Mapping[str, int] | Non
         attempt = same_money[0].attempt
         # Releasing comes first: what one dispute gives back, another may need.
         blocked_minor = sum(dispute.blocked_minor for dispute in same_money)
-        unbooked_minor = attempt.surplus_refundable_minor if attempt else payment.unbooked_minor
+        unbooked_minor = attempt.unbooked_surplus_minor if attempt else payment.unbooked_minor
         left_minor = unbooked_minor + blocked_minor
         for dispute in same_money:
             dispute.payment = payment

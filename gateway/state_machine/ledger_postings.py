@@ -175,9 +175,15 @@ def charge_suspense(item: SuspenseItem) -> None:
 
 
 def complete_refund(refund: Refund, *, amount_minor: int) -> None:
-    """Posts the rest of a refund, which was in suspense."""
+    """Posts the rest of a refund, which was in suspense, and gives back what belongs to it of the fees. The caller has
+    added it to the refunded total in the database."""
+    refund.payment.refresh_from_db(fields=["refunded_minor"])
     postings.complete_refund(
-        subject=_build_refund_subject(refund), place=_get_refund_place(refund), amount_minor=amount_minor
+        subject=_build_refund_subject(refund),
+        place=_get_refund_place(refund),
+        amount_minor=amount_minor,
+        application_fee_minor=_compute_returned_fee(refund, amount_minor),
+        platform_fee_minor=_compute_returned_platform_fee(refund, get_fee_basis(refund.payment_id)),
     )
 
 

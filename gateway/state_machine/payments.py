@@ -299,8 +299,9 @@ def record_late_payment(*, payment: Payment, captured_minor: int) -> bool:
 
 
 def _settle_suspense_of_early_reports(payment: Payment) -> None:
-    """A dispute may be reported before the payment is known to be captured."""
-    if payment.suspense_minor:
+    """A dispute may be reported before the payment is known to be captured. `suspense_minor` leaves out another
+    currency, but a review is open as long as money is in suspense."""
+    if payment.suspense_minor or payment.needs_attention:
         settle_suspense(payment=payment)
 
 

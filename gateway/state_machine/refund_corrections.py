@@ -49,7 +49,7 @@ def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> boo
     if refund.late_refunded_minor:
         return False
     left_minor = (
-        refund.surplus_of.surplus_refundable_minor if refund.surplus_of else refund.payment.unbooked_minor
+        refund.surplus_of.unbooked_surplus_minor if refund.surplus_of else refund.payment.unbooked_minor
     )
     number = channel_refund_no or refund.channel_refund_no
     if left_minor < refund.amount_minor:

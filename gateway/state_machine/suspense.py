@@ -72,7 +72,7 @@ def settle_suspense(*, payment: Payment) -> None:
     for item in _find_open_items(payment).filter(currency=payment.currency).order_by("opened_at", "id"):
         payment.refresh_from_db()
         attempt = item.attempt
-        room_minor = attempt.surplus_refundable_minor if attempt else payment.unbooked_minor
+        room_minor = attempt.unbooked_surplus_minor if attempt else payment.unbooked_minor
         if item.amount_minor <= room_minor:
             _book(payment, item)
     payment.refresh_from_db()

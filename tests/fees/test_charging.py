@@ -6,7 +6,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils.translation import override
 
-from channels.base import RefundState
+from channels.base import DisputeState, RefundState
 from common.errors import OperationRefused
 from fees.formula import RefundRule, Terms, Tier
 from fees.models import FeePlanAssignment, FeePlanVersion
@@ -18,7 +18,8 @@ from ledger.models import LedgerTransfer, TransferEntry
 from merchants.models import Merchant
 from tests.fees.test_checks import FEE_LEGS, begin_earlier, mutate, violations
 from tests.gateway.test_channel_accounts import add_account
-from tests.gateway.test_late_payments import build_refund_update
+from tests.gateway.test_late_payments import build_refund_update, declined_refund
+from tests.ledger.test_postings import dispute
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.fee_plans import give_plan, rate
@@ -177,6 +178,18 @@ def test_a_refund_that_fails_later_posts_the_fee_back(client: SignedClient) -> N
         assert apply_refund_update(update=update, source=SIMULATOR, is_current=True) == "applied"
         assert platform_fees() == expected
     data(refund(client, payment, 5_000))
+    assert platform_fees() == 0
+
+
+def test_the_rest_of_a_refund_that_was_in_suspense_gives_the_rest_back(client: SignedClient) -> None:
+    give_plan()
+    payment = paid(client, "refund_declined")
+    refunded = declined_refund(client, payment, 10_000)
+    dispute(payment, DisputeState.NEEDS_RESPONSE, 6_000)
+    update = build_refund_update(refunded, RefundState.SUCCEEDED)
+    assert apply_refund_update(update=update, source=SIMULATOR, is_current=True) == "applied"
+    assert platform_fees() == 192
+    dispute(payment, DisputeState.WON, 6_000)
     assert platform_fees() == 0
 
 

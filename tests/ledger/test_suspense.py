@@ -6,12 +6,15 @@ The fixture `_audited` runs all integrity checks after each test.
 import pytest
 from django.db import IntegrityError, transaction
 
-from channels.base import ChannelRefund, DisputeStage, DisputeState, RefundState
+from channels.base import ChannelDispute, ChannelRefund, DisputeReason, DisputeStage, DisputeState, RefundState
 from channels.simulator import bank as the_bank
 from events.models import OutboxEvent
 from gateway import state_machine
-from gateway.models import Dispute, Payment, PaymentReview, SuspenseItem
+from gateway.models import Dispute, Payment, PaymentAttempt, PaymentReview, Refund, SuspenseItem
+from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_updates.refunds import apply_refund_update
+from gateway.update_source import UpdateSource
+from tests.gateway.test_late_payments import banks, fail_over, pay_earlier_attempt  # noqa: F401
 from tests.ledger.test_postings import (
     DISPUTES,
     PAYABLE,
@@ -22,9 +25,9 @@ from tests.ledger.test_postings import (
     dispute,
     posted,
 )
-from tests.support import bank
+from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.shop import Body, error, get_payment, opened, paid, refund
+from tests.support.shop import Body, cancel, data, error, get_payment, opened, paid, refund
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -126,6 +129,56 @@ def test_a_dispute_before_the_payment_is_known_to_be_captured(client: SignedClie
     assert amounts(payment) == (4_000, 0, 6_000)
     assert balances() == {RECEIVABLE: 6_000, PAYABLE: -10_000, DISPUTES: 4_000}
     assert open_codes() == ["dispute"]
+
+
+def test_a_dispute_before_a_late_payment(client: SignedClient) -> None:
+    payment = opened(client)
+    data(cancel(client, payment))
+    dispute(payment, NEEDS_RESPONSE)
+    bank.pay_closed_payment(payment)
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
+    assert amounts(payment) == (10_000, 0, 0)
+    assert not Refund.objects.exists()
+    assert open_codes() == ["dispute", "late_payment"]
+    assert balances() == {PAYABLE: -10_000, DISPUTES: 10_000}
+
+
+@pytest.mark.parametrize(("disputed_minor", "refunded_minor"), [(4_000, 6_000), (10_000, 0)])
+@pytest.mark.usefixtures("banks")
+def test_a_dispute_before_a_duplicate_payment(
+    client: SignedClient, disputed_minor: int, refunded_minor: int
+) -> None:
+    payment = fail_over(client)
+    update = ChannelDispute(
+        environment="test",
+        channel_dispute_no="dp_1",
+        channel_trade_no="",
+        state=NEEDS_RESPONSE,
+        amount_minor=disputed_minor,
+        currency="USD",
+        reason=DisputeReason.FRAUDULENT,
+        channel_reason="fraudulent",
+        stage=DisputeStage.CHARGEBACK,
+    )
+    with transaction.atomic():
+        apply_dispute_update(
+            update=update, source=UpdateSource("north"), payment_reference=payment["payment_no"]
+        )
+    assert Dispute.objects.get().suspense_minor == disputed_minor
+    assert pay_earlier_attempt(payment) == "late_money"
+    background.finish()
+    attempt = PaymentAttempt.objects.get(number=1)
+    assert (attempt.surplus_disputed_minor, attempt.surplus_refunded_minor) == (disputed_minor, refunded_minor)
+    assert Dispute.objects.get().suspense_minor == 0
+    assert open_codes() == (["dispute"] if refunded_minor else ["dispute", "duplicate_payment"])
+
+
+def test_a_dispute_in_another_currency_before_the_payment_is_known_to_be_captured(client: SignedClient) -> None:
+    payment = opened(client)
+    dispute(payment, NEEDS_RESPONSE, 9_000, currency="EUR")
+    bank.pay(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    assert amounts(payment) == (10_000, 0, 0)
 
 
 def test_a_dispute_in_another_currency_blocks_all_and_is_in_suspense(client: SignedClient) -> None:

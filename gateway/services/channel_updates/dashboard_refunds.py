@@ -36,7 +36,7 @@ def record_dashboard_refund(
 
     Raises `ServiceUnavailable` when the refund cannot be recorded yet.
     """
-    left_minor = attempt.surplus_refundable_minor if attempt else payment.unbooked_minor
+    left_minor = attempt.unbooked_surplus_minor if attempt else payment.unbooked_minor
     reused_no = _find_reused_number(payment, update)
     if payment.suspense_items.filter(channel_refund_no=update.channel_refund_no).exists():
         return _apply_to_suspense(payment, update)
