@@ -24,7 +24,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 
 RUN groupadd --system --gid 10001 platform \
     && useradd --system --uid 10001 --gid 10001 --no-create-home platform \
-    && install --directory --owner platform --group platform /metrics
+    && install --directory --owner platform --group platform /metrics /media
 
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app

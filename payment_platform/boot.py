@@ -36,6 +36,7 @@ FLOWS = {
     "payment.complete",
     "payment.increment_authorization",
     "refund.create",
+    "dispute.respond",
     "payout.run",
 }
 METRICS = {

@@ -45,6 +45,7 @@ EVERYTHING = {
         "servers": [{"ports": [{"port": 6432}], "to": [{"ipBlock": {"cidr": "10.1.0.0/24"}}]}],
         "mailPort": 587,
     },
+    "evidence": {"existingClaim": "evidence"},
     "podAnnotations": {"example.com/team": "payments"},
     "nodeSelector": {"pool": "payments"},
     "tolerations": [{"key": "payments", "operator": "Exists"}],
@@ -140,6 +141,22 @@ def test_processes_are_those_of_compose(installed: Installed) -> None:
     assert deployed == in_compose
     for name, pod in pods.items():
         assert _environment(pod)["SERVICE_NAME"] == f"payment-{name}"
+
+
+def test_evidence_files_are_shared(helm: dict[str, Any]) -> None:
+    """Every process mounts the claim where MEDIA_ROOT is, as in compose. Without a claim there is no such volume."""
+    media = {"name": "media", "mountPath": "/media"}
+    for number, is_shared in enumerate((False, True)):
+        pods = Installed(helm["installed"][number]["created"], "").list_pods()
+        for name in {*pods} - {"edge", "migrate"}:
+            assert (media in _container(pods[name])["volumeMounts"]) is is_shared
+            volumes = pods[name]["spec"]["volumes"]
+            claims = [each["persistentVolumeClaim"] for each in volumes if each["name"] == "media"]
+            assert claims == [{"claimName": "evidence"}] * is_shared
+            assert _environment(pods[name])["MEDIA_ROOT"] == "/media"
+    ours = [each for each in COMPOSE.values() if each["image"] == "payment-platform"]
+    assert all("media:/media" in each["volumes"] for each in ours)
+    assert all(each["environment"]["MEDIA_ROOT"] == "/media" for each in ours)
 
 
 def test_migrations_are_done_first(installed: Installed) -> None:
