@@ -6,7 +6,14 @@ The fixture `_audited` runs all integrity checks after each test.
 import pytest
 from django.db import IntegrityError, transaction
 
-from channels.base import ChannelDispute, ChannelRefund, DisputeReason, DisputeStage, DisputeState, RefundState
+from channels.base import (
+    ChannelDispute,
+    ChannelRefund,
+    DisputeReason,
+    DisputeStage,
+    DisputeState,
+    RefundState,
+)
 from channels.simulator import bank as the_bank
 from events.models import OutboxEvent
 from gateway import state_machine
@@ -168,12 +175,17 @@ def test_a_dispute_before_a_duplicate_payment(
     assert pay_earlier_attempt(payment) == "late_money"
     background.finish()
     attempt = PaymentAttempt.objects.get(number=1)
-    assert (attempt.surplus_disputed_minor, attempt.surplus_refunded_minor) == (disputed_minor, refunded_minor)
+    assert (attempt.surplus_disputed_minor, attempt.surplus_refunded_minor) == (
+        disputed_minor,
+        refunded_minor,
+    )
     assert Dispute.objects.get().suspense_minor == 0
     assert open_codes() == (["dispute"] if refunded_minor else ["dispute", "duplicate_payment"])
 
 
-def test_a_dispute_in_another_currency_before_the_payment_is_known_to_be_captured(client: SignedClient) -> None:
+def test_a_dispute_in_another_currency_before_the_payment_is_known_to_be_captured(
+    client: SignedClient,
+) -> None:
     payment = opened(client)
     dispute(payment, NEEDS_RESPONSE, 9_000, currency="EUR")
     bank.pay(payment)
