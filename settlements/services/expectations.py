@@ -44,12 +44,16 @@ CROSS JOIN LATERAL (
                 WHEN transfer.event LIKE 'payment.%%' THEN 'payment'
                 WHEN transfer.event = 'refund.succeeded' AND entry.direction = 'debit' THEN 'application_fee'
                 WHEN transfer.event IN ('refund.succeeded', 'refund.completed') THEN 'refund'
+                WHEN transfer.event IN ('suspense.released', 'suspense.returned') AND item.status = 'returned'
+                    THEN 'refund_reversal'
                 WHEN transfer.event LIKE 'suspense.%%' THEN 'refund'
                 WHEN transfer.event = 'refund.reversed' THEN 'refund_reversal'
                 WHEN transfer.event = 'dispute.withdrawn' THEN 'dispute'
                 WHEN transfer.event = 'dispute.reinstated' THEN 'dispute_reversal'
                 ELSE 'other' END AS kind,
-           coalesce(attempt.reference, refund.refund_no, dispute.dispute_no, of_item.refund_no, item.channel_refund_no,
+           coalesce(attempt.reference,
+               CASE WHEN refund.origin = 'channel' THEN nullif(refund.channel_refund_no, '') END, refund.refund_no,
+               dispute.dispute_no, of_item.refund_no, item.channel_refund_no,
                CASE WHEN transfer.event LIKE 'payment.%%' THEN nullif(payment.channel_reference, '') END,
                transfer.source) AS reference,
            coalesce(attempt.channel_trade_no, refund.channel_refund_no, dispute.channel_dispute_no,
