@@ -115,8 +115,10 @@ def assert_getting_started(printed: dict[str, list[str]]) -> None:
 
     killed, resumed, history, repeated = printed["5. Kill the gateway in the middle of a call"]
     assert "Empty reply from server" in killed
-    assert looks(killed) == [("pending", "in_progress", ["completed", "pending", "pending"])]
-    assert looks(resumed) == [("succeeded", "completed", ["completed", "completed", "completed"])]
+    done = ("succeeded", "completed", ["completed", "completed", "completed"])
+    # The lease is over 30 s later: a machine that needs longer for one look finds it resumed.
+    assert looks(killed) in ([("pending", "in_progress", ["completed", "pending", "pending"])], [done])
+    assert looks(resumed) == [done]
     assert "(fence 2)" in history
     assert "idempotency_in_flight" in repeated or "HTTP 200" in repeated
 
