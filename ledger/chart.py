@@ -57,6 +57,11 @@ class AccountIdentity:
         return _derive_id(self)
 
 
+def build_bank_account(environment: str, currency: str) -> AccountIdentity:
+    """The platform's bank account, which no channel holds. Channels pay to it, and merchants are paid from it."""
+    return AccountIdentity(LedgerAccountKind.PLATFORM_BANK, environment, currency, None, "", None)
+
+
 @functools.lru_cache(maxsize=10_000)
 def _derive_id(account: AccountIdentity) -> uuid.UUID:
     """The same account has the same id everywhere, so a posting knows it without reading."""

@@ -4,12 +4,12 @@ Each function posts one transfer in the caller's transaction, which is the trans
 leaves the merchant's account `payouts` and the platform's account at its bank.
 """
 
-from ledger.chart import AccountIdentity
+from ledger.chart import AccountIdentity, build_bank_account
 from ledger.chart import LedgerAccountKind as Kind
 from ledger.models import EntryDirection, TransferEvent, TransferKind
 from ledger.posting import Leg, PostingSubject, Transfer, post_transfer
 
-# In the place of a channel, in the identity of accounts that belong to none.
+# In the place of a channel, in the identity of a merchant's account `payouts`.
 BANK = "bank"
 
 
@@ -69,11 +69,13 @@ def _move(subject: PostingSubject, debited: Kind, credited: Kind, amount_minor: 
 
 
 def _account(kind: Kind, subject: PostingSubject) -> AccountIdentity:
+    if kind == Kind.PLATFORM_BANK:
+        return build_bank_account(subject.environment, subject.currency)
     return AccountIdentity(
         kind=kind,
         environment=subject.environment,
         currency=subject.currency,
-        merchant_id=subject.merchant_id if kind == Kind.PAYOUTS else None,
+        merchant_id=subject.merchant_id,
         channel=BANK,
         channel_account_id=None,
     )

@@ -6,7 +6,7 @@ These events have neither a merchant nor a payment: the channel charges and pays
 import uuid
 from dataclasses import dataclass
 
-from ledger.chart import AccountIdentity
+from ledger.chart import AccountIdentity, build_bank_account
 from ledger.chart import LedgerAccountKind as Kind
 from ledger.models import EntryDirection, TransferEvent
 from ledger.posting import Leg, PostingSubject, Transfer
@@ -22,11 +22,6 @@ class StatementSubject:
     environment: str
     currency: str
     place: Place
-
-
-def build_bank_account(environment: str, currency: str) -> AccountIdentity:
-    """The platform's bank account, which no channel holds."""
-    return AccountIdentity(Kind.PLATFORM_BANK, environment, currency, None, "", None)
 
 
 def build_fee(subject: StatementSubject, fee_minor: int) -> Transfer:

@@ -41,7 +41,8 @@ STATEMENTS_ADD_UP = IntegrityCheck(
     """,
 )
 
-# What is expected is the ledger's entry; what a line moves beyond it is posted once, with the line's amounts.
+# What is expected is the ledger's entry; what a line moves beyond it is posted once, with the line's amounts; nothing is
+# posted at a merchant's own account. A line that a later statement has matched is posted with that statement.
 STATEMENTS_AGREE_WITH_LEDGER = IntegrityCheck(
     "statements_agree_with_ledger",
     _(
@@ -56,9 +57,13 @@ STATEMENTS_AGREE_WITH_LEDGER = IntegrityCheck(
     UNION ALL
     SELECT f.channel || ' ' || f.day || ' line ' || l.number,
            'fee ' || l.fee_minor || ', payout ' || CASE l.kind WHEN 'payout' THEN -l.gross_minor ELSE 0 END
-           || ', in the ledger ' || p.moved
+           || ', to post ' || o.due || ', in the ledger ' || p.moved
     FROM statement_files f JOIN statement_lines l ON l.file_id = f.id
     LEFT JOIN settlement_cases c ON c.id = l.case_id
+    LEFT JOIN channel_accounts held ON held.id = f.channel_account_id
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN held.merchant_id IS NOT NULL THEN 0
+                    ELSE l.fee_minor + CASE l.kind WHEN 'payout' THEN -l.gross_minor ELSE 0 END END AS due) o
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(CASE n.direction WHEN 'credit' THEN n.amount_minor ELSE -n.amount_minor END), 0) AS moved
         FROM ledger_transfers t JOIN ledger_entries n ON n.transfer_id = t.id
@@ -66,7 +71,11 @@ STATEMENTS_AGREE_WITH_LEDGER = IntegrityCheck(
         WHERE t.subject_id = l.id) p
     WHERE f.imported_at >= %(since)s AND (l.fee_minor <> 0 OR l.kind = 'payout' OR l.posted_at IS NOT NULL)
       AND (l.state = 'matched' AND f.state = 'posted' OR c.state = 'resolved' OR p.moved <> 0)
-      AND p.moved <> l.fee_minor + CASE l.kind WHEN 'payout' THEN -l.gross_minor ELSE 0 END
+      AND p.moved <> o.due
+      AND (l.posted_at IS NOT NULL OR p.moved <> 0 OR NOT EXISTS (
+          SELECT FROM statement_files waiting
+          WHERE waiting.state = 'matched' AND waiting.channel = f.channel AND waiting.environment = f.environment
+            AND waiting.channel_account_id IS NOT DISTINCT FROM f.channel_account_id))
     """,
 )
 

@@ -21,7 +21,8 @@ DUE_AFTER = dt.timedelta(days=3)
 OWN_EVENTS = (TransferEvent.CHANNEL_FEE, TransferEvent.CHANNEL_PAYOUT, TransferEvent.STATEMENT_CORRECTED)
 
 # An application fee has two legs: what the connected account pays, and what the platform's own account gets. The
-# platform's statement names it by numbers of Stripe that we do not know, so the second leg is not expected.
+# platform's statement names it by numbers of Stripe that we do not know, so the second leg is not expected. A platform
+# fee (by a fee plan) moves nothing at the channel: the capture beside it is expected as a whole.
 _COLLECT = """
 INSERT INTO statement_expectations (
     entry_id, channel, environment, channel_account_id, currency, kind, amount_minor, reference, channel_no,
@@ -71,7 +72,7 @@ WHERE transfer.day >= %(first_day)s
   AND named.occurred_at >= %(starts_at)s
   AND NOT (account.channel_account_id IS NULL AND EXISTS (
       SELECT FROM ledger_entries AS fee JOIN ledger_accounts AS of_fee ON of_fee.id = fee.account_id
-      WHERE fee.transfer_id = transfer.id AND of_fee.kind = 'fee_income'))
+      WHERE fee.transfer_id = transfer.id AND of_fee.kind = 'application_fees'))
 ON CONFLICT (entry_id) DO NOTHING
 """
 

@@ -31,18 +31,29 @@ def post_lines(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> N
 
 @transaction.atomic
 def _post_batch(file: StatementFile) -> int:
-    waiting = StatementLine.objects.filter(file=file, state=LineState.MATCHED, posted_at=None)
-    lines = list(waiting.order_by("number").defer("raw").select_for_update()[:BATCH_LINES])
-    post_transfers([transfer for line in lines for transfer in build_transfers(file, line)])
-    StatementLine.objects.filter(id__in=[line.id for line in lines]).update(posted_at=Now())
+    """Of all files of the account: matching this one has also matched lines of earlier files that were unknown."""
+    waiting = StatementLine.objects.filter(
+        file__channel=file.channel,
+        file__environment=file.environment,
+        file__channel_account_id=file.channel_account_id,
+        state=LineState.MATCHED,
+        posted_at=None,
+    )
+    ordered = waiting.order_by("file_id", "number").defer("raw")
+    lines = list(ordered.select_for_update(of=("self",))[:BATCH_LINES])
+    _post(lines)
     return len(lines)
 
 
 def build_transfers(file: StatementFile, line: StatementLine) -> Iterator[Transfer]:
-    """What a line moves beyond the money that the ledger already has."""
+    """What a line moves beyond the money that the ledger already has. A merchant that has its own account pays the
+    channel's fees and gets the payouts itself, so its lines move nothing of the platform."""
+    if file.channel_account is not None and file.channel_account.merchant_id is not None:
+        return
     subject = build_subject(file, line)
     if line.kind == LineKind.ROUNDING:
-        yield build_correction(subject, LedgerAccountKind.ROUNDING, line.fee_minor, sequence=0)
+        if line.fee_minor:
+            yield build_correction(subject, LedgerAccountKind.ROUNDING, line.fee_minor, sequence=0)
         return
     if line.fee_minor:
         yield build_fee(subject, line.fee_minor)
@@ -62,5 +73,10 @@ def build_subject(file: StatementFile, line: StatementLine) -> StatementSubject:
 
 def post_lines_of_case(lines: Sequence[StatementLine]) -> None:
     """In the transaction that resolves the case."""
-    post_transfers([transfer for line in lines for transfer in build_transfers(line.file, line)])
+    _post(lines)
+
+
+def _post(lines: Sequence[StatementLine]) -> None:
+    files = StatementFile.objects.select_related("channel_account").in_bulk({line.file_id for line in lines})
+    post_transfers([transfer for line in lines for transfer in build_transfers(files[line.file_id], line)])
     StatementLine.objects.filter(id__in=[line.id for line in lines]).update(posted_at=Now())

@@ -35,8 +35,8 @@ class Reported:
     channel_no: str = ""
 
 
-def build_scope(day: dt.date) -> StatementScope:
-    return StatementScope(CHANNEL, "test", None, day)
+def build_scope(day: dt.date, channel_account_id: uuid.UUID | None = None) -> StatementScope:
+    return StatementScope(CHANNEL, "test", channel_account_id, day)
 
 
 def build_csv(lines: Sequence[Reported], day: dt.date) -> bytes:
@@ -83,11 +83,18 @@ def _write_major(amount_minor: int) -> str:
     return f"{sign}{abs(amount_minor) // 100}.{abs(amount_minor) % 100:02d}"
 
 
-def import_lines(lines: Sequence[Reported], day_offset: int = 0, *, settle: bool = True) -> StatementFile:
+def import_lines(
+    lines: Sequence[Reported],
+    day_offset: int = 0,
+    *,
+    settle: bool = True,
+    channel_account_id: uuid.UUID | None = None,
+) -> StatementFile:
     """A statement of the day of the test's money, or of a later day."""
     day = find_day(day_offset)
     file = io.BytesIO(build_csv(lines, day))
-    imported = import_statement(file=file, format=StatementFormat.CSV, scope=build_scope(day))
+    scope = build_scope(day, channel_account_id)
+    imported = import_statement(file=file, format=StatementFormat.CSV, scope=scope)
     if settle:
         settle_statement(file_id=imported.file.id)
     imported.file.refresh_from_db()

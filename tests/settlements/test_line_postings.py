@@ -1,0 +1,135 @@
+"""What matched lines post, and whose money it is."""
+
+import uuid
+
+import pytest
+from django.db import connection, transaction
+
+from channel_accounts.models import StoredChannelAccount
+from common.crypto import seal
+from ledger.models import LedgerAccount, LedgerTransfer, TransferEvent
+from ledger.payout_postings import post_payout, request_payout
+from ledger.posting import PostingSubject
+from ledger.postings import Place, post_payment, post_refund_after_all
+from monitoring.integrity import registry
+from monitoring.integrity.search import find_violations
+from settlements.models import StatementExpectation, StatementLine
+from tests.settlements.statements import CHANNEL, Reported, expect, import_lines, list_cases
+from tests.support.fixtures import new_merchant
+
+pytestmark = pytest.mark.django_db
+
+TOMORROW = 1
+
+
+def assert_agrees_with_ledger() -> None:
+    check = registry.find_check("statements_agree_with_ledger")
+    with connection.cursor() as cursor:
+        assert find_violations(cursor, check) == ([], 0)
+
+
+def build_subject(source: str, merchant_id: uuid.UUID) -> PostingSubject:
+    return PostingSubject(uuid.uuid4(), source, None, merchant_id, "test", "USD")
+
+
+def test_a_payment_with_a_platform_fee_is_expected_as_a_whole() -> None:
+    merchant_id, place = new_merchant().merchant.id, Place(CHANNEL, None)
+    with transaction.atomic():
+        post_payment(
+            event=TransferEvent.PAYMENT_CAPTURED,
+            subject=build_subject("PAY-1", merchant_id),
+            place=place,
+            amount_minor=1_000,
+            captured_minor=1_000,
+            platform_fee_minor=30,
+        )
+        post_refund_after_all(
+            subject=build_subject("REF-1", merchant_id), place=place, amount_minor=400, platform_fee_minor=12
+        )
+    import_lines([Reported("PAY-1", 1_000), Reported("REF-1", -400, kind="refund")])
+    assert list_cases() == []
+    assert StatementLine.objects.filter(state="matched").count() == 2
+
+
+def test_the_platforms_side_of_an_application_fee_is_not_expected() -> None:
+    merchant_id = new_merchant().merchant.id
+    account = StoredChannelAccount.objects.create(
+        merchant_id=merchant_id,
+        environment="test",
+        channel=CHANNEL,
+        display_name="Shop",
+        sealed_credentials=seal("{}"),
+    )
+    import_lines([])
+    with transaction.atomic():
+        post_payment(
+            event=TransferEvent.PAYMENT_CAPTURED,
+            subject=build_subject("PAY-1", merchant_id),
+            place=Place(CHANNEL, account.id),
+            amount_minor=1_000,
+            captured_minor=1_000,
+            application_fee_minor=30,
+        )
+    import_lines([], TOMORROW)
+    assert StatementExpectation.objects.count() == 0
+
+
+@pytest.mark.parametrize("is_of_merchant", [True, False])
+def test_only_an_account_of_the_platform_posts_fees_and_payouts(is_of_merchant: bool) -> None:
+    account = StoredChannelAccount.objects.create(
+        merchant_id=new_merchant().merchant.id if is_of_merchant else None,
+        environment="test",
+        channel=CHANNEL,
+        display_name="Shop",
+        sealed_credentials=seal("{}"),
+    )
+    file = import_lines(
+        [
+            Reported("", 0, kind="fee", fee_minor=200),
+            Reported("", 0, kind="rounding", fee_minor=1),
+            Reported("", -800, kind="payout", payout_no="po_1"),
+        ],
+        channel_account_id=account.id,
+    )
+    assert (file.state, list_cases()) == ("posted", [])
+    assert LedgerTransfer.objects.count() == (0 if is_of_merchant else 3)
+    assert_agrees_with_ledger()
+
+
+def test_a_fee_of_an_earlier_statement_is_posted_when_its_line_is_matched_later() -> None:
+    import_lines([Reported("PAY-1", 1_000, fee_minor=30)])
+    assert list_cases() == [("unknown_line", "PAY-1", 0, 1_000)]
+    expect(("PAY-1", 1_000))
+    import_lines([], TOMORROW)
+    assert list_cases() == []
+    (fee,) = LedgerTransfer.objects.filter(event="channel.fee")
+    assert fee.subject_id == StatementLine.objects.get().id
+    assert_agrees_with_ledger()
+
+
+def test_a_rounding_of_nothing_is_posted_as_nothing() -> None:
+    file = import_lines([])
+    StatementLine.objects.create(
+        file=file,
+        number=1,
+        kind="rounding",
+        gross_minor=0,
+        fee_minor=0,
+        net_minor=0,
+        currency="USD",
+        occurred_at=file.period_start,
+        raw={},
+        state="matched",
+    )
+    import_lines([], TOMORROW)
+    assert LedgerTransfer.objects.count() == 0
+    assert StatementLine.objects.get().posted_at is not None
+
+
+def test_payouts_of_channels_and_of_merchants_use_one_bank_account() -> None:
+    import_lines([Reported("", -800, kind="payout", payout_no="po_1")])
+    subject = build_subject("PO-1", new_merchant().merchant.id)
+    with transaction.atomic():
+        request_payout(subject=subject, amount_minor=500)
+        post_payout(subject=subject, amount_minor=500)
+    assert LedgerAccount.objects.filter(kind="platform_bank").count() == 1
