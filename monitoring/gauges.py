@@ -42,10 +42,6 @@ _COUNTS = {
         "Payments that need review",
         "SELECT 1 FROM payments WHERE needs_attention",
     ),
-    "settlement_cases_open": (
-        "Settlement cases that nobody has decided",
-        "SELECT 1 FROM settlement_cases WHERE state IN ('open', 'asked')",
-    ),
     "settlement_expectations_overdue": (
         "Movements of money that no statement has reported in time",
         "SELECT 1 FROM statement_expectations WHERE state = 'open' AND expected_by < now()",
@@ -93,6 +89,10 @@ _OLDEST = {
     "report_oldest_due_seconds": (
         "Lateness of the most overdue attempt of a scheduled report",
         "SELECT min(retry_at) FROM report_runs WHERE retry_at <= now()",
+    ),
+    "settlement_oldest_case_seconds": (
+        "Age of the oldest settlement case that is neither decided nor asked at the channel",
+        "SELECT min(opened_at) FROM settlement_cases WHERE state = 'open'",
     ),
     "payout_oldest_in_transit_seconds": (
         "Age of the oldest payout that the bank has not confirmed",

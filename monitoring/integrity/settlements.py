@@ -41,8 +41,8 @@ STATEMENTS_ADD_UP = IntegrityCheck(
     """,
 )
 
-# What is expected is the ledger's entry; what a line moves beyond it is posted once, with the line's amounts; nothing is
-# posted at a merchant's own account. A line that a later statement has matched is posted with that statement.
+# What is expected is the ledger's entry; what a line moves beyond it is posted once, with the line's amounts; nothing
+# is posted at a merchant's own account. A line that a later statement has matched is posted with that statement.
 STATEMENTS_AGREE_WITH_LEDGER = IntegrityCheck(
     "statements_agree_with_ledger",
     _(

@@ -707,6 +707,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="statementline",
             index=models.Index(
+                condition=models.Q(("kind__in", ["fee", "payout", "rounding"])),
+                fields=["net_minor", "kind", "line_no"],
+                name="statement_line_as_reported",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="statementline",
+            index=models.Index(
                 condition=models.Q(("line_no", ""), _negated=True),
                 fields=["line_no"],
                 name="statement_line_by_line_no",

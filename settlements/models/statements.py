@@ -166,6 +166,11 @@ class StatementLine(models.Model):
                 fields=["file", "number"],
                 condition=Q(state="matched", posted_at=None),
             ),
+            models.Index(
+                name="statement_line_as_reported",
+                fields=["net_minor", "kind", "line_no"],
+                condition=Q(kind__in=["fee", "payout", "rounding"]),
+            ),
             models.Index(name="statement_line_by_line_no", fields=["line_no"], condition=~Q(line_no="")),
             models.Index(name="statement_line_by_payout", fields=["payout_no"], condition=~Q(payout_no="")),
             models.Index(name="statement_line_by_reference", fields=["reference"]),

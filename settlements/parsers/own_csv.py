@@ -26,6 +26,7 @@ from settlements.parsers.base import (
 COLUMNS = ("kind", "occurred_at", "currency", "gross", "fee", "net", "reference", "channel_no", "payout_no")
 TOTAL = "total"  # its number of lines is in the column `reference`
 MAX_FIELD_CHARACTERS = 255
+_ONLY_FEE = (LineKind.FEE.value, LineKind.ROUNDING.value)
 
 
 def parse(file: BinaryIO, _scope: StatementScope) -> Iterator[Parsed]:
@@ -77,6 +78,12 @@ def _read_rows(file: BinaryIO) -> Iterator[tuple[int, Mapping[str, str]]]:
 def _build_line(row: Mapping[str, str], number: int, gross_minor: int, fee_minor: int) -> ParsedLine:
     if row["kind"] not in LineKind.values:
         raise StatementRefused(f"the kind '{row['kind']}' is none of: {', '.join(LineKind.values)}", number)
+    if row["kind"] in _ONLY_FEE and (gross_minor != 0 or fee_minor == 0):
+        raise StatementRefused(
+            f"gross {row['gross']} and fee {row['fee']}: a line of the kind '{row['kind']}' has its amount in the"
+            " column 'fee', and gross 0",
+            number,
+        )
     try:
         occurred_at = dt.datetime.fromisoformat(row["occurred_at"])
     except ValueError:

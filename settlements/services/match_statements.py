@@ -17,6 +17,14 @@ FEE_TOLERANCE_MINOR = 1
 # Kinds that are posted as reported, without an expectation.
 _AS_REPORTED = "('fee', 'payout', 'rounding')"
 
+# Of a line `known` that was settled before `line`: the same kind of movement of the same account.
+_IS_KNOWN = f"""known.kind = line.kind AND known.kind IN {_AS_REPORTED} AND known.currency = line.currency
+    AND sign(known.net_minor) = sign(line.net_minor) AND {_SCOPE.format("file")}
+    AND (known.state <> 'new' OR known.file_id = line.file_id AND known.number < line.number)"""
+_IS_ALIKE = """(line.channel_no <> '' AND line.channel_no IN (known.channel_no, known.line_no)
+    OR known.channel_no <> '' AND known.channel_no = line.line_no
+    OR known.file_id <> line.file_id AND known.occurred_at = line.occurred_at)"""
+
 # Lines of this statement, and lines that wait in a case for an expectation that came later.
 LINES = f"""
 CREATE TEMPORARY TABLE match_lines ON COMMIT DROP AS
@@ -210,6 +218,38 @@ WITH payout AS (
 UPDATE statement_lines AS line SET state = 'in_case', case_id = differing.case_id
 FROM differing WHERE line.id = differing.id
 """
+# A fee, payout or rounding that another line of the account has reported before, such as a day that was fetched and is
+# imported as CSV too. The same movement has the same number; a CSV without the channel's number of the movement has the
+# same amount and another number of it, or the same time.
+DUPLICATE_CASES = f"""
+CREATE TEMPORARY TABLE match_duplicates ON COMMIT DROP AS
+SELECT line.id, line.net_minor, line.currency, uuidv7() AS case_id,
+       coalesce(nullif(line.payout_no, ''), nullif(line.line_no, ''), nullif(line.channel_no, ''), line.reference)
+           AS reference,
+       line.kind
+FROM statement_lines AS line
+WHERE line.file_id = %(file_id)s AND line.state = 'new' AND line.kind IN {_AS_REPORTED} AND (
+    line.line_no <> '' AND EXISTS (
+        SELECT FROM statement_lines AS known JOIN statement_files AS file ON file.id = known.file_id
+        WHERE known.line_no = line.line_no AND {_IS_KNOWN})
+    OR line.kind = 'payout' AND line.payout_no <> '' AND EXISTS (
+        SELECT FROM statement_lines AS known JOIN statement_files AS file ON file.id = known.file_id
+        WHERE known.payout_no = line.payout_no AND {_IS_KNOWN})
+    OR line.line_no <> '' AND EXISTS (
+        SELECT FROM statement_lines AS known JOIN statement_files AS file ON file.id = known.file_id
+        WHERE known.net_minor = line.net_minor AND known.line_no = '' AND {_IS_KNOWN} AND {_IS_ALIKE})
+    OR line.line_no = '' AND EXISTS (
+        SELECT FROM statement_lines AS known JOIN statement_files AS file ON file.id = known.file_id
+        WHERE known.net_minor = line.net_minor AND {_IS_KNOWN} AND {_IS_ALIKE}));
+INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
+    reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
+SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'duplicate_line', reference, currency, 0, net_minor,
+       currency, kind, 'open', '', '', '', '', ''
+FROM match_duplicates;
+UPDATE statement_lines AS line SET state = 'in_case', case_id = known.case_id
+FROM match_duplicates AS known WHERE line.id = known.id;
+DROP TABLE match_duplicates
+"""
 SETTLE_AS_REPORTED = f"""
 UPDATE statement_lines SET state = 'matched'
 WHERE file_id = %(file_id)s AND state = 'new' AND kind IN {_AS_REPORTED}
@@ -233,6 +273,7 @@ STEPS = (
     ("lines settled", SETTLE_LINES),
     ("expectations settled", SETTLE_EXPECTATIONS),
     ("", CLOSE_EMPTY_CASES),
+    ("duplicates", DUPLICATE_CASES),
     ("payouts", PAYOUT_CASES),
     ("posted as reported", SETTLE_AS_REPORTED),
     ("", END_FILE),

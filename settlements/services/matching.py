@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 import structlog
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from settlements.models import FileState, StatementFile
 from settlements.parsers.base import StatementScope
@@ -21,12 +21,28 @@ from settlements.services.long_transactions import statement_transaction
 log = structlog.get_logger(__name__)
 
 
+class SettlingFailed(Exception):
+    """Some statements were not matched and posted; the others were. The next run tries again."""
+
+
 def settle_statements(*, progress: Progress = ignore_progress) -> int:
-    """Matches and posts every statement that is not finished, in the order of days. Returns how many."""
+    """Matches and posts every statement that is not finished, in the order of days. Returns how many.
+
+    The transaction of a statement that the database refuses is rolled back, and the others are settled. Raises
+    `SettlingFailed` at the end.
+    """
     pending = StatementFile.objects.exclude(state=FileState.POSTED).order_by("day", "id")
     ids = list(pending.values_list("id", flat=True))
+    failures = []
     for file_id in ids:
-        settle_statement(file_id=file_id, progress=progress)
+        try:
+            settle_statement(file_id=file_id, progress=progress)
+        except DatabaseError as error:
+            reason = str(error).splitlines()[0]
+            log.exception("statement.not_settled", file=str(file_id), reason=reason)
+            failures.append(f"{file_id}: {reason}")
+    if failures:
+        raise SettlingFailed("; ".join(failures))
     return len(ids)
 
 

@@ -1,5 +1,6 @@
 """What staff decide about a case, and what the ledger then shows."""
 
+import datetime as dt
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from audit.models import StaffAction
 from backoffice.settlement_admin import SettlementCasePageAdmin
 from common.errors import NotPermitted
 from ledger.models import TransferEntry
+from monitoring.gauges import DatabaseGauges
 from settlements.models import (
     SettlementCase,
     StatementExpectation,
@@ -187,3 +189,19 @@ def test_an_import_in_the_terminal_is_audited(tmp_path: Path) -> None:
     assert (action.actor, action.object_type, action.object_id) == ("terminal:ana", "statement", str(file.id))
     assert (action.after["name"], action.after["lines"]) == ("bill.csv", 1)
     assert file.imported_by == "terminal:ana"
+
+
+def test_the_gauge_gives_the_age_of_the_oldest_case_that_waits_for_staff() -> None:
+    old = open_case()
+    opened_at = old.opened_at - dt.timedelta(days=2)
+    SettlementCase.objects.filter(id=old.id).update(opened_at=opened_at)
+    assert 2 * 86_400 <= read_oldest_case_seconds() < 3 * 86_400
+    SettlementCase.objects.filter(id=old.id).update(state="asked")
+    assert read_oldest_case_seconds() == 0
+
+
+def read_oldest_case_seconds() -> float:
+    (found,) = (
+        gauge for gauge in DatabaseGauges().collect() if gauge.name == "settlement_oldest_case_seconds"
+    )
+    return float(found.samples[0].value)

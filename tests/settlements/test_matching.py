@@ -6,6 +6,7 @@ import pytest
 
 from ledger.models import LedgerTransfer, TransferEvent
 from settlements.models import ChannelFeeRate, SettlementCase, StatementExpectation, StatementLine
+from settlements.services.matching import SettlingFailed, settle_statements
 from tests.settlements.statements import CHANNEL, Reported, expect, import_lines, list_cases
 
 pytestmark = pytest.mark.django_db
@@ -122,3 +123,74 @@ def test_a_payout_is_posted_and_compared_with_its_lines() -> None:
     (payout,) = LedgerTransfer.objects.filter(event="channel.payout")
     assert payout.entries.get(direction="debit").account.kind == "platform_bank"
     assert payout.entries.get(direction="debit").amount_minor == 970
+
+
+def test_one_statement_that_fails_stops_no_other() -> None:
+    too_much = 2**53 * 100  # eleven of these are more than a bigint
+    broken = import_lines(
+        [Reported("PAY-1", too_much)] * 11 + [Reported("PAY-2", -too_much)] * 11, settle=False
+    )
+    good = import_lines([Reported("PAY-3", 100)], TOMORROW, settle=False)
+    with pytest.raises(SettlingFailed, match=f"^{broken.id}: bigint out of range$"):
+        settle_statements()
+    good.refresh_from_db()
+    broken.refresh_from_db()
+    assert (broken.state, good.state) == ("imported", "posted")
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (
+            Reported("", -970, kind="payout", payout_no="po_1"),
+            Reported("", -900, kind="payout", payout_no="po_1"),
+        ),
+        (
+            Reported("", 0, kind="fee", fee_minor=30, channel_no="fee_1"),
+            Reported("", 0, kind="fee", fee_minor=30, channel_no="fee_1"),
+        ),
+        # Without any number, the movement of the same time.
+        (
+            Reported("", 0, kind="fee", fee_minor=30),
+            Reported("note", 0, kind="fee", fee_minor=30, later_by=dt.timedelta()),
+        ),
+    ],
+)
+def test_what_is_posted_as_reported_is_posted_once(first: Reported, again: Reported) -> None:
+    import_lines([first])
+    import_lines([again], TOMORROW)
+    number = again.payout_no or again.channel_no or again.reference
+    assert list_cases() == [("duplicate_line", number, 0, again.gross_minor - again.fee_minor)]
+    assert LedgerTransfer.objects.count() == 1
+
+
+def test_a_movement_that_the_channel_numbers_is_known_in_a_csv() -> None:
+    fetched = import_lines([])
+    StatementLine.objects.create(
+        file=fetched,
+        number=1,
+        kind="fee",
+        gross_minor=0,
+        fee_minor=30,
+        net_minor=-30,
+        currency="USD",
+        line_no="txn_1",
+        occurred_at=fetched.period_start,
+        raw={},
+        state="matched",
+    )
+    import_lines([Reported("", 0, kind="fee", fee_minor=30, channel_no="txn_1")], TOMORROW)
+    assert list_cases() == [("duplicate_line", "txn_1", 0, -30)]
+
+
+def test_another_fee_and_a_returned_payout_are_no_duplicates() -> None:
+    import_lines(
+        [
+            Reported("", -970, kind="payout", payout_no="po_1"),
+            Reported("", 970, kind="payout", payout_no="po_1"),
+            Reported("", 0, kind="fee", fee_minor=30, payout_no="po_1"),
+            Reported("", 0, kind="fee", fee_minor=30, payout_no="po_1"),
+        ]
+    )
+    import_lines([Reported("", 0, kind="fee", fee_minor=30)], TOMORROW)
+    assert [case for case in list_cases() if case[0] == "duplicate_line"] == []

@@ -10,6 +10,7 @@ import pytest
 
 from settlements.models import LineKind, StatementFormat
 from settlements.parsers.base import ParsedLine, PayoutItem, StatedTotals, StatementRefused, StatementScope
+from settlements.parsers.own_csv import COLUMNS
 from settlements.parsers.registry import PARSERS, get_day_period
 from settlements.services.calendar import find_last_ready_day, list_missing_days
 
@@ -67,6 +68,11 @@ def build_stripe(
     ]
     records.append({"object": "end_of_statement", "count": len(records)})
     return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def build_fee_csv(kind: str, *, gross: str, fee: str) -> bytes:
+    line = f"{kind},2026-11-27T00:00:00Z,USD,{gross},{fee},{gross},,,"
+    return f"{','.join(COLUMNS)}\n{line}\ntotal,,USD,{gross},{fee},{gross},1,,\n".encode()
 
 
 def parse(format: StatementFormat, content: bytes) -> list[ParsedLine | PayoutItem | StatedTotals]:
@@ -208,6 +214,8 @@ def test_stripe() -> None:
         (StatementFormat.STRIPE, build_stripe([CHARGE]).splitlines()[0], "incomplete"),
         (StatementFormat.CSV, b"\xff\xfe", "UTF-8"),
         (StatementFormat.CSV, b"kind,amount\n", "line 1"),
+        (StatementFormat.CSV, build_fee_csv("rounding", gross="0.00", fee="0.00"), "line 2: .*'fee'"),
+        (StatementFormat.CSV, build_fee_csv("fee", gross="-3.00", fee="0.00"), "line 2: .*'fee'"),
     ],
 )
 def test_what_does_not_add_up_is_refused(format: StatementFormat, content: bytes, message: str) -> None:
