@@ -31,13 +31,18 @@ from tests.support.signing import SignedClient
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 REGISTERED = list(admin.site._registry)
-# Figures of the dashboard, parts of an export or transfer, and secrets of staff have no pages.
+# Figures of the dashboard, parts of an export or transfer, and secrets of staff have no pages. A fee plan is shown by
+# its versions. Evidence, answers and suspense items of disputes have no page yet: only the dispute has.
 WITHOUT_PAGES = {
     "dashboard.LatencyHour",
     "dashboard.PaidHour",
     "dashboard.PaymentHour",
     "dashboard.Progress",
     "exports.ExportChunk",
+    "fees.FeePlan",
+    "gateway.DisputeResponse",
+    "gateway.EvidenceFile",
+    "gateway.SuspenseItem",
     "ledger.DailyBalance",
     "ledger.LedgerAccount",
     "ledger.TransferEntry",
