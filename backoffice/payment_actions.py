@@ -32,8 +32,8 @@ from common.errors import UnknownObject
 from common.money import EXPONENTS
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus, Refund
-from gateway.services.charge_suspense import has_suspense
 from gateway.services.payment_reviews import list_open_reviews
+from gateway.services.suspense_amounts import has_suspense
 from staff.roles import Permission
 
 

@@ -18,14 +18,16 @@ from backoffice.services.late_payments import PaymentReviewOperation
 from common.admin import money_text
 from common.errors import NotPermitted, OperationRefused
 from gateway.models import Payment
-from gateway.services.charge_suspense import has_suspense, require_suspense
+from gateway.services.charge_suspense import require_suspense
 from gateway.services.payment_reviews import (
     PaymentChange,
     find_open_reviews,
     list_open_reviews,
+    lock_payment,
     lock_payment_in_review,
 )
 from gateway.services.refund_late_payments import get_late_amount_minor, require_late_payment
+from gateway.services.suspense_amounts import sum_suspense
 
 
 def operate_or_request_approval(
@@ -43,7 +45,7 @@ def operate_or_request_approval(
     """
     late_payments.require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
-        payment = lock_payment_in_review(payment_no)
+        payment = _lock_payment(operation, payment_no)
         if exceeds_limit(amount_minor=_amount_at_stake_minor(operation, payment), currency=payment.currency):
             return _request_approval(operation, payment, actor, reason, reviews)
         return late_payments.operate(
@@ -60,13 +62,14 @@ def approve(*, approval_id: uuid.UUID, actor: str) -> PaymentChange:
     try:
         with transaction.atomic():
             approval = decisions.lock_for_approval(approval_id, actor)
-            _require_as_requested(approval, lock_payment_in_review(approval.business_id))
+            operation = PaymentReviewOperation(approval.operation)
+            _require_as_requested(approval, _lock_payment(operation, approval.business_id))
             done = late_payments.operate(
-                operation=PaymentReviewOperation(approval.operation),
+                operation=operation,
                 payment_no=approval.business_id,
                 actor=approval.requested_by,
                 reason=approval.reason,
-                reviews=approval.result.split(),
+                reviews=approval.result.split() if operation is PaymentReviewOperation.RESOLVE else (),
                 approved_by=actor,
             )
             decisions.record_decision(approval, ApprovalState.APPROVED, actor, reason=approval.reason)
@@ -85,13 +88,29 @@ def describe_effects(approval: Approval, payment: Payment) -> list[str]:
             _("%(amount)s is refunded.") % {"amount": money_text(approval.amount_minor, approval.currency)}
         ]
     if approval.operation == PaymentReviewOperation.CHARGE_SUSPENSE:
-        return [_("Everything of the payment that is in suspense is charged to the merchant.")]
+        return [
+            _("Everything of the payment that is in suspense is charged to the merchant."),
+            *(money_text(amount_minor, currency) for currency, amount_minor in _read_sums(approval).items()),
+        ]
     named = approval.result.split()
     return [
         _("Resolves without moving money: %(review)s") % {"review": review.text}
         for review in list_open_reviews(payment)
         if str(review.id) in named
     ]
+
+
+def _lock_payment(operation: PaymentReviewOperation, payment_no: str) -> Payment:
+    """Charging needs money in suspense, not an open review."""
+    if operation is PaymentReviewOperation.CHARGE_SUSPENSE:
+        return lock_payment(payment_no)
+    return lock_payment_in_review(payment_no)
+
+
+def _read_sums(approval: Approval) -> dict[str, int]:
+    """What was in suspense at the request, by currency."""
+    pairs = (each.split(":") for each in approval.result.split())
+    return {currency: int(amount_minor) for currency, amount_minor in pairs}
 
 
 def _amount_at_stake_minor(operation: PaymentReviewOperation, payment: Payment) -> int:
@@ -107,12 +126,17 @@ def _request_approval(
     operation: PaymentReviewOperation, payment: Payment, actor: str, reason: str, reviews: Collection[str]
 ) -> Approval:
     """Refuses at once an operation that would be refused after the approval."""
+    currency = payment.currency
     if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
         require_late_payment(payment)
         review_ids, amount_minor = "", get_late_amount_minor(payment)
     elif operation is PaymentReviewOperation.CHARGE_SUSPENSE:
         require_suspense(payment)
-        review_ids, amount_minor = "", payment.amount_minor
+        sums = sum_suspense(payment)
+        currency = payment.currency if payment.currency in sums else next(iter(sums))
+        amount_minor = sums[currency]
+        # What is charged in each currency.
+        review_ids = " ".join(f"{code}:{sums[code]}" for code in sums)
     else:
         review_ids = " ".join(str(review.id) for review in find_open_reviews(payment, reviews))
         amount_minor = payment.amount_minor
@@ -123,7 +147,7 @@ def _request_approval(
             business_id=payment.payment_no,
             seen_revision=0,
             amount_minor=amount_minor,
-            currency=payment.currency,
+            currency=currency,
             reason=reason,
             result=review_ids,
             requested_by=actor,
@@ -137,7 +161,7 @@ def _require_as_requested(approval: Approval, payment: Payment) -> None:
     if approval.operation == PaymentReviewOperation.REFUND_LATE_PAYMENT:
         same = get_late_amount_minor(payment) == approval.amount_minor
     elif approval.operation == PaymentReviewOperation.CHARGE_SUSPENSE:
-        same = has_suspense(payment)
+        same = sum_suspense(payment) == _read_sums(approval)
     else:
         same = bool(approval.result) or not list_open_reviews(payment)
     if not same:

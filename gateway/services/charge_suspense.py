@@ -9,8 +9,9 @@ from gateway.services.payment_reviews import (
     PaymentChange,
     describe_payment,
     finish_review,
-    lock_payment_in_review,
+    lock_payment,
 )
+from gateway.services.suspense_amounts import has_suspense
 
 
 def charge_payment_suspense(*, payment_no: str, actor: str, reason: str) -> PaymentChange:
@@ -18,7 +19,7 @@ def charge_payment_suspense(*, payment_no: str, actor: str, reason: str) -> Paym
 
     Runs in the caller's transaction, which writes the audit log. Raises `NotFound` and `OperationRefused`.
     """
-    payment = lock_payment_in_review(payment_no)
+    payment = lock_payment(payment_no)
     before = describe_payment(payment)
     require_suspense(payment)
     state_machine.charge_suspense(payment=payment, actor=actor, reason=reason)
@@ -29,8 +30,3 @@ def require_suspense(payment: Payment) -> None:
     """Raises `OperationRefused`."""
     if not has_suspense(payment):
         raise OperationRefused(_("%(no)s has nothing in suspense.") % {"no": payment.payment_no})
-
-
-def has_suspense(payment: Payment) -> bool:
-    is_disputed = payment.disputes.filter(suspense_minor__gt=0).exists()
-    return is_disputed or state_machine.has_open_suspense_items(payment)

@@ -58,7 +58,6 @@ from gateway.state_machine.refunds import (
 from gateway.state_machine.reviews import clear_needs_review, open_review, resolve_reviews
 from gateway.state_machine.suspense import (
     charge_suspense,
-    has_open_suspense_items,
     hold_in_suspense,
     return_from_suspense,
     settle_suspense,
@@ -79,7 +78,6 @@ __all__ = [
     "close_unpaid_payment",
     "end_refund_confirmation",
     "get_next_attempt_number",
-    "has_open_suspense_items",
     "hold_in_suspense",
     "mark_capture_failed",
     "mark_capture_succeeded",

@@ -91,10 +91,6 @@ def charge_suspense(*, payment: Payment, actor: str, reason: str) -> int:
     return charged
 
 
-def has_open_suspense_items(payment: Payment) -> bool:
-    return _find_open_items(payment).exists()
-
-
 def _find_open_items(payment: Payment) -> QuerySet[SuspenseItem]:
     return payment.suspense_items.filter(status=SuspenseStatus.OPEN)
 

@@ -14,9 +14,13 @@ from django.utils import translation
 from audit.models import StaffAction
 from backoffice.approvals import decisions, late_payments
 from backoffice.approvals.models import Approval
-from common.errors import NotPermitted
+from channels.base import DisputeState
+from common.errors import NotPermitted, OperationRefused
 from gateway import state_machine
-from gateway.models import Payment, Refund, ReviewCode
+from gateway.models import Dispute, Payment, Refund, ReviewCode
+from gateway.services.charge_suspense import charge_payment_suspense
+from gateway.services.payment_reviews import resolve_open_reviews
+from tests.ledger.test_postings import dispute
 from tests.support import background, bank, shop
 from tests.support.signing import SignedClient
 
@@ -174,3 +178,36 @@ def test_other_money_than_what_was_requested_is_not_refunded(ana: Client, ben: C
     decide(ben, late)
     assert Approval.objects.get().state == "stale"
     assert refunded(late) == []
+
+
+def test_what_is_charged_is_what_was_in_suspense_at_the_request(
+    client: SignedClient, ana: Client, ben: Client
+) -> None:
+    body = shop.paid(client, amount=2_000_000)
+    shop.data(shop.refund(client, body, 2_000_000))
+    dispute(body, DisputeState.NEEDS_RESPONSE, 1_500_000)
+    payment = Payment.objects.get()
+    assert ask(ana, payment, "charge_suspense") == 302
+    approval = Approval.objects.get()
+    assert (approval.amount_minor, approval.currency) == (1_500_000, "USD")
+    dispute(body, DisputeState.NEEDS_RESPONSE, 100_000, number="dp_2")
+    with pytest.raises(NotPermitted, match="has changed"), translation.override("en"):
+        late_payments.approve(approval_id=approval.id, actor="ben")
+    assert set(Dispute.objects.values_list("is_excess_charged", flat=True)) == {False}
+
+
+def test_a_review_of_money_in_suspense_cannot_be_resolved(client: SignedClient) -> None:
+    body = shop.paid(client)
+    shop.data(shop.refund(client, body, 10_000))
+    dispute(body, DisputeState.NEEDS_RESPONSE)
+    for names in ([], ["dispute_excess"]):
+        with (
+            pytest.raises(OperationRefused, match="in suspense"),
+            translation.override("en"),
+            transaction.atomic(),
+        ):
+            resolve_open_reviews(payment_no=body["payment_no"], actor="ana", reason="x", reviews=names)
+    with transaction.atomic():
+        resolve_open_reviews(payment_no=body["payment_no"], actor="ana", reason="x", reviews=["dispute"])
+        charge_payment_suspense(payment_no=body["payment_no"], actor="ana", reason="agreed")
+    assert not Payment.objects.get().needs_attention
