@@ -13,7 +13,7 @@ from merchants.models import MerchantStatus
 from payouts.events import emit_payout_event
 from payouts.models import BankAccount, BankAccountStatus, Payout, PayoutPlan, PayoutRun
 from payouts.payable import read_payable_balances
-from payouts.selectors import build_posting_subject
+from payouts.postings import build_posting_subject
 from sagas.outcomes import StepFailed
 
 

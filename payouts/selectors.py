@@ -6,7 +6,6 @@ import uuid
 from django.db.models import QuerySet
 
 from common.errors import NotFound
-from ledger.posting import PostingSubject
 from merchants.principal import Principal
 from payouts.models import BankAccount, BankAccountStatus, Payout, PayoutPlan
 
@@ -38,14 +37,3 @@ def find_active_bank_account(
         currency=currency,
         status=BankAccountStatus.ACTIVE,
     ).first()
-
-
-def build_posting_subject(payout: Payout) -> PostingSubject:
-    return PostingSubject(
-        id=payout.id,
-        source=payout.payout_no,
-        payment_id=payout.id,
-        merchant_id=payout.merchant_id,
-        environment=payout.environment,
-        currency=payout.currency,
-    )

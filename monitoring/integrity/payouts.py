@@ -26,7 +26,7 @@ PAYOUTS_AGREE_WITH_LEDGER = IntegrityCheck(
                coalesce(sum({_SIGNED}) FILTER (WHERE a.kind = 'platform_bank' AND e.phase = 'posted'), 0) AS bank
         FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id
         JOIN ledger_accounts a ON a.id = e.account_id
-        WHERE t.payment_id = p.id AND a.currency = p.currency AND a.environment = p.environment
+        WHERE t.subject_id = p.id AND a.currency = p.currency AND a.environment = p.environment
           AND coalesce(a.merchant_id, p.merchant_id) = p.merchant_id) AS l
     WHERE p.updated_at >= %(since)s
       AND (l.pending, l.posted, l.bank) IS DISTINCT FROM (o.pending, o.posted, -o.posted)

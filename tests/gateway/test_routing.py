@@ -157,6 +157,15 @@ def test_a_rule_with_an_account_never_sends_money_elsewhere(acme: NewMerchant) -
     named.delete()
 
 
+def test_a_rule_names_no_account_that_would_hold_merchants_money(acme: NewMerchant, settings: Any) -> None:
+    shared = add_account(None, "north", environment="live")
+    rule("north", environment="live", channel_account=shared)
+    assert choose_route(acme, "live").choice == ChannelChoice("north", str(shared.id))
+    settings.HOLDS_MERCHANT_FUNDS = False
+    with pytest.raises(ChannelUnavailable):
+        choose_route(acme, "live")
+
+
 class TestMethodsThatAnAccountHasSwitchedOn:
     def test_the_newest_account_that_has_the_method_takes_the_payment(self, acme: NewMerchant) -> None:
         page = add_account(acme, "north", payment_methods=["page"])

@@ -140,6 +140,11 @@ def _inspect(choice: ChannelChoice, payment: RoutedPayment) -> ChannelFacts:
             return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is disabled.")
         if loaded.merchant_id not in (None, payment.merchant_id):
             return ChannelFacts(unavailable_reason=f"Channel account {loaded.id} is another merchant's.")
+        if loaded.merchant_id is None and payment.environment == "live" and not settings.HOLDS_MERCHANT_FUNDS:
+            # `choose_account` never chooses it, but a rule can name it.
+            return ChannelFacts(
+                unavailable_reason=f"Channel account {loaded.id} would hold merchants' money."
+            )
         refusal = refusal or _refuse_method(loaded, _resolve_method(choice.channel, payment))
     return ChannelFacts(refusal=refusal, is_down=found.channel.is_down, sandbox=found.sandbox)
 

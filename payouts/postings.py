@@ -1,0 +1,15 @@
+"""What a payout is to the ledger."""
+
+from ledger.posting import PostingSubject
+from payouts.models import Payout
+
+
+def build_posting_subject(payout: Payout) -> PostingSubject:
+    return PostingSubject(
+        id=payout.id,
+        source=payout.payout_no,
+        payment_id=None,
+        merchant_id=payout.merchant_id,
+        environment=payout.environment,
+        currency=payout.currency,
+    )
