@@ -192,13 +192,19 @@ def _record(status: PayoutStatus) -> Callable[[User, Payout, dict[str, Any]], No
     def record(user: User, payout: Payout, data: dict[str, Any]) -> None:
         reason = data.pop("reason")
         outcome = outcomes.BankOutcome(payout_no=payout.payout_no, status=status, **data)
-        outcomes.record_outcome(outcome=outcome, actor=user.get_username(), reason=reason)
+        outcomes.record_outcome(
+            outcome=outcome, actor=user.get_username(), reason=reason, find_conflict=_find_conflict
+        )
 
     return record
 
 
 def _find_settled_obstacle(payout: Payout) -> str:
     return "" if payout.status == PayoutStatus.IN_TRANSIT else _("This payout is not in transit.")
+
+
+def _find_paid_obstacle(payout: Payout) -> str:
+    return "" if payout.status == PayoutStatus.FAILED else _find_settled_obstacle(payout)
 
 
 def _find_return_obstacle(payout: Payout) -> str:
@@ -217,12 +223,14 @@ class PayoutPageAdmin(ActionsAdmin, PayoutAdmin):  # type: ignore[misc]  # unfol
             Permission.MANAGE_PAYOUTS,
             _record(PayoutStatus.PAID),
             PaidForm,
-            find_obstacle=_find_settled_obstacle,
+            find_obstacle=_find_paid_obstacle,
         ),
         AdminAction(
             "failed",
             gettext_lazy("Mark failed"),
-            gettext_lazy("The bank has not paid it. The amount is payable again."),
+            gettext_lazy(
+                "The bank has not paid it. The amount is payable again when a second person has recorded the same."
+            ),
             Permission.MANAGE_PAYOUTS,
             _record(PayoutStatus.FAILED),
             CameBackForm,
@@ -232,7 +240,10 @@ class PayoutPageAdmin(ActionsAdmin, PayoutAdmin):  # type: ignore[misc]  # unfol
         AdminAction(
             "returned",
             gettext_lazy("Mark returned"),
-            gettext_lazy("The merchant's bank has sent it back. The amount is payable again."),
+            gettext_lazy(
+                "The merchant's bank has sent it back. The amount is payable again when a second person has recorded"
+                " the same."
+            ),
             Permission.MANAGE_PAYOUTS,
             _record(PayoutStatus.RETURNED),
             CameBackForm,

@@ -56,7 +56,20 @@ def return_payout(*, subject: PostingSubject, amount_minor: int) -> None:
         Transfer(
             event=TransferEvent.PAYOUT_RETURNED,
             subject=subject,
+            sequence_after=(TransferEvent.PAYOUT_RETURNED,),
             legs=_move(subject, Kind.PLATFORM_BANK, Kind.PAYOUTS, amount_minor),
+        )
+    )
+
+
+def post_payout_after_all(*, subject: PostingSubject) -> None:
+    """The bank has paid a payout that was recorded as failed: takes back what was given back."""
+    post_transfer(
+        Transfer(
+            event=TransferEvent.PAYOUT_POSTED,
+            subject=subject,
+            inverts=TransferEvent.PAYOUT_RETURNED,
+            sequence_after=(TransferEvent.PAYOUT_POSTED,),
         )
     )
 

@@ -291,6 +291,14 @@ class Migration(migrations.Migration):
                     "return_fee_minor",
                     models.BigIntegerField(default=0, help_text="What the bank kept of a returned payout."),
                 ),
+                (
+                    "claimed_outcome",
+                    models.JSONField(
+                        blank=True, help_text="A failure or return that one person has recorded.", null=True
+                    ),
+                ),
+                ("claimed_by", models.CharField(blank=True, db_default="", max_length=150)),
+                ("confirmed_by", models.CharField(blank=True, db_default="", max_length=150)),
                 ("bank_reference", models.CharField(blank=True, max_length=100)),
                 ("arrival_date", models.DateField(blank=True, null=True)),
                 ("sent_at", models.DateTimeField(blank=True, null=True)),
@@ -409,6 +417,23 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="payouts",
                 to="payouts.payoutrun",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="payout",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status__in", ["failed", "returned"]), _negated=True),
+                    models.Q(
+                        models.Q(("claimed_by", ""), _negated=True),
+                        models.Q(("confirmed_by", ""), _negated=True),
+                        models.Q(("confirmed_by", models.F("claimed_by")), _negated=True),
+                        models.Q(("claimed_by__startswith", "terminal:"), _negated=True),
+                        models.Q(("confirmed_by__startswith", "terminal:"), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="payout_given_back_by_two_people",
             ),
         ),
         migrations.AddField(

@@ -14,7 +14,7 @@ BEGIN
     END IF;
     IF NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN (
         ('pending', 'in_transit'), ('pending', 'canceled'), ('in_transit', 'paid'), ('in_transit', 'failed'),
-        ('in_transit', 'returned'), ('paid', 'returned')) THEN
+        ('in_transit', 'returned'), ('paid', 'returned'), ('failed', 'paid')) THEN
         RAISE EXCEPTION 'payout %: % does not become %', OLD.payout_no, OLD.status, NEW.status
             USING ERRCODE = 'restrict_violation';
     END IF;

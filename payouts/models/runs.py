@@ -97,6 +97,11 @@ class Payout(models.Model):
     return_fee_minor = models.BigIntegerField(
         default=0, help_text=_("What the bank kept of a returned payout.")
     )
+    claimed_outcome = models.JSONField(
+        null=True, blank=True, help_text=_("A failure or return that one person has recorded.")
+    )
+    claimed_by = models.CharField(max_length=150, blank=True, db_default="")
+    confirmed_by = models.CharField(max_length=150, blank=True, db_default="")
     bank_reference = models.CharField(max_length=100, blank=True)
     arrival_date = models.DateField(null=True, blank=True)
     sent_at = models.DateTimeField(null=True, blank=True)
@@ -120,6 +125,17 @@ class Payout(models.Model):
             models.CheckConstraint(
                 name="payout_return_fee_valid",
                 condition=Q(return_fee_minor__gte=0, return_fee_minor__lt=F("amount_minor")),
+            ),
+            models.CheckConstraint(
+                name="payout_given_back_by_two_people",
+                condition=~Q(status__in=["failed", "returned"])
+                | (
+                    ~Q(claimed_by="")
+                    & ~Q(confirmed_by="")
+                    & ~Q(confirmed_by=F("claimed_by"))
+                    & ~Q(claimed_by__startswith=TERMINAL)
+                    & ~Q(confirmed_by__startswith=TERMINAL)
+                ),
             ),
             models.CheckConstraint(
                 name="payout_sent_once_out",

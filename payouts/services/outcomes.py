@@ -10,8 +10,10 @@ from django.utils.translation import gettext as _
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.errors import FieldsRefused, NotPermitted, UnknownObject
+from common.terminal import TERMINAL
 from payouts import state_machine
 from payouts.models import Payout, PayoutStatus
+from payouts.services.runs import FindConflict
 
 OUTCOMES = (PayoutStatus.PAID, PayoutStatus.FAILED, PayoutStatus.RETURNED)
 CSV_COLUMNS = ("payout_no", "status", "arrival_date", "bank_reference", "code", "message", "fee_minor")
@@ -30,9 +32,11 @@ class BankOutcome:
     fee_minor: int = 0
 
 
-def record_outcome(*, outcome: BankOutcome, actor: str, reason: str) -> bool:
-    """False when it is known already. Raises `FieldsRefused`, `UnknownObject`, and `NotPermitted` when it contradicts
-    what is known."""
+def record_outcome(*, outcome: BankOutcome, actor: str, reason: str, find_conflict: FindConflict) -> bool:
+    """False when it is known already. A failure or return makes the amount payable again, so a second person must
+    record the same: until then it is only claimed.
+
+    Raises `FieldsRefused`, `UnknownObject`, and `NotPermitted` when it contradicts what is known."""
     _require_valid(outcome)
     with recording(
         StaffActionType.PAYOUT_OUTCOME, ObjectType.PAYOUT, outcome.payout_no, actor=actor, reason=reason
@@ -43,7 +47,10 @@ def record_outcome(*, outcome: BankOutcome, actor: str, reason: str) -> bool:
         if outcome.fee_minor >= payout.amount_minor:
             raise FieldsRefused({"fee_minor": _("The fee must be less than the payout.")})
         entry.before = {"status": payout.status}
-        is_moved = _apply(payout, outcome)
+        is_moved = _apply(payout, outcome, actor, find_conflict)
+        if payout.status != outcome.status and _is_claimed(payout, outcome):
+            entry.after = {"status": payout.status, "claimed": outcome.status}
+            return is_moved
         if not is_moved and payout.status != outcome.status:
             raise NotPermitted(
                 _("%(no)s is %(status)s: it cannot become %(wanted)s.")
@@ -102,12 +109,40 @@ def _require_valid(outcome: BankOutcome) -> None:
         raise FieldsRefused(wrong)
 
 
-def _apply(payout: Payout, outcome: BankOutcome) -> bool:
+def _apply(payout: Payout, outcome: BankOutcome, actor: str, find_conflict: FindConflict) -> bool:
     if outcome.status == PayoutStatus.PAID:
         return state_machine.mark_paid(
             payout=payout, arrival_date=outcome.arrival_date, bank_reference=outcome.bank_reference
         )
+    if not _is_claimed(payout, outcome) or payout.claimed_by.startswith(TERMINAL):
+        return _claim(payout, outcome, actor)
+    if payout.status == outcome.status or actor == payout.claimed_by or actor.startswith(TERMINAL):
+        return False
+    if conflict := find_conflict(actor, payout.claimed_by):
+        raise NotPermitted(conflict)
     give_back = (
         state_machine.mark_failed if outcome.status == PayoutStatus.FAILED else state_machine.mark_returned
     )
-    return give_back(payout=payout, code=outcome.code, message=outcome.message, fee_minor=outcome.fee_minor)
+    return give_back(
+        payout=payout,
+        code=outcome.code,
+        message=outcome.message,
+        fee_minor=outcome.fee_minor,
+        confirmed_by=actor,
+    )
+
+
+def _claim(payout: Payout, outcome: BankOutcome, actor: str) -> bool:
+    """A name from a terminal proves no identity: an account claims the same again, before another one confirms it."""
+    if payout.claimed_by == actor and _is_claimed(payout, outcome):
+        return False
+    return state_machine.claim_outcome(payout=payout, claim=_build_claim(outcome), actor=actor)
+
+
+def _is_claimed(payout: Payout, outcome: BankOutcome) -> bool:
+    return bool(payout.claimed_outcome == _build_claim(outcome))
+
+
+def _build_claim(outcome: BankOutcome) -> dict[str, str | int]:
+    """What two people must agree about."""
+    return {"status": outcome.status, "code": outcome.code, "fee_minor": outcome.fee_minor}

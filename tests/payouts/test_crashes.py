@@ -12,7 +12,7 @@ from merchants.services import NewMerchant
 from payouts import state_machine
 from payouts.models import Payout, PayoutFile, PayoutRun, RunStatus
 from payouts.services.outcomes import BankOutcome, record_outcome
-from tests.payouts.conftest import age_ledger, approve, create_run
+from tests.payouts.conftest import age_ledger, approve, create_run, no_conflict
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.background import crash_of_every_worker
 from tests.support.sagas import run_due
@@ -142,8 +142,10 @@ def test_an_outcome_is_recorded_whole_or_not_at_all(
     approve(create_run())
     outcome = BankOutcome(payout_no=Payout.objects.get().payout_no, status="returned", code="AC04")
 
-    def record() -> bool:
-        return record_outcome(outcome=outcome, actor="ann", reason="report")
+    def record(actor: str = "bob") -> bool:
+        return record_outcome(outcome=outcome, actor=actor, reason="report", find_conflict=no_conflict)
+
+    record("ann")
 
     with monkeypatch.context() as broken:
         broken.setattr(state_machine, "emit_payout_event", _die)

@@ -10,6 +10,7 @@ from xmlschema import XMLSchema
 
 from common.errors import NotPermitted, OperationRefused
 from ledger.balances import read_merchant_balances
+from ledger.models import LedgerTransfer
 from merchants.services import NewMerchant
 from payouts.models import Payout, PayoutFile, PayoutRun, PayoutStatus, RunStatus
 from payouts.services import bank_accounts, runs
@@ -50,9 +51,9 @@ def sent_payout(client: SignedClient) -> Payout:
     return the_payout()
 
 
-def record(payout: Payout, status: str, **changes: object) -> bool:
+def record(payout: Payout, status: str, actor: str = "ann", **changes: object) -> bool:
     outcome = BankOutcome(payout_no=payout.payout_no, status=status, **changes)  # type: ignore[arg-type]
-    return record_outcome(outcome=outcome, actor="ann", reason="report")
+    return record_outcome(outcome=outcome, actor=actor, reason="report", find_conflict=no_conflict)
 
 
 def request_account(merchant: NewMerchant) -> None:
@@ -85,6 +86,7 @@ def test_a_run_is_frozen_approved_exported_and_paid(payable: NewMerchant, client
     shown = data(client.get(f"/api/v1/payouts/{payout.payout_no}"))
     assert (shown["status"], shown["amount"], shown["bank_account"]) == ("paid", 10_000, "DE89…3000")
     (moved,) = data(client.get(f"/api/v1/balance-transactions?payout={payout.payout_no}"))["items"]
+    assert not LedgerTransfer.objects.filter(subject_id=payout.id).exclude(payment_id=None).exists()
     assert (moved["type"], moved["net"], moved["source"]) == ("payout", -10_000, payout.payout_no)
     with pytest.raises(OperationRefused):
         create_run()
@@ -134,7 +136,8 @@ def test_a_returned_payout_is_payable_again(
 ) -> None:
     payout = sent_payout(client)
     assert record(payout, "paid")
-    assert record(payout, "returned", code="AC04", message="closed account", fee_minor=fee)
+    for actor in ("ann", "bob"):
+        assert record(payout, "returned", actor, code="AC04", message="closed account", fee_minor=fee)
     assert available(payable) == left
     with pytest.raises(NotPermitted):
         record(payout, "paid")
@@ -143,6 +146,33 @@ def test_a_returned_payout_is_payable_again(
     run_id = create_run()
     assert Payout.objects.get(run_id=run_id).amount_minor == left
     approve(run_id)
+
+
+def test_a_failure_needs_two_people_who_say_the_same(payable: NewMerchant, client: SignedClient) -> None:
+    payout = sent_payout(client)
+    assert record(payout, "failed", "terminal:eve", code="AC04")
+    for actor in ("ann", "ann", "terminal:eve"):
+        record(payout, "failed", actor, code="AC04")
+        assert (the_payout().status, available(payable)) == ("in_transit", 0)
+    record(payout, "failed", "bob", code="AC01")
+    assert (the_payout().status, the_payout().claimed_by) == ("in_transit", "bob")
+    assert record(payout, "failed", "ann", code="AC01")
+    assert (the_payout().status, available(payable)) == ("failed", 10_000)
+    assert not record(payout, "failed", "ann", code="AC01")
+
+
+def test_a_failed_payout_that_was_paid_after_all_is_taken_back(
+    payable: NewMerchant, client: SignedClient
+) -> None:
+    payout = sent_payout(client)
+    for actor in ("ann", "bob"):
+        record(payout, "failed", actor, code="AC04", fee_minor=250)
+    assert available(payable) == 9_750
+    assert record(payout, "paid")
+    assert (the_payout().status, the_payout().return_fee_minor, available(payable)) == ("paid", 0, 0)
+    for actor in ("ann", "bob"):
+        record(payout, "returned", actor, code="AC04")
+    assert available(payable) == 10_000
 
 
 def test_a_changed_bank_account_is_left_out(payable: NewMerchant, client: SignedClient) -> None:

@@ -3,16 +3,22 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from common.errors import OperationRefused
 from common.terminal import terminal_name, use_terminal_language
 from payouts.services.outcomes import CSV_COLUMNS, read_outcomes, record_outcome
 
 
+def _refuse_confirmation(_approver: str, _requester: str) -> str:
+    return _("Confirm it in the back office.")
+
+
 class Command(BaseCommand):
     help = (
         "Records what the bank answered to payouts, from a CSV file with the columns "
-        f"{', '.join(CSV_COLUMNS)}. It can be repeated: what is known already is skipped."
+        f"{', '.join(CSV_COLUMNS)}. It can be repeated: what is known already is skipped. Failures and returns take "
+        "effect when two people have recorded the same in the back office."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +35,12 @@ class Command(BaseCommand):
             refused = 0
             for outcome in outcomes:
                 try:
-                    is_new = record_outcome(outcome=outcome, actor=terminal_name(actor), reason=reason)
+                    is_new = record_outcome(
+                        outcome=outcome,
+                        actor=terminal_name(actor),
+                        reason=reason,
+                        find_conflict=_refuse_confirmation,
+                    )
                 except OperationRefused as error:
                     refused += 1
                     self.stdout.write(f"{outcome.payout_no}: {error}")
