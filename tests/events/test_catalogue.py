@@ -23,7 +23,7 @@ from gateway.update_source import UpdateSource
 from payouts.models import Payout
 from payouts.services import runs
 from payouts.services.outcomes import BankOutcome, record_outcome
-from tests.payouts.conftest import age_ledger, approve, create_run, give_bank_account, give_plan
+from tests.payouts.conftest import age_ledger, approve, create_run, give_bank_account, give_plan, no_conflict
 from tests.support import background
 from tests.support.fixtures import _in_a_hurry, acme, client  # noqa: F401
 from tests.support.polling import expire_due
@@ -100,7 +100,8 @@ def _paid_out(merchant_id: uuid.UUID) -> None:
         payout_no = Payout.objects.get(run_id=run_id).payout_no
         for status in outcomes:
             outcome = BankOutcome(payout_no, status, code="" if status == "paid" else "AC04")
-            record_outcome(outcome=outcome, actor="ann", reason="report")
+            for actor in ("ann", "bob") if status != "paid" else ("ann",):
+                record_outcome(outcome=outcome, actor=actor, reason="report", find_conflict=no_conflict)
     runs.reject_run(run_id=create_run(), actor="bob", reason="no")
 
 
