@@ -46,7 +46,8 @@ def operate_or_request_approval(
     late_payments.require_actor_and_reason(actor=actor, reason=reason)
     with transaction.atomic():
         payment = _lock_payment(operation, payment_no)
-        if exceeds_limit(amount_minor=_amount_at_stake_minor(operation, payment), currency=payment.currency):
+        at_stake = _find_amounts_at_stake(operation, payment)
+        if any(exceeds_limit(amount_minor=amount, currency=currency) for currency, amount in at_stake):
             return _request_approval(operation, payment, actor, reason, reviews)
         return late_payments.operate(
             operation=operation, payment_no=payment_no, actor=actor, reason=reason, reviews=reviews
@@ -113,13 +114,19 @@ def _read_sums(approval: Approval) -> dict[str, int]:
     return {currency: int(amount_minor) for currency, amount_minor in pairs}
 
 
-def _amount_at_stake_minor(operation: PaymentReviewOperation, payment: Payment) -> int:
-    """Includes earlier refunds without approval, so that a large refund cannot be split into small ones. Resolving
-    moves no money, but may hide the whole payment."""
+def _find_amounts_at_stake(operation: PaymentReviewOperation, payment: Payment) -> list[tuple[str, int]]:
+    """Returns pairs of a currency and an amount. One above its limit is enough for an approval.
+
+    Includes earlier refunds without approval, so that a large refund cannot be split into small ones. Resolving moves
+    no money, but may hide the whole payment. Money in suspense may be more than the payment, in other currencies.
+    """
     late = get_late_amount_minor(payment)
     if operation is PaymentReviewOperation.REFUND_LATE_PAYMENT:
-        return late + refund_operations.refunded_without_approval_minor(payment=payment)
-    return max(payment.amount_minor, late)
+        return [(payment.currency, late + refund_operations.refunded_without_approval_minor(payment=payment))]
+    at_stake = [(payment.currency, max(payment.amount_minor, late))]
+    if operation is PaymentReviewOperation.CHARGE_SUSPENSE:
+        at_stake.extend(sum_suspense(payment).items())
+    return at_stake
 
 
 def _request_approval(

@@ -14,6 +14,7 @@ from django.utils import translation
 from audit.models import StaffAction
 from backoffice.approvals import decisions, late_payments
 from backoffice.approvals.models import Approval
+from backoffice.services.late_payments import PaymentReviewOperation
 from channels.base import DisputeState
 from common.errors import NotPermitted, OperationRefused
 from gateway import state_machine
@@ -194,6 +195,31 @@ def test_what_is_charged_is_what_was_in_suspense_at_the_request(
     with pytest.raises(NotPermitted, match="has changed"), translation.override("en"):
         late_payments.approve(approval_id=approval.id, actor="ben")
     assert set(Dispute.objects.values_list("is_excess_charged", flat=True)) == {False}
+
+
+def test_a_second_person_approves_much_suspense_of_a_small_payment(client: SignedClient, ana: Client) -> None:
+    """The limit is 10,000.00 USD; the payment has 100.00."""
+    body = shop.paid(client)
+    dispute(body, DisputeState.NEEDS_RESPONSE, 1_500_000)
+    payment = Payment.objects.get()
+    assert ask(ana, payment, "charge_suspense") == 302
+    assert Approval.objects.get().amount_minor == 1_490_000
+    assert not Dispute.objects.get().is_excess_charged
+
+
+@pytest.mark.parametrize(("amount_minor", "approvals"), [(1_000_000, 0), (1_000_001, 1)])
+def test_each_currency_in_suspense_has_its_own_limit(
+    client: SignedClient, amount_minor: int, approvals: int
+) -> None:
+    body = shop.paid(client)
+    dispute(body, DisputeState.NEEDS_RESPONSE, amount_minor, currency="EUR")
+    late_payments.operate_or_request_approval(
+        operation=PaymentReviewOperation.CHARGE_SUSPENSE,
+        payment_no=body["payment_no"],
+        actor="ana",
+        reason="agreed",
+    )
+    assert Approval.objects.filter(currency="EUR").count() == approvals
 
 
 def test_a_review_of_money_in_suspense_cannot_be_resolved(client: SignedClient) -> None:
