@@ -1,7 +1,7 @@
 """Changes the accounts of staff: invites members, sets their roles, ends their access. Each change is in the audit log.
 
 Nobody can become somebody else: nobody acts as another person or sets another person's password, and a person who sends
-somebody a new link cannot also reset that person's second factor.
+somebody a new link cannot also reset that person's second factor, or unlink the account from single sign-on.
 """
 
 from collections.abc import Collection, Iterable
@@ -110,7 +110,9 @@ def send_password_link(*, user_id: int, actor: str, reason: str) -> Invitation:
     with recording(StaffActionType.STAFF_LINK_SENT, ObjectType.STAFF, actor=actor, reason=reason) as entry:
         user = lock_member(user_id, actor)
         _require_unlinked(user, _("This account uses single sign-on. Unlink it before it gets a password."))
-        _require_other_credential_kept(user, actor, StaffActionType.FACTOR_RESET)
+        require_other_credentials_kept(
+            user, actor, {StaffActionType.FACTOR_RESET, StaffActionType.SSO_UNLINKED}
+        )
         user.set_unusable_password()
         user.save(update_fields=["password"])
         delete_sessions(user)
@@ -124,7 +126,7 @@ def reset_second_factor(*, user_id: int, actor: str, reason: str) -> User:
     """For a lost phone: the person enrols again at the next sign-in. Raises `OperationRefused`."""
     with recording(StaffActionType.FACTOR_RESET, ObjectType.STAFF, actor=actor, reason=reason) as entry:
         user = lock_member(user_id, actor)
-        _require_other_credential_kept(user, actor, StaffActionType.STAFF_LINK_SENT)
+        require_other_credentials_kept(user, actor, {StaffActionType.STAFF_LINK_SENT})
         if not second_factor.remove_second_factor(user=user):
             raise OperationRefused(_("This person has no second factor."))
         delete_sessions(user)
@@ -150,17 +152,20 @@ def _require_unlinked(user: User, text: str) -> None:
         raise OperationRefused(text)
 
 
-def _require_other_credential_kept(user: User, actor: str, other: StaffActionType) -> None:
-    """Raises `OperationRefused` if the actor has reset the other credential (`other`) and the person has not signed in
+def require_other_credentials_kept(user: User, actor: str, others: Collection[StaffActionType]) -> None:
+    """Raises `OperationRefused` if the actor has changed another credential (`others`) and the person has not signed in
     since: with both, the actor could sign in as that person."""
     latest = (
-        StaffAction.objects.filter(object_id=user.get_username(), action=other, actor=actor)
+        StaffAction.objects.filter(object_id=user.get_username(), action__in=others, actor=actor)
         .order_by("-id")
         .first()
     )
     if latest is not None and (user.last_login is None or user.last_login < latest.created_at):
         raise OperationRefused(
-            _("You have just reset this person's other factor. Another person must reset this one.")
+            _(
+                "You have just changed another way in which this person signs in. Another person must change this"
+                " one."
+            )
         )
 
 

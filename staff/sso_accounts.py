@@ -20,7 +20,13 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.db import insert_unless_exists, violates
 from common.errors import OperationRefused
-from staff.accounts import groups_of_roles, is_mailbox_taken, lock_member, replace_roles
+from staff.accounts import (
+    groups_of_roles,
+    is_mailbox_taken,
+    lock_member,
+    replace_roles,
+    require_other_credentials_kept,
+)
 from staff.models import SingleSignOnIdentity
 from staff.roles import Role
 from staff.second_factor import record_own_change
@@ -102,12 +108,14 @@ def is_linked(user: User) -> bool:
 
 
 def unlink(*, user_id: int, actor: str, reason: str) -> None:
-    """For a person who got a new account at the provider. Their sessions end. Raises `OperationRefused`."""
+    """For a person who got a new account at the provider. Their sessions end. Raises `OperationRefused`, also for an
+    actor who has just sent the person a link for a password."""
     with recording(StaffActionType.SSO_UNLINKED, ObjectType.STAFF, actor=actor, reason=reason) as entry:
         user = lock_member(user_id, actor)
         identity = SingleSignOnIdentity.objects.filter(user=user).first()
         if identity is None:
             raise OperationRefused(str(NOT_LINKED))
+        require_other_credentials_kept(user, actor, {StaffActionType.STAFF_LINK_SENT})
         entry.object_id, entry.before = user.get_username(), {"subject": identity.subject}
         identity.delete()
         delete_sessions(user)

@@ -283,6 +283,21 @@ def test_a_person_links_their_own_account_with_a_code(provider: OpenIdProvider) 
     assert not is_signed_in(other)
 
 
+def test_unlinking_and_a_link_for_a_password_need_two_people(provider: OpenIdProvider) -> None:
+    """One who did both could sign in as that person."""
+    user = sso_accounts.sign_in(VERA).user
+    sso_accounts.unlink(user_id=user.pk, actor="ann", reason="a new account at the provider")
+    with pytest.raises(OperationRefused, match="Another person must"):
+        accounts.send_password_link(user_id=user.pk, actor="ann", reason="x")
+    accounts.send_password_link(user_id=user.pk, actor="bob", reason="x")
+    with pytest.raises(OperationRefused, match="Another person must"):
+        accounts.reset_second_factor(user_id=user.pk, actor="bob", reason="x")
+    SingleSignOnIdentity.objects.create(user=user, name="x", issuer=provider.issuer, subject="vera-2")
+    with pytest.raises(OperationRefused, match="Another person must"):
+        sso_accounts.unlink(user_id=user.pk, actor="bob", reason="x")
+    assert SingleSignOnIdentity.objects.filter(user=user).exists()
+
+
 def test_break_glass_accounts_alone_use_their_password(provider: OpenIdProvider, settings: Any) -> None:
     settings.STAFF_BREAK_GLASS_ACCOUNTS = ["glass"]
     for name, expected in (("ann", False), ("glass", True)):
@@ -494,7 +509,7 @@ def test_an_error_of_the_provider_has_a_page(
 
 
 @pytest.mark.parametrize(
-    "address", ["https://evil.example.com/", "//evil.example.com", "javascript:alert(1)"]
+    "address", ["https://evil.example.com/", "//evil.example.com", "javascript:alert(1)", "foo"]
 )
 def test_nobody_is_sent_to_another_host(provider: OpenIdProvider, address: str) -> None:
     assert sign_in(provider, new_browser(), next=address)["Location"] == "/admin/"
