@@ -3,8 +3,7 @@
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
@@ -25,12 +24,12 @@ def switch_environment(request: HttpRequest) -> HttpResponse:
         preferences.save_environment(user_id=request.user.pk, environment=request.POST.get("environment", ""))
     except OperationRefused as refused:
         messages.error(request, str(refused))
-    return redirect(_find_way_back(request))
+    return HttpResponseRedirect(_find_way_back(request))
 
 
 def _find_way_back(request: HttpRequest) -> str:
     address = request.POST.get("next", "")
-    if not url_has_allowed_host_and_scheme(address, allowed_hosts=None):
+    if not (address.startswith("/") and url_has_allowed_host_and_scheme(address, allowed_hosts=None)):
         return reverse("admin:index")
     page, _mark, query = address.partition("?")
     kept = [

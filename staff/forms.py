@@ -1,4 +1,4 @@
-"""The sign-in form: the password and, for enrolled staff, a code."""
+"""Forms of the pages of sign-in: the password and, for enrolled staff, a code; passkeys; open sessions."""
 
 from typing import Any
 
@@ -69,6 +69,12 @@ class AddPasskeyForm(PasskeyNameForm):
         max_length=32,
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
+
+
+class EndSessionsForm(forms.Form):
+    """`reason` is required for the sessions of others."""
+
+    reason = forms.CharField(label=_("Reason"), max_length=500, required=False)
 
 
 class CodeForm(forms.Form):

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import login
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
@@ -118,7 +118,7 @@ def confirm_sign_in(request: HttpRequest) -> HttpResponse:
         user: Any = passkey.user
         user.otp_device = passkey  # django-otp reads this and marks the session as verified
         login(request, user, backend=BACKEND)
-        response = redirect(find_own_address(request, request.POST.get("next", "")))
+        response = HttpResponseRedirect(find_own_address(request, request.POST.get("next", "")))
     sign_in_cookies.forget(response, SIGN_IN_COOKIE)
     return response
 

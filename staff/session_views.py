@@ -17,6 +17,7 @@ from audit.action_types import StaffActionType
 from common.errors import UnknownObject
 from staff import sessions
 from staff.accounts import SUPERUSER_REFUSED
+from staff.forms import EndSessionsForm
 from staff.roles import Permission, has_permission
 from staff.second_factor import record_own_change
 from staff.views import get_user
@@ -43,7 +44,11 @@ def end_sessions(request: HttpRequest, user_id: int | None = None) -> HttpRespon
     """Ends the session in the field `session`, or without one all but this one."""
     user = _find_user(request, user_id)
     back = redirect("staff_sessions") if user_id is None else redirect("staff_sessions_of", user_id)
-    actor, reason = get_user(request).get_username(), request.POST.get("reason", "").strip()[:500]
+    form = EndSessionsForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, f"{_('Reason')}: {' '.join(map(str, form.errors['reason']))}")
+        return back
+    actor, reason = get_user(request).get_username(), form.cleaned_data["reason"]
     if user_id is not None and not reason:
         messages.error(request, _("Give a reason."))
         return back

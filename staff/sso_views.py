@@ -11,7 +11,7 @@ import structlog
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -142,7 +142,7 @@ def _finish(request: HttpRequest, kept: dict[str, str] | None) -> HttpResponse:
     user.otp_device = identity  # django-otp reads this and marks the session as verified
     login(request, user, backend=BACKEND)
     request.session[SESSION_ID_TOKEN] = seal(answer.id_token)
-    return redirect(kept["next"])
+    return HttpResponseRedirect(kept["next"])
 
 
 def _finish_link(request: HttpRequest, answer: sso_provider.ProviderAnswer, *, user_id: str) -> HttpResponse:

@@ -136,8 +136,8 @@ def _format_key(key: bytes) -> str:
 
 
 def find_own_address(request: HttpRequest, address: str) -> str:
-    """Returns where to go after a sign-in: `address` if it is on this host, else the dashboard."""
-    is_ours = url_has_allowed_host_and_scheme(
+    """Returns where to go after a sign-in: `address` if it is a path on this host, else the dashboard."""
+    is_ours = address.startswith("/") and url_has_allowed_host_and_scheme(
         address, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return address if is_ours else reverse("admin:index")

@@ -51,6 +51,11 @@ def shown(browser: Client, **query: str) -> list[str]:
     return [row.order_no for row in browser.get(PAYMENTS, query).context["cl"].result_list]
 
 
+@pytest.mark.parametrize("address", ["foo", "https://evil.example.com/", "//evil.example.com", ""])
+def test_the_switch_leads_to_a_path_of_this_host(vera: Client, address: str) -> None:
+    assert switch(vera, "live", address) == "/admin/"
+
+
 def test_lists_show_the_chosen_environment_and_say_so(vera: Client, both: dict[str, Payment]) -> None:
     assert shown(vera) == ["MODE-test"]
     switch(vera, "live")

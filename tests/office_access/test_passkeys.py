@@ -299,7 +299,8 @@ def test_garbage_is_refused(client: Client, vera: User, security_key: SecurityKe
 
 
 @pytest.mark.parametrize(
-    ("asked", "reached"), [(PAYMENTS, PAYMENTS), ("https://evil.example.com/", "/admin/"), ("", "/admin/")]
+    ("asked", "reached"),
+    [(PAYMENTS, PAYMENTS), ("https://evil.example.com/", "/admin/"), ("foo", "/admin/"), ("", "/admin/")],
 )
 def test_sign_in_leads_to_pages_of_ours_only(
     client: Client, vera: User, security_key: SecurityKey, asked: str, reached: str

@@ -100,6 +100,21 @@ def test_an_administrator_ends_sessions_of_others_with_a_reason(vera: User) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("a\0b", "Reason: Null characters are not allowed."),
+        ("x" * 501, "Reason: Ensure this value has at most 500"),
+    ],
+)
+def test_a_reason_that_cannot_be_stored_is_refused(vera: User, reason: str, error: str) -> None:
+    admin, browser = signed_in(member("ann", "Admin")), signed_in(vera)
+    end = reverse("staff_sessions_of_end", args=[vera.pk])
+    assert error in admin.post(end, {"reason": reason}, follow=True).content.decode()
+    assert is_signed_in(browser)
+    assert not StaffAction.objects.exists()
+
+
 def test_only_administrators_see_sessions_of_others(vera: User) -> None:
     ann = member("ann", "Finance")
     for method in ("get", "post"):
