@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import ModuleType
 
 from django.utils.translation import gettext as _
 from stdnum import bic, iban
-from stdnum.exceptions import ValidationError
+from stdnum.exceptions import InvalidFormat, ValidationError
 
 from common.crypto import seal, unseal
 from common.errors import FieldsRefused
@@ -53,7 +54,14 @@ def validate_bank_details(given: Mapping[str, str]) -> BankDetails:
             "max": MAX_HOLDER_LENGTH
         }
     if kind == BankAccountKind.IBAN:
-        wrong |= _find_wrong_iban(account_no, bank_code)
+        try:
+            account_no = _normalise(iban, account_no)
+        except ValidationError:
+            wrong["account_no"] = _("This is not a valid IBAN.")
+        try:
+            bank_code = bank_code and _normalise(bic, bank_code)
+        except ValidationError:
+            wrong["bank_code"] = _("This is not a valid BIC.")
     elif kind == BankAccountKind.CNAPS:
         wrong |= _find_wrong_chinese_account(account_no, bank_code)
     if wrong:
@@ -78,18 +86,12 @@ def unseal_bank_details(sealed: str) -> BankDetails:
     return BankDetails(**json.loads(unseal(sealed)))
 
 
-def _find_wrong_iban(account_no: str, bank_code: str) -> dict[str, str]:
-    wrong = {}
-    try:
-        iban.validate(account_no)
-    except ValidationError:
-        wrong["account_no"] = _("This is not a valid IBAN.")
-    try:
-        if bank_code:
-            bic.validate(bank_code)
-    except ValidationError:
-        wrong["bank_code"] = _("This is not a valid BIC.")
-    return wrong
+def _normalise(standard: ModuleType, given: str) -> str:
+    """As the bank gets it: stdnum reads over hyphens and full stops, and takes other digits than ASCII's for check
+    digits. Raises `ValidationError`."""
+    if not given.isascii():
+        raise InvalidFormat
+    return str(standard.validate(given))
 
 
 def _find_wrong_chinese_account(account_no: str, bank_code: str) -> dict[str, str]:
