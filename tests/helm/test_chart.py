@@ -1,10 +1,7 @@
 """Helm installs the chart. Kubernetes' published schemas say whether what it creates is valid."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,57 +10,11 @@ import yaml
 from kubernetes_validate.utils import latest_version, validate
 
 from scripts.local.config import ROOT
+from tests.helm.conftest import REFUSED, SETTINGS
 from tests.helm.install import CHART, RELEASE
-from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.stack
 
-SETTINGS = {
-    "DB_HOST": "postgres.internal",
-    "REDIS_HOST": "redis.internal",
-    "PUBLIC_BASE_URL": "https://pay.example.com",
-    "ALLOWED_HOSTS": "pay.example.com",
-    "TRUSTED_PROXIES": "10.0.0.0/8",
-}
-DEFAULTS = {"settings": SETTINGS}
-EVERYTHING = {
-    "settings": {**SETTINGS, "KAFKA_BROKERS": "kafka.internal:9092", "DB_PORT": "6432"},
-    "image": {"tag": "1.2.3", "pullSecrets": ["registry"]},
-    "autoscaling": {"enabled": True, "callsInFlight": 200},
-    "ingress": {
-        "enabled": True,
-        "className": "nginx",
-        "annotations": {"example.com/kind": "public"},
-        "host": "pay.example.com",
-        "tlsSecretName": "certificate",
-    },
-    "networkPolicy": {
-        "edgeFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
-        "metricsFrom": [
-            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-        ],
-        "servers": [{"ports": [{"port": 6432}], "to": [{"ipBlock": {"cidr": "10.1.0.0/24"}}]}],
-        "mailPort": 587,
-    },
-    "evidence": {"existingClaim": "evidence"},
-    "podAnnotations": {"example.com/team": "payments"},
-    "nodeSelector": {"pool": "payments"},
-    "tolerations": [{"key": "payments", "operator": "Exists"}],
-}
-# What the chart refuses, and what its error names.
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "a setting is missing": ({"settings": {**SETTINGS, "DB_HOST": ""}}, "settings.DB_HOST"),
-    "without https": (
-        {"settings": {**SETTINGS, "PUBLIC_BASE_URL": "http://pay.example.com"}},
-        "PUBLIC_BASE_URL",
-    ),
-    "a demonstration": ({"settings": {**SETTINGS, "PAYMENT_DEMO": "1"}}, "PAYMENT_DEMO"),
-    "a secret in plain text": ({"settings": {**SETTINGS, "SECRET_KEY": "x"}}, "SECRET_KEY"),
-    "an address without certificate": (
-        {**DEFAULTS, "ingress": {"enabled": True, "host": "a.example.com"}},
-        "tls",
-    ),
-}
 # The oldest version that `kubeVersion` allows, and the newest published schemas.
 KUBERNETES_VERSIONS = ("1.29", latest_version())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
@@ -84,22 +35,6 @@ class Installed:
             name: each["spec"]["template"]
             for name, each in {**self.list_kind("Deployment"), **self.list_kind("Job")}.items()
         }
-
-
-@pytest.fixture(scope="module")
-def helm() -> dict[str, Any]:
-    values = [DEFAULTS, EVERYTHING, *(refused for refused, _named in REFUSED.values())]
-    result = subprocess.run(
-        [sys.executable, "-m", "tests.helm.install", json.dumps(values)],
-        cwd=ROOT,
-        env={**os.environ, "HELM_DRIVER": "memory"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-    )
-    assert result.returncode == 0, result.stderr
-    printed: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-    return printed
 
 
 @pytest.fixture(scope="module", params=["defaults", "everything"])
@@ -217,7 +152,9 @@ def test_each_service_and_probe_finds_its_port(installed: Installed) -> None:
 
 
 def test_the_edge_is_that_of_compose(installed: Installed) -> None:
+    """But for the scheme, which comes from an Ingress where there is one (`test_ingress`)."""
     configuration = installed.list_kind("ConfigMap")["edge"]["data"]["edge.conf.template"]
+    configuration = configuration.replace("$scheme_of_client", "$scheme")
     assert configuration.strip() == (ROOT / "deploy/nginx/edge.conf.template").read_text().strip()
 
 
