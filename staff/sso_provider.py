@@ -1,11 +1,16 @@
 """Talks to the provider of single sign-on: OpenID Connect Core 1.0, the code flow with PKCE (RFC 7636).
 
 Authlib builds the requests and validates the claims, joserfc the signature. The settings are `OIDC_…`.
+
+A provider that hangs must not stop the payment API, which shares the process's threads: at most `MOST_CALLS` sign-ins
+wait for it, one thread reads its discovery document, and a failed read is remembered. All others fail at once.
 """
 
 import secrets
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -26,6 +31,8 @@ log = structlog.get_logger(__name__)
 # secret has.
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 METADATA_SECONDS = 3600
+FAILURE_SECONDS = 30
+MOST_CALLS = 3  # in each process
 NEEDED_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 ENDPOINTS = (*NEEDED_ENDPOINTS, "userinfo_endpoint", "end_session_endpoint")
 
@@ -63,12 +70,20 @@ class _Metadata:
     ends_at: float
 
 
-_metadata: dict[str, _Metadata] = {}
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    text: str
+    ends_at: float
+
+
+_known: dict[str, _Metadata | _Failure] = {}
+_reading = threading.Lock()
+_calls = threading.BoundedSemaphore(MOST_CALLS)
 
 
 def forget_metadata() -> None:
     """The next sign-in reads the provider's discovery document and keys again."""
-    _metadata.clear()
+    _known.clear()
 
 
 def build_authorization_request(*, redirect_uri: str, must_reauthenticate: bool) -> AuthorizationRequest:
@@ -97,7 +112,7 @@ def redeem_code(
 ) -> ProviderAnswer:
     """Exchanges the code for the person's claims. Raises `ProviderUnavailable` and `SignInRefused`."""
     document = _load_metadata().document
-    with _open_session(redirect_uri) as session:
+    with _limit_calls(), _open_session(redirect_uri) as session:
         try:
             token = session.fetch_token(  # type: ignore[no-untyped-call]
                 document["token_endpoint"], code=code, code_verifier=code_verifier, allow_redirects=False
@@ -221,12 +236,51 @@ def _open_session(redirect_uri: str) -> OAuth2Session:
     )
 
 
+@contextmanager
+def _limit_calls() -> Iterator[None]:
+    """Raises `ProviderUnavailable` at once while too many sign-ins wait for the provider."""
+    if not _calls.acquire(blocking=False):
+        raise ProviderUnavailable(f"{MOST_CALLS} sign-ins wait for the provider")
+    try:
+        yield
+    finally:
+        _calls.release()
+
+
 def _load_metadata() -> _Metadata:
-    """Reads the discovery document and the keys, and keeps them for an hour. Raises `ProviderUnavailable`."""
+    """Returns the discovery document and the keys, which are read once an hour. Raises `ProviderUnavailable`: at once
+    if the last read has just failed, or while another thread reads."""
     issuer: str = settings.OIDC_ISSUER
-    known = _metadata.get(issuer)
-    if known is not None and known.ends_at > time.time():
-        return known
+    known = _get_known(issuer)
+    if known is None:
+        if not _reading.acquire(blocking=False):
+            raise ProviderUnavailable("another sign-in reads the discovery document")
+        try:
+            known = _get_known(issuer) or _read_and_keep(issuer)
+        finally:
+            _reading.release()
+    if isinstance(known, _Failure):
+        raise ProviderUnavailable(known.text)
+    return known
+
+
+def _get_known(issuer: str) -> _Metadata | _Failure | None:
+    known = _known.get(issuer)
+    return known if known is not None and known.ends_at > time.time() else None
+
+
+def _read_and_keep(issuer: str) -> _Metadata | _Failure:
+    read: _Metadata | _Failure
+    try:
+        read = _read_metadata(issuer)
+    except ProviderUnavailable as error:
+        read = _Failure(str(error), time.time() + FAILURE_SECONDS)
+    _known[issuer] = read
+    return read
+
+
+def _read_metadata(issuer: str) -> _Metadata:
+    """Raises `ProviderUnavailable`."""
     document = _read_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if document.get("issuer") != issuer:
         raise ProviderUnavailable(f"the discovery document is of the issuer {document.get('issuer')!r}")
@@ -237,9 +291,7 @@ def _load_metadata() -> _Metadata:
         keys = KeySet.import_key_set(_read_json(document["jwks_uri"]))  # type: ignore[arg-type]
     except (JoseError, ValueError, KeyError, TypeError) as error:
         raise ProviderUnavailable(f"jwks_uri: {error!r}") from error
-    loaded = _Metadata(document, keys, time.time() + METADATA_SECONDS)
-    _metadata[issuer] = loaded
-    return loaded
+    return _Metadata(document, keys, time.time() + METADATA_SECONDS)
 
 
 def _require_secure(name: str, address: object) -> None:

@@ -4,8 +4,10 @@ import base64
 import hmac
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -26,9 +28,10 @@ from staff import accounts, sso_accounts, sso_provider
 from staff.models import Authenticator, SingleSignOnIdentity
 from staff.roles import Role
 from staff.sso_accounts import AccessRefused
-from staff.sso_provider import SignInRefused
+from staff.sso_provider import ProviderUnavailable, SignInRefused
 from tests.office_access.conftest import PASSWORD, member
-from tests.support.openid_provider import Claims, OpenIdProvider, sign
+from tests.support.openid_provider import DISCOVERY, TOKEN, Claims, OpenIdProvider, sign
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,6 +60,7 @@ def server() -> Iterator[OpenIdProvider]:
 @pytest.fixture
 def provider(server: OpenIdProvider, settings: Any) -> Iterator[OpenIdProvider]:
     server.reset()
+    sso_provider.forget_metadata()
     settings.STAFF_OTP_REQUIRED = True
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
@@ -535,6 +539,67 @@ def test_a_provider_that_is_down_has_a_page(provider: OpenIdProvider, settings: 
     settings.OIDC_ISSUER = "http://localhost:1"
     assert_refused(browser.get(START), browser, "does not answer", 503)
     assert browser.get(LOGIN).status_code == 200
+
+
+def test_a_failed_read_of_the_provider_is_remembered(
+    provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = time.time()
+    monkeypatch.setattr(time, "time", lambda: began)
+    provider.answers_with = 503
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable):
+            ask_for_authorization()
+    assert provider.paths.count(DISCOVERY) == 1
+    provider.answers_with = None
+    monkeypatch.setattr(time, "time", lambda: began + sso_provider.FAILURE_SECONDS)
+    ask_for_authorization()
+    assert provider.paths.count(DISCOVERY) == 2
+
+
+def ask_for_authorization() -> None:
+    sso_provider.build_authorization_request(redirect_uri="https://x", must_reauthenticate=False)
+
+
+def redeem() -> None:
+    sso_provider.redeem_code(
+        code="x", redirect_uri="https://x", nonce="x", code_verifier="x", must_reauthenticate=False
+    )
+
+
+def test_one_thread_at_a_time_reads_the_discovery_document(provider: OpenIdProvider) -> None:
+    provider.hold(DISCOVERY)
+    with ThreadPoolExecutor(1) as others:
+        first = others.submit(ask_for_authorization)
+        assert provider.is_held.wait(PATIENCE_SECONDS)
+        try:
+            with pytest.raises(ProviderUnavailable, match="another sign-in"):
+                ask_for_authorization()
+        finally:
+            provider.release()
+        first.result(PATIENCE_SECONDS)
+    ask_for_authorization()
+    assert provider.paths.count(DISCOVERY) == 1
+
+
+def test_few_sign_ins_wait_for_a_provider_that_hangs(
+    provider: OpenIdProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sso_provider, "_calls", threading.BoundedSemaphore(1))
+    ask_for_authorization()
+    provider.hold(TOKEN)
+    with ThreadPoolExecutor(1) as others:
+        first = others.submit(redeem)
+        assert provider.is_held.wait(PATIENCE_SECONDS)
+        try:
+            with pytest.raises(ProviderUnavailable, match="sign-ins wait"):
+                redeem()
+        finally:
+            provider.release()
+        with pytest.raises(SignInRefused):
+            first.result(PATIENCE_SECONDS)
+    with pytest.raises(SignInRefused):  # the place is free again
+        redeem()
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,17 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from werkzeug.serving import make_server
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 Claims = dict[str, Any]
+DISCOVERY = "/.well-known/openid-configuration"
 AUTHORIZE, TOKEN, USERINFO = "/oauth2/authorize", "/oauth2/token", "/userinfo"
 
 
 class OpenIdProvider:
     """`alter_token` gets the claims and the provider's key, and returns the id_token that is sent instead.
-    `alter_metadata` and `alter_userinfo` change those documents. `answers_with`: all requests get this status."""
+    `alter_metadata` and `alter_userinfo` change those documents. `answers_with`: all requests get this status.
+    `hold(path)`: requests of this path wait until `release`; `is_held` is set when the first one has arrived."""
 
     def __init__(self) -> None:
         self.app = oidc_provider_mock.app(require_nonce=True)
@@ -44,6 +48,14 @@ class OpenIdProvider:
         self.alter_userinfo: Callable[[Claims], None] | None = None
         self.answers_with: int | None = None
         self.token_requests: list[dict[str, str]] = []
+        self.paths: list[str] = []
+        self.held_path, self.is_held, self.is_released = "", threading.Event(), threading.Event()
+
+    def hold(self, path: str) -> None:
+        self.held_path = path
+
+    def release(self) -> None:
+        self.is_released.set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -66,6 +78,10 @@ class OpenIdProvider:
         return answer.headers["Location"]
 
     def _before(self) -> flask.typing.ResponseReturnValue | None:
+        self.paths.append(flask.request.path)
+        if flask.request.path == self.held_path:
+            self.is_held.set()
+            assert self.is_released.wait(PATIENCE_SECONDS)
         if self.answers_with is not None:
             return "out of order", self.answers_with
         if flask.request.path == TOKEN:
