@@ -21,7 +21,7 @@ from gateway.api.serializers import DisputeResponseOutput, EvidenceFileInput, Ev
 from gateway.models import Dispute, DisputeResponse, ResponseKind
 from gateway.representation import dispute_response_body
 from gateway.services.answer_dispute import answer_dispute
-from gateway.services.dispute_evidence import add_file, change_draft
+from gateway.services.dispute_evidence import add_file, change_draft, count_pages_of_evidence
 from idempotency.request import KeyedRequest, read_keyed_request
 from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
@@ -54,6 +54,7 @@ class EvidenceFileView(APIView):
         principal, values = principal_of(request), validated(EvidenceFileInput, request.data)
         dispute = selectors.get_dispute(principal, dispute_no)
         content = _decode(values["content"])
+        page_count = count_pages_of_evidence(dispute=dispute, content=content)
 
         def write() -> DisputeResponse:
             return add_file(
@@ -61,6 +62,7 @@ class EvidenceFileView(APIView):
                 field=values["field"],
                 name=values["name"],
                 content=content,
+                page_count=page_count,
                 uploaded_by=str(principal.tenant),
             )
 

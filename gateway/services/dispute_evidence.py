@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 
+import structlog
 from django.core.files.base import ContentFile
 from django.db import transaction
 from django.db.models import Sum
@@ -12,10 +13,15 @@ from django.utils.translation import gettext as _
 
 from channel_accounts.serving import get_channel_of_payment
 from channels.base import EvidenceRules
-from common.errors import ValidationFailed
+from common.errors import ServiceUnavailable, ValidationFailed
 from gateway.errors import DisputeNotAnswerable
 from gateway.models import Dispute, DisputeResponse, DisputeStatus, EvidenceFile, ResponseStatus
-from gateway.services.evidence_files import EXTENSIONS, check_file
+from gateway.services.evidence_files import EXTENSIONS, check_file, count_pages
+
+log = structlog.get_logger(__name__)
+
+# People repair or enlarge the storage: that takes minutes.
+STORAGE_RETRY_SECONDS = "60"
 
 
 def get_evidence_rules(dispute: Dispute) -> EvidenceRules:
@@ -71,15 +77,26 @@ def change_draft(*, dispute: Dispute, texts: Mapping[str, str]) -> DisputeRespon
     return draft
 
 
-def add_file(*, dispute: Dispute, field: str, name: str, content: bytes, uploaded_by: str) -> DisputeResponse:
-    """Stores a file for one field of the draft, in place of an earlier one. Raises `DisputeNotAnswerable` and
-    `ValidationFailed`."""
+def count_pages_of_evidence(*, dispute: Dispute, content: bytes) -> int | None:
+    """Returns the `page_count` for `add_file`. Runs before its transaction, because reading a document takes time.
+
+    A file for a dispute that cannot be answered is not read; `add_file` refuses it, or its request has an answer
+    already. Raises `ServiceUnavailable`.
+    """
+    return None if _find_obstacle(dispute) else count_pages(content)
+
+
+def add_file(
+    *, dispute: Dispute, field: str, name: str, content: bytes, page_count: int | None, uploaded_by: str
+) -> DisputeResponse:
+    """Stores a file for one field of the draft, in place of an earlier one. Raises `DisputeNotAnswerable`,
+    `ValidationFailed`, and `ServiceUnavailable` when the storage of files does not work."""
     rules = get_evidence_rules(dispute)
     if field not in rules.file_fields:
         raise ValidationFailed({"field": [_("Unknown field.")]})
-    checked = check_file(content=content, rules=rules)
     with transaction.atomic():
         draft = _get_draft(lock_answerable_dispute(dispute.id))
+        checked = check_file(content=content, page_count=page_count, rules=rules)
         replaced = draft.files.filter(field=field).first()
         others = draft.files.exclude(field=field).aggregate(size=Sum("size_bytes"), pages=Sum("page_count"))
         if (others["size"] or 0) + len(content) > rules.max_bytes or (
@@ -103,8 +120,7 @@ def add_file(*, dispute: Dispute, field: str, name: str, content: bytes, uploade
             sha256=hashlib.sha256(content).hexdigest(),
             uploaded_by=uploaded_by,
         )
-        # The random name is stored with the row. A crash before the commit leaves a file that no row names.
-        file.content.save(uuid.uuid4().hex, ContentFile(content), save=False)
+        _store_content(file, content)
         file.save(force_insert=True)
     return draft
 
@@ -116,6 +132,17 @@ def find_draft(dispute: Dispute) -> DisputeResponse | None:
 def _get_draft(dispute: Dispute) -> DisputeResponse:
     """The caller holds the dispute's lock."""
     return find_draft(dispute) or DisputeResponse.objects.create(dispute=dispute)
+
+
+def _store_content(file: EvidenceFile, content: bytes) -> None:
+    """The random name is stored with the row. A crash before the commit leaves a file that no row names."""
+    try:
+        file.content.save(uuid.uuid4().hex, ContentFile(content), save=False)
+    except OSError as error:
+        log.exception("evidence.storage_failed", dispute_id=str(file.response.dispute_id))
+        raise ServiceUnavailable(
+            {"reason": "storage_not_available"}, headers={"Retry-After": STORAGE_RETRY_SECONDS}
+        ) from error
 
 
 def _find_obstacle(dispute: Dispute) -> str:

@@ -3,6 +3,7 @@
 import base64
 import datetime as dt
 import io
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 from pypdf import PdfWriter
 
 from gateway.models import Dispute, DisputeResponse, EvidenceFile
+from gateway.services import pdf_pages
 from tests.support import background
 from tests.support.shop import data, error
 from tests.support.signing import SignedClient
@@ -64,6 +66,11 @@ def build_pdf(pages: int) -> bytes:
         writer.add_blank_page(100, 100)
     writer.write(stream)
     return stream.getvalue()
+
+
+def build_encrypted_pdf() -> bytes:
+    """Nobody knows how it is encrypted."""
+    return build_pdf(1).replace(b"trailer\n<<", b"trailer\n<</Encrypt <</Filter /Unknown>>")
 
 
 def at_stripe(fake: FakeStripe, dispute: Dispute) -> dict[str, Any]:
@@ -167,11 +174,24 @@ def test_an_empty_draft_is_not_submitted(client: SignedClient, dispute: Dispute)
         b"MZ executable",
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"%PDF-1.7 garbage",
+        build_encrypted_pdf(),
         build_pdf(50),
     ],
 )
 def test_a_file_is_checked_by_its_content(client: SignedClient, dispute: Dispute, content: bytes) -> None:
     error(upload(client, dispute, content), 400, "validation_failed")
+    assert not EvidenceFile.objects.exists()
+
+
+def test_only_documents_of_answerable_disputes_are_read(
+    client: SignedClient, dispute: Dispute, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is read here: other requests have all places."""
+    monkeypatch.setattr(pdf_pages, "PLACES", threading.BoundedSemaphore(1))
+    with pdf_pages.PLACES:
+        error(upload(client, dispute, build_pdf(1)), 503, "service_unavailable")
+        Dispute.objects.update(evidence_due_by=timezone.now() - dt.timedelta(seconds=1))
+        error(upload(client, dispute, build_pdf(1)), 409, "dispute_not_answerable")
     assert not EvidenceFile.objects.exists()
 
 
@@ -207,6 +227,17 @@ def test_a_file_has_a_random_name_and_a_replaced_one_is_deleted(
     assert first.startswith("evidence/")
     assert "exe" not in first
     assert (default_storage.exists(first), default_storage.exists(second)) == (False, True)
+
+
+def test_a_storage_that_does_not_work_changes_nothing(
+    client: SignedClient, dispute: Dispute, settings: Any, tmp_path: Any
+) -> None:
+    data(upload(client, dispute, PNG))
+    (tmp_path / "no_folder").touch()
+    settings.MEDIA_ROOT = tmp_path / "no_folder"
+    details = error(upload(client, dispute, PNG + b"2"), 503, "service_unavailable")
+    assert details["reason"] == "storage_not_available"
+    assert EvidenceFile.objects.get().size_bytes == len(PNG)
 
 
 def test_disputes_of_other_merchants_are_not_found(other_client: SignedClient, dispute: Dispute) -> None:
