@@ -12,8 +12,9 @@ from backoffice.reports import files
 from backoffice.reports.destinations import list_usable_names
 from backoffice.reports.kinds import FILTERS, KINDS
 from backoffice.reports.models import FileFormat
-from backoffice.reports.periods import Frequency
+from backoffice.reports.periods import ONE_DAY, Frequency
 from channels.registry import list_channel_names
+from common.clock import database_now
 from common.time_zones import find_zone
 from merchants.models import Environment, Merchant
 
@@ -73,6 +74,8 @@ class ShownReportForm(FiltersForm):
         if first and last and not dt.timedelta() <= last - first < dt.timedelta(days=MAX_DAYS):
             text = _("Give a day from the first day on, and at most %(days)d days.") % {"days": MAX_DAYS}
             self.add_error("last_day", text)
+        elif last and last > database_now().date() + ONE_DAY:
+            self.add_error("last_day", _("Give a day up to tomorrow."))
         if given.get("kind") == "balances" and not given.get("merchant") and "merchant" not in self.errors:
             self.add_error(
                 "merchant", _("Give a merchant. The balances of all merchants are a scheduled report.")

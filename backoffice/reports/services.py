@@ -23,6 +23,7 @@ from common.errors import OperationRefused
 from common.time_zones import find_zone
 
 MAX_AHEAD: Final = dt.timedelta(days=366)
+MAX_BEHIND: Final = dt.timedelta(days=400)  # each period since then has a run at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,8 @@ def _refuse_invalid(new: NewSchedule, zone: dt.tzinfo | None) -> None:
         )
     if new.first_day and new.first_day > database_now().date() + MAX_AHEAD:
         raise OperationRefused(_("The first day is too far ahead."))
+    if new.first_day and new.first_day < database_now().date() - MAX_BEHIND:
+        raise OperationRefused(_("The first day is more than %(days)d days ago.") % {"days": MAX_BEHIND.days})
     if new.destination not in list_usable_names():
         raise OperationRefused(_("There is no such destination."))
     if not files.is_available(new.file_format):

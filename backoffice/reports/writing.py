@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
 from audit.action_types import ObjectType, StaffActionType
@@ -92,6 +92,10 @@ def _write_run(run: ReportRun) -> bool:
             deliver(path, destination=run.schedule.destination, key=run.file_key, written=written)
         except (DestinationFailed, ReportUnreadable, OSError) as error:
             _store_failure(run, str(error))
+            return False
+        except (ArithmeticError, ValueError, DatabaseError) as error:  # a row or period that no file can hold
+            log.exception("report.unwritable", run=str(run.pk), schedule=run.schedule.name)
+            _store_failure(run, f"{type(error).__name__}: {error}")
             return False
     crash.reach("report.delivered")
     return _store_delivery(run, written)

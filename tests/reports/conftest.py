@@ -66,6 +66,11 @@ def folder(settings: Any, tmp_path: Path) -> Path:
     return tmp_path / "reports"
 
 
+@pytest.fixture(autouse=True)
+def _days_of_2026_stay_recent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MAX_BEHIND", dt.timedelta(days=36_500))
+
+
 @pytest.fixture
 def schedule(transactional_db: None) -> Callable[..., ReportSchedule]:
     def create(**changes: Any) -> ReportSchedule:

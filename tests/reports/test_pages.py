@@ -64,6 +64,18 @@ def test_days_that_a_page_does_not_show(finance: Client, last_day: str) -> None:
     assert "<td>" not in show(finance, last_day=last_day)
 
 
+@pytest.mark.parametrize(
+    ("day", "text", "status"),
+    [("9999-12-31", "up to tomorrow", 422), ("0001-01-01", "Nothing was booked", 200)],
+)
+def test_the_first_and_the_last_day_of_the_calendar(
+    finance: Client, day: str, text: str, status: int
+) -> None:
+    assert text in show(finance, first_day=day, last_day=day)
+    data = {"kind": "daily_totals", "first_day": day, "last_day": day, "reason": "an audit"}
+    assert finance.post(f"{LIST}download/", data).status_code == status
+
+
 def test_a_long_report_says_that_it_is_cut(
     finance: Client, booked: NewMerchant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +133,7 @@ def test_a_schedule_from_its_form_to_its_file(finance: Client, folder: Path, boo
         ({"merchant": "gone@example.com"}, "no merchant"),
         ({"kind": "payments", "channel": "stripe"}, "cannot be filtered by"),
         ({"first_day": "9999-12-31", "frequency": "monthly"}, "too far"),
+        ({"first_day": "0001-01-01"}, "days ago"),
     ],
 )
 def test_a_wrong_form_is_answered_with_its_reason(

@@ -289,6 +289,16 @@ class TestFiles:
             assert row["created_at"] == at("2026-01-04T16:30")
         assert row["payment_no"] == payment["payment_no"]
 
+    def test_a_period_that_no_file_can_hold(self, folder: Path, schedule: Create) -> None:
+        """The failure is stored with its reason, and other destinations are served."""
+        schedule(kind="payments", time_zone="Asia/Shanghai")
+        planning.plan_due_runs(now=IN_THE_MORNING)
+        ReportRun.objects.update(period_start=dt.date.min)
+        assert writing.write_due_reports() == 0
+        run = the_run()
+        assert (run.status, run.attempts) == (RunStatus.QUEUED, 1)
+        assert run.error.startswith("OverflowError: ")
+
     def test_a_merchant_that_is_gone_is_not_all_merchants(self, folder: Path, schedule: Create) -> None:
         schedule(filters={"merchant": "gone@example.com"})
         planning.plan_due_runs(now=IN_THE_MORNING)
