@@ -5,9 +5,12 @@ works on it. A lock in PostgreSQL lets the second one return at once. The lock e
 dies, at once; when its host vanishes, after half a minute.
 """
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
+
+import psycopg
 
 from common.postgresql.sessions import open_locking_session
 
@@ -24,4 +27,9 @@ def try_exclusive(name: str) -> Iterator[bool]:
     """
     with open_locking_session() as session:
         row = session.execute(_LOCK, [LOCK_CLASS, name]).fetchone()
-        yield bool(row and row[0])
+        try:
+            yield bool(row and row[0])
+        finally:
+            # The server notices the end of a session a moment later, and until then the lock is taken.
+            with contextlib.suppress(psycopg.OperationalError):  # the session is over already
+                session.execute("SELECT pg_advisory_unlock_all()")

@@ -33,6 +33,7 @@ def main() -> int:
     with testing.servers() as environment:
         if set(given) <= WHOLE_SUITE:
             with StaticChecks(environment).running() as static:
+                repeated_runs.forget_failures()
                 workers = len(os.sched_getaffinity(0)) + WORKERS_BESIDE
                 exit_code = _pytest(arguments, environment, workers=str(workers))
                 passed = exit_code == 0 or repeated_runs.passes_alone(exit_code, environment)

@@ -30,6 +30,11 @@ def passes_alone(exit_code: int, environment: dict[str, str], *, root: Path = RO
     return True
 
 
+def forget_failures(*, root: Path = ROOT) -> None:
+    """pytest keeps those of earlier runs until the very test passes, also when it has another name now."""
+    (root / LAST_FAILED).unlink(missing_ok=True)
+
+
 def _read_failed(root: Path) -> list[str]:
     file = root / LAST_FAILED
     return sorted(json.loads(file.read_text())) if file.exists() else []

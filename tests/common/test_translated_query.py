@@ -28,9 +28,9 @@ def test_what_we_replace_exists() -> None:
 def test_a_long_statement_has_the_same_result_with_both() -> None:
     count = _queries.MAX_CACHED_STATEMENT_PARAMS + 10
     statement = f"SELECT ARRAY[{', '.join(['%s::int'] * count)}]"
-    before = base._translate.cache_info().currsize
+    base._translate.cache_clear()
     for _number in range(2):
         with connection.cursor() as cursor:
             cursor.execute(statement, list(range(count)))
             assert cursor.fetchone() == (list(range(count)),)
-    assert base._translate.cache_info().currsize == before + 1, "ours is used"
+    assert base._translate.cache_info().currsize == 1, "ours is used"

@@ -11,8 +11,9 @@ from ledger.models import LedgerTransfer
 from merchants.services import NewMerchant
 from payouts import state_machine
 from payouts.models import Payout, PayoutFile, PayoutRun, RunStatus
+from payouts.services import runs
 from payouts.services.outcomes import BankOutcome, record_outcome
-from tests.payouts.conftest import age_ledger, approve, create_run, no_conflict
+from tests.payouts.conftest import age_ledger, approve, create_run, give_plan, no_conflict
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.background import crash_of_every_worker
 from tests.support.sagas import run_due
@@ -83,6 +84,20 @@ def test_a_death_while_the_amounts_are_frozen(
         with pytest.raises(OperationRefused):
             create_run()
     approve(PayoutRun.objects.get().id)
+    require_sent_once(ready)
+
+
+def test_a_death_before_scheduled_runs_are_committed(
+    monkeypatch: pytest.MonkeyPatch, ready: NewMerchant
+) -> None:
+    give_plan(ready.merchant.id, schedule="daily")
+    die_at(monkeypatch, "payout_run.schedule.before_commit")
+    die_in(runs.create_scheduled_runs)
+    assert not PayoutRun.objects.exists()
+    assert [runs.create_scheduled_runs(), runs.create_scheduled_runs()] == [1, 0]
+    run_id = PayoutRun.objects.get().id
+    runs.adopt_run(run_id=run_id, actor="ann", reason="checked")
+    approve(run_id)
     require_sent_once(ready)
 
 
