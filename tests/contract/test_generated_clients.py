@@ -42,7 +42,11 @@ def assert_done(output: str, order_no: str) -> None:
 @pytest.mark.usefixtures("a_delivery")
 def test_the_python_client_pays_and_refunds(acme: NewMerchant, live_server: Any, tmp_path: Path) -> None:
     (tmp_path / "openapi.json").write_text(json.dumps(document()))
-    (tmp_path / "config.yml").write_text("package_name_override: api_client\npost_hooks: []\n")
+    (tmp_path / "config.yml").write_text(
+        "package_name_override: api_client\npost_hooks: []\n"
+        # The generator knows no other type of a file (docs/FEES.md says so).
+        "content_type_overrides: {application/pdf: application/octet-stream}\n"
+    )
     said = run(
         sys.executable,
         *("-m", "openapi_python_client", "generate", "--path", "openapi.json", "--config", "config.yml"),
