@@ -61,6 +61,8 @@ FAILURE_LABELS: Mapping[str, Promise] = {
     "refund_refused": _("A rule of the channel forbids this refund."),
     "refund_returned": _("The customer's bank returned the money after the refund."),
     "refund_window_closed": _("The channel no longer refunds this payment: it was paid too long ago."),
+    # Responses to disputes
+    "dispute_closed": _("The dispute is closed at the channel and takes no response."),
 }
 
 

@@ -30,6 +30,7 @@ TASK_PACKAGES = [
     "ledger",
     "merchants",
     "monitoring",
+    "payouts",
     "sagas",
     "settlements",
     "webhooks",
