@@ -98,9 +98,7 @@ def test_payments_refunds_events_and_a_restart(platform: PooledPlatform) -> None
     waiting = "SELECT count(*) AS n FROM outbox_events WHERE published_at IS NULL OR fanned_out_at IS NULL"
     wait_until(lambda: books.rows(waiting)[0]["n"] == 0, LOADED_SECONDS, "the relay to catch up")
     # The relay has a session of its own, the simulator a pool, and a periodic task a session for a moment.
-    idle = (
-        "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name LIKE 'payment%' AND state = 'idle'"
-    )
+    idle = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name LIKE 'payment%%' AND state = 'idle'"
     wait_until(lambda: books.rows(idle)[0]["n"] <= 2 * SESSIONS + 1, LOADED_SECONDS, "few sessions")
     platform.pooler.kill()
     platform.pooler.start()
