@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.core.exceptions import ValidationError
 from django.db.models.functions import Now
@@ -12,6 +11,7 @@ from django.utils.translation import gettext as _
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.errors import FieldsRefused
+from common.time_zones import find_zone
 from payouts.models import PayoutPlan
 from payouts.services.runs import require_funds_held
 
@@ -59,7 +59,7 @@ def _require_valid(plan: PayoutPlan) -> None:
         plan.full_clean(exclude=["merchant", "updated_at"], validate_constraints=False)
     except ValidationError as error:
         wrong = {field: " ".join(messages) for field, messages in error.message_dict.items()}
-    if plan.time_zone not in available_timezones():
+    if find_zone(plan.time_zone) is None:
         wrong["time_zone"] = _("There is no time zone “%(name)s”.") % {"name": plan.time_zone}
     if wrong:
         raise FieldsRefused(wrong)

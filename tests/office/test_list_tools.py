@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import zoneinfo
 from collections.abc import Callable
 
 import pytest
@@ -280,6 +281,20 @@ def test_offsets_are_written_as_people_write_them() -> None:
         assert zone is not None
         assert time_zones.describe_offset(zone, moment) == offset
     assert parse_moment("9999-12-31", is_end=True) is None
+
+
+def test_the_files_of_zones_are_read_once(vera: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    vera.cookies[time_zones.COOKIE] = "Asia/Shanghai"
+    assert vera.get(PAYMENTS).status_code == 200
+    calls = []
+
+    def list_and_count() -> set[str]:
+        calls.append(1)
+        return {"Asia/Shanghai"}
+
+    monkeypatch.setattr(zoneinfo, "available_timezones", list_and_count)
+    assert "UTC+8" in vera.get(PAYMENTS).content.decode()
+    assert calls == [], "it opens hundreds of files: 30 ms of a page"
 
 
 def test_a_list_takes_few_statements(vera: Client, client: SignedClient) -> None:
