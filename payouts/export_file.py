@@ -1,4 +1,4 @@
-"""Writes the file with which the bank is told to pay a run: pain.001 for euros to IBANs, else CSV (docs/PAYOUTS.md).
+"""Writes the file that instructs the bank to pay a run: pain.001 for euros to IBANs, else CSV (docs/PAYOUTS.md).
 
 The same payouts always give the same bytes. So the file can be named by its hash, and written again to be compared.
 """

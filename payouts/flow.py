@@ -2,7 +2,7 @@
 
 1. FreezeAmounts (LOCAL)      creates the payouts and reserves their amounts   compensation: release them
 2. WaitForApproval (WAITING)  a second person approves or rejects the run
-3. ExportFile (LOCAL, pivot)  stores the file, once: whoever has it can have the bank pay
+3. ExportFile (LOCAL, pivot)  stores the file, once: with it the bank can be made to pay
 4. PostPayouts (LOCAL)        posts the reserved amounts
 
 No step calls another system. The file exists if and only if the transaction of step 3 has committed, so a run that dies

@@ -14,7 +14,7 @@ from payouts.postings import build_posting_subject
 
 
 def mark_in_transit(*, payout: Payout) -> bool:
-    """The bank is told to pay. Posts the reserved amount. False when that has happened before."""
+    """Records that the bank has the instruction. Posts the reserved amount. False when that has happened before."""
     if not _move(payout, [PayoutStatus.PENDING], status=PayoutStatus.IN_TRANSIT, sent_at=Now()):
         return False
     payout_postings.post_payout(subject=build_posting_subject(payout), amount_minor=payout.amount_minor)

@@ -103,5 +103,5 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, error: errors.ApiError) -> HttpResponse:
-    """JSON below /api/, a page for people elsewhere."""
+    """JSON below `/api/`, an HTML page for every other address."""
     return respond(error) if request.path.startswith("/api/") else render_error_page(request, error)

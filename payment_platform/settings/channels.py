@@ -117,12 +117,19 @@ WECHAT_CREDENTIALS: dict[str, dict[str, str]] = {
         "public_key": env.str("WECHAT_TEST_PUBLIC_KEY", multiline=True, default=""),
     },
     "live": {
+        # The merchant number (mchid).
         "mch_id": env.str("WECHAT_LIVE_MCH_ID", default=""),
+        # The appid that is bound to the merchant number.
         "app_id": env.str("WECHAT_LIVE_APP_ID", default=""),
+        # Decrypts callbacks and platform certificates; 32 characters.
         "api_v3_key": env.str("WECHAT_LIVE_API_V3_KEY", default=""),
+        # The content of apiclient_key.pem; line breaks may be written as \\n.
         "private_key": env.str("WECHAT_LIVE_PRIVATE_KEY", multiline=True, default=""),
+        # The serial number of the API certificate that belongs to the private key.
         "certificate_serial_no": env.str("WECHAT_LIVE_CERTIFICATE_SERIAL_NO", default=""),
+        # PUB_KEY_ID_…; empty while the account uses platform certificates.
         "public_key_id": env.str("WECHAT_LIVE_PUBLIC_KEY_ID", default=""),
+        # The content of pub_key.pem.
         "public_key": env.str("WECHAT_LIVE_PUBLIC_KEY", multiline=True, default=""),
     },
 }

@@ -1,4 +1,4 @@
-"""Payout runs, their payouts, and the file with which the bank is told to pay."""
+"""Payout runs, their payouts, and the file that instructs the bank to pay."""
 
 from django.db import models
 from django.db.models import F, Q
