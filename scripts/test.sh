@@ -75,6 +75,19 @@ ensure_pgbouncer() {
         "the tests of a pooler cannot run. Install it (Debian's package: pgbouncer)." >&2
 }
 
+# The lab's balancers are checked with a real HAProxy.
+ensure_haproxy() {
+    if [ -x /usr/sbin/haproxy ]; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing haproxy …" >&2
+        install_packages haproxy && return
+    fi
+    echo "NOTE haproxy is missing and cannot be installed from here (needs root and apt-get):" \
+        "the tests of the lab's balancers cannot run. Install it (Debian's package: haproxy)." >&2
+}
+
 # Generated clients and the linter of the API's document; Node itself comes with requirements-dev.txt.
 ensure_npm_packages() {
     local folder=tests/contract/npm bin
@@ -103,5 +116,6 @@ ensure_prometheus
 ensure_faketime
 ensure_nginx
 ensure_pgbouncer
+ensure_haproxy
 ensure_npm_packages
 exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"
