@@ -72,7 +72,7 @@ def settle_and_check(folders: Folders, outcomes: Sequence[Outcome]) -> Verdict:
     _send_callbacks_again()
     passwords = Secrets.load(folders).passwords
     with database.connect(passwords) as session:
-        session.row_factory = dict_row  # type: ignore[assignment]
+        session.row_factory = dict_row
         for row in session.execute(_OPEN_AT_BANK).fetchall():
             client.request(
                 "POST", f"/api/v1/payments/{row['payment_no']}/sync", {}, key=f"sync-{row['payment_no']}"
@@ -80,7 +80,9 @@ def settle_and_check(folders: Folders, outcomes: Sequence[Outcome]) -> Verdict:
         if not wait_until(lambda: not _list_unfinished(session), SETTLE_SECONDS, interval=1.0):
             verdict.unsettled += _list_unfinished(session)
         compare(outcomes, read_books(session), verdict)
-    checked = manage(folders, "check_consistency", "--grace", "0s", check=False, host=BANK, **_BOOKS_HERE)
+    checked = manage(
+        folders, "check_consistency", "--grace", "0s", check=False, host=BANK, settings=_BOOKS_HERE
+    )
     if checked.returncode != 0:
         verdict.inconsistent.append((checked.stdout + checked.stderr)[-4000:])
     return verdict

@@ -76,6 +76,18 @@ def require_primary() -> Host:
     return host
 
 
+def switch_over(leader: Host, candidate: Host) -> None:
+    """A planned change of the primary. Returns when the cluster is whole again. Raises `StackError`."""
+    body = json.dumps({"leader": leader.name, "candidate": candidate.name}).encode()
+    address = f"http://{leader.address}:{PATRONI_PORT}/switchover"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    try:
+        urllib.request.urlopen(request, timeout=START_SECONDS).close()
+    except (urllib.error.URLError, OSError) as error:
+        raise StackError(f"no switchover from {leader.name} to {candidate.name}: {error}") from error
+    wait_until_whole()
+
+
 def connect(
     passwords: Passwords, *, superuser: bool = False, name: str | None = None
 ) -> "psycopg.Connection[Any]":

@@ -49,7 +49,7 @@ def heal_zone(zone: str) -> None:
     network.heal_zone(zone)
 
 
-def slow_zone(zone: str, seconds: float = SLOW_SECONDS) -> "subprocess.Popen[str]":
+def slow_zone(zone: str, seconds: float = SLOW_SECONDS) -> None:
     """Replaces the uplink of the zone by one that delays every frame by so many seconds in each direction."""
     left, right = f"lab-slow-{zone}", f"lab-slow-{zone}2"
     process = subprocess.Popen(
@@ -64,7 +64,6 @@ def slow_zone(zone: str, seconds: float = SLOW_SECONDS) -> "subprocess.Popen[str
     network.cut_zone(zone)  # two ways between two switches would be a loop
     network.plug_in(left, network.zone_bridge(zone))
     network.plug_in(right, network.CORE)
-    return process
 
 
 def fill_disk(folders: Folders, host: Host) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from scripts.lab import database, network, supervisor
@@ -77,19 +78,19 @@ def manage(
     code: Path = ROOT,
     host: Host | None = None,
     check: bool = True,
-    **environment: str,
+    settings: Mapping[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command of the platform on this machine or on a host without a pooler. It reaches the databases directly.
 
     Raises `StackError`.
     """
-    settings = platform_settings(folders, Secrets.load(folders))
+    usual = platform_settings(folders, Secrets.load(folders))
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     arguments = [sys.executable, "manage.py", *command]
     result = subprocess.run(
         arguments if host is None else network.command_in(host, arguments),
         cwd=code,
-        env={**kept, **settings, "LOG_LEVEL": "WARNING", **environment},
+        env={**kept, **usual, "LOG_LEVEL": "WARNING", **(settings or {})},
         capture_output=True,
         text=True,
         check=False,

@@ -82,11 +82,16 @@ class Writer:
 def main() -> None:
     orders = json.loads(sys.stdin.readline())
     end = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), end.set()), daemon=True).start()
+    threading.Thread(target=_wait_for_end, args=[end], daemon=True).start()
     write = _write_to_database if orders["kind"] == "database" else _create_payment
     while not end.wait(PAUSE_SECONDS):
         if name := write(orders):
             print(time.time(), name, flush=True)
+
+
+def _wait_for_end(end: threading.Event) -> None:
+    sys.stdin.read()
+    end.set()
 
 
 def _write_to_database(orders: dict[str, Any]) -> str | None:
