@@ -1,24 +1,156 @@
-"""What staff do with settlement cases, and the agreed fees that they add."""
+"""What staff do with statements and settlement cases, and the agreed fees that they add."""
 
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
+from backoffice.actions.declaration import AdminAction, Performed, ReasonForm, Result, Scope
 from backoffice.approvals.approvers import find_approver_conflict
 from channels.registry import list_channel_names
 from merchants.models import Environment
-from settlements.admin import ChannelFeeRateAdmin, SettlementCaseAdmin
-from settlements.models import CaseState, ChannelFeeRate, LineKind, SettlementCase
-from settlements.services import cases, fee_rates
+from settlements.admin import ChannelFeeRateAdmin, SettlementCaseAdmin, StatementFileAdmin
+from settlements.models import (
+    CaseKind,
+    CaseState,
+    ChannelFeeRate,
+    FileState,
+    LineKind,
+    SettlementCase,
+    StatementFile,
+    StatementFormat,
+)
+from settlements.parsers.base import StatementScope
+from settlements.services import cases, fee_rates, uploading, voiding
 from staff.roles import Permission
 
-admin.site.unregister([SettlementCase, ChannelFeeRate])
+admin.site.unregister([SettlementCase, ChannelFeeRate, StatementFile])
+
+# A request has at most 4 MiB (payment_platform/web_worker.py).
+MAX_UPLOAD_BYTES = 3 * 1024 * 1024 + 512 * 1024
+
+
+# --- statements
+
+
+class _PlaceForm(ReasonForm):
+    channel = forms.ChoiceField(
+        label=gettext_lazy("Channel"), choices=lambda: [(name, name) for name in list_channel_names()]
+    )
+    environment = forms.ChoiceField(label=gettext_lazy("Environment"), choices=Environment.choices)
+    channel_account = forms.UUIDField(
+        label=gettext_lazy("Channel account"),
+        help_text=gettext_lazy("Its id. Empty: the platform's own account."),
+        required=False,
+    )
+
+
+class UploadForm(_PlaceForm):
+    format = forms.ChoiceField(label=gettext_lazy("Format"), choices=StatementFormat.choices)
+    day = forms.DateField(label=gettext_lazy("Day"), help_text=gettext_lazy("In the channel's time zone."))
+    file = forms.FileField(
+        label=gettext_lazy("File"),
+        max_length=255,
+        help_text=gettext_lazy("At most 3.5 MiB. For a larger one, use manage.py import_statement."),
+    )
+
+    def clean_file(self) -> Any:
+        file = self.cleaned_data["file"]
+        if file.size > MAX_UPLOAD_BYTES:
+            raise forms.ValidationError(_("The file is too large: use manage.py import_statement."))
+        return file
+
+
+def _upload(actor: User, _row: None, data: dict[str, Any]) -> Result:
+    scope = StatementScope(data["channel"], data["environment"], data["channel_account"], data["day"])
+    imported = uploading.upload_statement(
+        file=data["file"],
+        name=data["file"].name,
+        format=StatementFormat(data["format"]),
+        scope=scope,
+        actor=actor.get_username(),
+        reason=data["reason"],
+    )
+    return redirect("admin:settlements_statementfile_change", imported.file.id)
+
+
+def _request_void(actor: User, file: StatementFile, data: dict[str, Any]) -> None:
+    voiding.request_void(file_id=file.id, actor=actor.get_username(), reason=data["reason"])
+
+
+def _approve_void(actor: User, file: StatementFile, data: dict[str, Any]) -> Result:
+    voiding.approve_void(
+        file_id=file.id, actor=actor.get_username(), reason=data["reason"], find_conflict=_find_conflict
+    )
+    return Performed(_("Approved. The statement is voided within a minute: reload this page."))
+
+
+def _find_void_obstacle(file: StatementFile) -> str:
+    return _("This statement is voided.") if file.state == FileState.VOIDED or file.void_approved_by else ""
+
+
+def _find_void_approval_obstacle(file: StatementFile) -> str:
+    if not file.void_requested_by and file.state != FileState.VOIDED:
+        return _("Nobody has requested to void this statement.")
+    return _find_void_obstacle(file)
+
+
+def _list_void_facts(file: StatementFile) -> list[tuple[str, str]]:
+    facts = [
+        (_("Statement"), f"{file.channel} {file.day} {file.get_format_display()}"),
+        (_("Lines"), str(file.line_count)),
+        (_("Cases with its lines"), str(file.lines.exclude(case=None).values("case").distinct().count())),
+    ]
+    if file.void_requested_by:
+        facts += [(_("Requested by"), file.void_requested_by), (_("Reason"), file.void_reason)]
+    return facts
+
+
+@admin.register(StatementFile)
+class StatementFilePageAdmin(ActionsAdmin, StatementFileAdmin):  # type: ignore[misc]  # unfold's mixins
+    staff_actions = (
+        AdminAction(
+            "upload",
+            gettext_lazy("Import a statement"),
+            gettext_lazy(
+                "The whole file is imported, or nothing of it. A worker compares its lines with the ledger next."
+            ),
+            Permission.SETTLE,
+            _upload,
+            UploadForm,
+            scope=Scope.LIST,
+        ),
+        AdminAction(
+            "void",
+            gettext_lazy("Request to void"),
+            gettext_lazy("For a wrong file, day or account. A second person must approve it."),
+            Permission.SETTLE,
+            _request_void,
+            find_obstacle=_find_void_obstacle,
+            list_facts=_list_void_facts,
+        ),
+        AdminAction(
+            "approve-void",
+            gettext_lazy("Approve to void"),
+            gettext_lazy(
+                "What the statement posted is reversed, its cases are closed, and what it has met is expected again."
+                " It cannot be undone; the same file can be imported again."
+            ),
+            Permission.APPROVE,
+            _approve_void,
+            find_obstacle=_find_void_approval_obstacle,
+            list_facts=_list_void_facts,
+            is_destructive=True,
+        ),
+    )
+
+
+# --- cases
 
 
 def _find_obstacle(case: SettlementCase) -> str:
@@ -41,6 +173,16 @@ def _ask(actor: User, case: SettlementCase, data: dict[str, Any]) -> None:
 
 def _book(actor: User, case: SettlementCase, data: dict[str, Any]) -> None:
     cases.book_case(case_id=case.id, actor=actor.get_username(), **data)
+
+
+def _dismiss(actor: User, case: SettlementCase, data: dict[str, Any]) -> None:
+    cases.dismiss_case(case_id=case.id, actor=actor.get_username(), **data)
+
+
+def _find_dismiss_obstacle(case: SettlementCase) -> str:
+    if case.kind != CaseKind.DUPLICATE_LINE:
+        return _("Only a line that is reported more often than expected can be dismissed.")
+    return _find_obstacle(case)
 
 
 def _request_write_off(actor: User, case: SettlementCase, data: dict[str, Any]) -> None:
@@ -84,6 +226,14 @@ class SettlementCasePageAdmin(ActionsAdmin, SettlementCaseAdmin):  # type: ignor
             is_destructive=True,
         ),
         AdminAction(
+            "dismiss",
+            gettext_lazy("Dismiss"),
+            gettext_lazy("The channel reports it twice, and the money moved once. Nothing is posted."),
+            Permission.SETTLE,
+            _dismiss,
+            find_obstacle=_find_dismiss_obstacle,
+        ),
+        AdminAction(
             "write-off",
             gettext_lazy("Request write-off"),
             gettext_lazy("A second person must approve it. Nothing is posted before."),
@@ -103,16 +253,10 @@ class SettlementCasePageAdmin(ActionsAdmin, SettlementCaseAdmin):  # type: ignor
     )
 
 
-class FeeRateForm(ReasonForm):
-    channel = forms.ChoiceField(
-        label=gettext_lazy("Channel"), choices=lambda: [(name, name) for name in list_channel_names()]
-    )
-    environment = forms.ChoiceField(label=gettext_lazy("Environment"), choices=Environment.choices)
-    channel_account = forms.UUIDField(
-        label=gettext_lazy("Channel account"),
-        help_text=gettext_lazy("Its id. Empty: the platform's own account."),
-        required=False,
-    )
+# --- agreed fees
+
+
+class FeeRateForm(_PlaceForm):
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"),
         choices=[(kind.value, kind.label) for kind in (LineKind.PAYMENT, LineKind.REFUND)],

@@ -10,6 +10,7 @@ from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminEmailInputWidget,
+    UnfoldAdminFileFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminSingleDateWidget,
@@ -59,6 +60,8 @@ def _widget_for(field: forms.Field) -> forms.Widget | None:
             return UnfoldAdminSelectWidget(choices=list(field.choices))  # type: ignore[arg-type]
         case forms.BooleanField():
             return UnfoldBooleanSwitchWidget()
+        case forms.FileField():
+            return UnfoldAdminFileFieldWidget()
         case forms.DateField():
             return UnfoldAdminSingleDateWidget(attrs={"type": "date"})
         case forms.DecimalField():

@@ -3,13 +3,14 @@
 A transfer of an event that was posted before is skipped, so that a repetition posts nothing twice.
 """
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
 
 from common.ids import uuid7
-from ledger.models import TransferKind
+from ledger.models import TransferEvent, TransferKind
 from ledger.posting import Transfer
 
 _POST = """
@@ -40,6 +41,35 @@ WITH opened AS (
         %(amounts)s::bigint[])
         AS given(transfer_id, leg, account_id, direction, amount_minor)
     JOIN transfer ON transfer.id = given.transfer_id
+)
+SELECT count(*) FROM transfer
+"""
+
+# Each transfer of the subjects again, the other way round. The unique constraint refuses to reverse one twice.
+_REVERSE = """
+WITH reversed AS (
+    SELECT transfer.id AS reversed_id, uuidv7() AS id, transfer.subject_id, transfer.leg_count, transfer.environment,
+           transfer.currency, transfer.source,
+           row_number() OVER (PARTITION BY transfer.subject_id ORDER BY transfer.event, transfer.sequence) - 1
+               AS sequence
+    FROM ledger_transfers AS transfer
+    WHERE transfer.subject_id = ANY(%(subject_ids)s) AND transfer.kind = 'single' AND transfer.event <> %(event)s
+), transfer AS (
+    INSERT INTO ledger_transfers (
+        id, event, subject_id, sequence, kind, leg_count, environment, currency, source, is_opening, day)
+    SELECT id, %(event)s, subject_id, sequence, 'single', leg_count, environment, currency, source, false,
+           (now() AT TIME ZONE 'UTC')::date
+    FROM reversed
+    RETURNING id
+), queued AS (
+    INSERT INTO ledger_rollup_queue (transfer_id) SELECT id FROM transfer
+), entry AS (
+    INSERT INTO ledger_entries (transfer_id, leg, account_id, phase, direction, amount_minor)
+    SELECT reversed.id, entry.leg, entry.account_id, entry.phase,
+           CASE entry.direction WHEN 'debit' THEN 'credit' ELSE 'debit' END, entry.amount_minor
+    FROM reversed
+    JOIN transfer ON transfer.id = reversed.id
+    JOIN ledger_entries AS entry ON entry.transfer_id = reversed.reversed_id
 )
 SELECT count(*) FROM transfer
 """
@@ -83,5 +113,16 @@ def post_transfers(transfers: Sequence[Transfer]) -> int:
     }
     with connection.cursor() as cursor:
         cursor.execute(_POST, parameters)
+        (posted,) = cursor.fetchone()
+    return int(posted)
+
+
+def reverse_transfers(subject_ids: Sequence[uuid.UUID]) -> int:
+    """Reverses all transfers of these lines and cases, because their statement is voided. Returns how many there were.
+    Raises `IntegrityError` when they were reversed before."""
+    assert connection.in_atomic_block, "a transfer is posted in the transaction of its event"
+    parameters = {"subject_ids": list(subject_ids), "event": TransferEvent.STATEMENT_VOIDED.value}
+    with connection.cursor() as cursor:
+        cursor.execute(_REVERSE, parameters)
         (posted,) = cursor.fetchone()
     return int(posted)

@@ -20,6 +20,7 @@ def beat_schedule(*, sweep_seconds: float) -> dict[str, dict[str, Any]]:
         "ledger.close_days": 3600.0,
         "fees.close_statements": 3600.0,
         "settlements.fetch_statements": 3600.0,
+        "settlements.settle_statements": 30.0,
         "payouts.create_scheduled_runs": 600.0,
         "monitoring.check_consistency": 3600.0,
         "backoffice.add_up_hours": 60.0,

@@ -18,8 +18,8 @@ from settlements.models import (
 )
 
 CASE_COLOURS = {"open": "danger", "asked": "warning", "resolved": "success"}
-FILE_COLOURS = {"imported": "warning", "matched": "info", "posted": "success"}
-LINE_COLOURS = {"new": "warning", "matched": "success", "in_case": "danger"}
+FILE_COLOURS = {"imported": "warning", "matched": "info", "posted": "success", "voided": "danger"}
+LINE_COLOURS = {"new": "warning", "matched": "success", "in_case": "danger", "voided": "info"}
 EXPECTATION_COLOURS = {"open": "info", "met": "success", "in_case": "danger"}
 
 
@@ -47,6 +47,10 @@ class StatementFileAdmin(ReadOnlyAdmin):
         "sha256",
         "imported_by",
         "imported_at",
+        "void_requested_by",
+        "void_reason",
+        "void_approved_by",
+        "voided_at",
     )
 
 
@@ -183,6 +187,7 @@ class SettlementCaseAdmin(ReadOnlyAdmin):
         "resolution",
         "resolved_by",
         "resolved_at",
+        "reversed_at",
         "opened_at",
     )
 

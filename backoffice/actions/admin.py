@@ -219,7 +219,7 @@ class ActionsAdmin(ReadOnlyAdmin):
         if request.method != "POST":
             # A link may fill in the form: the export of a list that was filtered.
             return self._action_page(request, action, rows, action.build_form(rows, None, request.GET.dict()))
-        form = action.build_form(rows, request.POST)
+        form = action.build_form(rows, request.POST, files=request.FILES)
         if not form.is_valid():
             return self._action_page(request, action, rows, form, status=422)
         row = rows[0] if rows else None
@@ -227,7 +227,7 @@ class ActionsAdmin(ReadOnlyAdmin):
             result = action.perform(_user(request), row, form.cleaned_data)
         except (OperationRefused, ApiError) as refused:
             rows = self._rows_of(request, object_id)  # it may have changed under the form
-            form = action.build_form(rows, request.POST)
+            form = action.build_form(rows, request.POST, files=request.FILES)
             form.is_valid()
             text = _show_at_fields(form, refused)
             return self._action_page(request, action, rows, form, refused=text, status=409)

@@ -38,9 +38,11 @@ class ReasonForm(forms.Form):
         help_text=_("Recorded in the audit log with your name."),
     )
 
-    def __init__(self, data: Any = None, *, rows: Sequence[Any] = (), **kwargs: Any) -> None:
+    def __init__(
+        self, data: Any = None, files: Any = None, *, rows: Sequence[Any] = (), **kwargs: Any
+    ) -> None:
         self.rows = rows
-        super().__init__(data, **kwargs)
+        super().__init__(data, files, **kwargs)
         if self.field_order is None:
             self.order_fields([*(name for name in self.fields if name != "reason"), "reason"])
 
@@ -131,7 +133,12 @@ class AdminAction:
     rows_message: str | Promise = DONE_MESSAGE
 
     def build_form(
-        self, rows: Sequence[Any], data: Any = None, initial: Mapping[str, Any] | None = None
+        self,
+        rows: Sequence[Any],
+        data: Any = None,
+        initial: Mapping[str, Any] | None = None,
+        *,
+        files: Any = None,
     ) -> ReasonForm:
         given = {**(initial or {}), **(self.initial(rows[0]) if rows else {})}
-        return with_theme_widgets(self.form(data, rows=rows, initial=given, auto_id=f"{self.name}_%s"))
+        return with_theme_widgets(self.form(data, files, rows=rows, initial=given, auto_id=f"{self.name}_%s"))

@@ -29,6 +29,7 @@ class TransferEvent(models.TextChoices):
     CHANNEL_FEE = "channel.fee", _("Channel fee")
     CHANNEL_PAYOUT = "channel.payout", _("Channel payout")
     STATEMENT_CORRECTED = "statement.corrected", _("Difference to a statement")
+    STATEMENT_VOIDED = "statement.voided", _("Reversed: the statement was voided")
     DISPUTE_REBOOKED = "dispute.rebooked", _("Disputed money left suspense, or came to it")
     SUSPENSE_ADDED = "suspense.added", _("Refund beyond the payment: in suspense")
     SUSPENSE_RELEASED = "suspense.released", _("Released from suspense")

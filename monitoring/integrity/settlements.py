@@ -8,9 +8,11 @@ STATEMENT_LINES_SETTLED = IntegrityCheck(
     "statement_lines_settled",
     _("Each line of a matched statement is matched or in one case, and each match agrees to the cent."),
     """
-    SELECT f.channel || ' ' || f.day || ' line ' || l.number AS id, 'neither matched nor in a case' AS detail
+    SELECT f.channel || ' ' || f.day || ' line ' || l.number AS id,
+           l.state || ' in a statement that is ' || f.state AS detail
     FROM statement_files f JOIN statement_lines l ON l.file_id = f.id
-    WHERE f.imported_at >= %(since)s AND f.state <> 'imported' AND l.state = 'new'
+    WHERE f.imported_at >= %(since)s
+      AND (f.state IN ('matched', 'posted') AND l.state = 'new' OR (f.state = 'voided') <> (l.state = 'voided'))
     UNION ALL
     SELECT 'match ' || e.match_id, 'reported ' || coalesce(l.reported, 0) || ', expected ' || e.expected
     FROM (
@@ -62,7 +64,7 @@ STATEMENTS_AGREE_WITH_LEDGER = IntegrityCheck(
     LEFT JOIN settlement_cases c ON c.id = l.case_id
     LEFT JOIN channel_accounts held ON held.id = f.channel_account_id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN held.merchant_id IS NOT NULL THEN 0
+        SELECT CASE WHEN held.merchant_id IS NOT NULL OR l.state = 'voided' OR c.resolution = 'dismissed' THEN 0
                     ELSE l.fee_minor + CASE l.kind WHEN 'payout' THEN -l.gross_minor ELSE 0 END END AS due) o
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(CASE n.direction WHEN 'credit' THEN n.amount_minor ELSE -n.amount_minor END), 0) AS moved
@@ -88,7 +90,8 @@ STATEMENTS_AGREE_WITH_PAYOUTS = IntegrityCheck(
     CROSS JOIN LATERAL (
         SELECT sum(paid.net_minor) AS net
         FROM statement_lines paid JOIN statement_files of_paid ON of_paid.id = paid.file_id
-        WHERE paid.payout_no = p.payout_no AND paid.kind <> 'payout' AND of_paid.channel = f.channel
+        WHERE paid.payout_no = p.payout_no AND paid.kind <> 'payout' AND paid.state <> 'voided'
+          AND of_paid.channel = f.channel
           AND of_paid.environment = f.environment
           AND of_paid.channel_account_id IS NOT DISTINCT FROM f.channel_account_id) l
     WHERE f.imported_at >= %(since)s AND p.kind = 'payout' AND p.payout_no <> '' AND p.net_minor < 0

@@ -16,11 +16,23 @@ BEGIN
     THEN
         RAISE EXCEPTION 'a statement line keeps what the channel reported' USING ERRCODE = 'restrict_violation';
     END IF;
-    IF OLD.state = 'matched' AND (NEW.state <> 'matched' OR NEW.match_id IS DISTINCT FROM OLD.match_id) THEN
+    IF OLD.state = 'voided' OR NEW.state = 'voided' THEN
+        IF NEW.state = 'voided' AND EXISTS (
+            SELECT FROM statement_files WHERE id = NEW.file_id AND state = 'voided')
+        THEN
+            RETURN NEW;
+        END IF;
+        RAISE EXCEPTION 'the lines of a voided statement are voided, and no others' USING ERRCODE = 'restrict_violation';
+    END IF;
+    -- A line may have met its expectation together with a line of a statement that is voided.
+    IF OLD.state = 'matched' AND (NEW.state <> 'matched' OR NEW.match_id IS DISTINCT FROM OLD.match_id) AND NOT (
+        NEW.state = 'in_case' AND EXISTS (
+            SELECT FROM statement_expectations WHERE entry_id = OLD.match_id AND state <> 'met'))
+    THEN
         RAISE EXCEPTION 'a matched statement line stays matched' USING ERRCODE = 'restrict_violation';
     END IF;
     IF OLD.state = 'in_case' AND NEW.case_id IS DISTINCT FROM OLD.case_id AND EXISTS (
-        SELECT FROM settlement_cases WHERE id = OLD.case_id AND state = 'resolved')
+        SELECT FROM settlement_cases WHERE id = OLD.case_id AND state = 'resolved' AND reversed_at IS NULL)
     THEN
         RAISE EXCEPTION 'a line of a resolved case stays in it' USING ERRCODE = 'restrict_violation';
     END IF;
@@ -31,7 +43,9 @@ CREATE TRIGGER statement_line_guard BEFORE UPDATE OR DELETE ON statement_lines
 
 CREATE FUNCTION statement_expectation_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM settlement_cases WHERE id = OLD.case_id AND state = 'resolved') THEN
+    IF EXISTS (
+        SELECT FROM settlement_cases WHERE id = OLD.case_id AND state = 'resolved' AND reversed_at IS NULL)
+    THEN
         RAISE EXCEPTION 'an expectation of a resolved case stays in it' USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
@@ -53,11 +67,12 @@ BEGIN
        OR OLD.day <> NEW.day THEN
         RAISE EXCEPTION 'a statement keeps what was imported' USING ERRCODE = 'restrict_violation';
     END IF;
-    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (('imported', 'matched'), ('matched', 'posted')) THEN
+    IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (('imported', 'matched'), ('matched', 'posted'),
+        ('imported', 'voided'), ('matched', 'voided'), ('posted', 'voided')) THEN
         RAISE EXCEPTION 'a statement does not go from % to %', OLD.state, NEW.state
             USING ERRCODE = 'restrict_violation';
     END IF;
-    IF NEW.state <> 'imported' AND OLD.state = 'imported' AND EXISTS (
+    IF NEW.state IN ('matched', 'posted') AND OLD.state = 'imported' AND EXISTS (
         SELECT FROM statement_lines WHERE file_id = NEW.id AND state = 'new')
     THEN
         RAISE EXCEPTION 'a line of statement % is neither matched nor in a case', NEW.id
@@ -70,6 +85,12 @@ CREATE TRIGGER statement_file_guard BEFORE UPDATE OR DELETE ON statement_files
 
 CREATE FUNCTION settlement_case_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    -- Only the note that it was reversed, once.
+    IF TG_OP = 'UPDATE' AND OLD.state = 'resolved' AND OLD.reversed_at IS NULL AND NEW.reversed_at IS NOT NULL
+       AND to_jsonb(NEW) - 'reversed_at' = to_jsonb(OLD) - 'reversed_at'
+    THEN
+        RETURN NEW;
+    END IF;
     IF TG_OP = 'DELETE' OR OLD.state = 'resolved' THEN
         RAISE EXCEPTION 'a resolved settlement case is kept as it is' USING ERRCODE = 'restrict_violation';
     END IF;

@@ -30,6 +30,8 @@ class CaseResolution(models.TextChoices):
     BOOKED = "booked", _("Booked as reported")
     WRITTEN_OFF = "written_off", _("Written off")
     ARRIVED = "arrived", _("The other side arrived later")
+    DISMISSED = "dismissed", _("Dismissed: the money moved once")
+    VOIDED = "voided", _("Its statement was voided")
 
 
 class SettlementCase(OfChannelAccount):
@@ -52,6 +54,14 @@ class SettlementCase(OfChannelAccount):
     resolved_by = models.CharField(_("resolved by"), max_length=150, blank=True)
     resolved_at = models.DateTimeField(_("resolved at"), null=True, blank=True)
     opened_at = models.DateTimeField(_("opened at"), db_default=Now(), editable=False)
+    reversed_at = models.DateTimeField(
+        _("reversed at"),
+        null=True,
+        blank=True,
+        help_text=_(
+            "Its statement was voided after the decision, and what the decision posted was reversed."
+        ),
+    )
 
     class Meta:
         db_table = "settlement_cases"
@@ -63,6 +73,10 @@ class SettlementCase(OfChannelAccount):
                 name="settlement_case_resolved_once",
                 condition=Q(state="resolved", resolved_at__isnull=False, resolution__in=CaseResolution.values)
                 | Q(state__in=["open", "asked"], resolved_at=None, resolution=""),
+            ),
+            models.CheckConstraint(
+                name="settlement_case_reversed_after_decision",
+                condition=Q(reversed_at=None) | Q(state="resolved"),
             ),
             models.CheckConstraint(
                 name="settlement_case_write_off_by_two",

@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
+from common.terminal import TERMINAL
 from settlements.models.cases import SettlementCase
 from settlements.models.expectations import StatementExpectation
 from settlements.models.scope import OfChannelAccount
@@ -25,6 +26,7 @@ class FileState(models.TextChoices):
     IMPORTED = "imported", _("Imported")
     MATCHED = "matched", _("Matched")
     POSTED = "posted", _("Posted to the ledger")
+    VOIDED = "voided", _("Voided")
 
 
 class LineKind(models.TextChoices):
@@ -46,13 +48,16 @@ class LineState(models.TextChoices):
     NEW = "new", _("Not compared yet")
     MATCHED = "matched", _("Matched")
     IN_CASE = "in_case", _("In a case")
+    VOIDED = "voided", _("Voided")
 
 
 class StatementFile(OfChannelAccount):
-    """One statement of one account and day. `totals` are those that the file itself states."""
+    """One statement of one account and day. `totals` are those that the file itself states.
+
+    One that two people have voided keeps its lines, and counts for nothing."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    sha256 = models.CharField(_("SHA-256"), max_length=64, unique=True)
+    sha256 = models.CharField(_("SHA-256"), max_length=64)
     content_sha256 = models.CharField(
         max_length=64,
         help_text=_("SHA-256 of its lines. A file that is made again may differ in its head only."),
@@ -69,16 +74,40 @@ class StatementFile(OfChannelAccount):
     totals = models.JSONField(_("totals"), help_text=_("Sums in minor units, by currency."))
     state = models.CharField(_("state"), max_length=10, choices=FileState, default=FileState.IMPORTED)
     imported_at = models.DateTimeField(_("imported at"), db_default=Now(), editable=False)
+    void_requested_by = models.CharField(_("void requested by"), max_length=150, blank=True, db_default="")
+    void_reason = models.TextField(_("reason of the request to void it"), blank=True, db_default="")
+    void_approved_by = models.CharField(_("void approved by"), max_length=150, blank=True, db_default="")
+    voided_at = models.DateTimeField(_("voided at"), null=True, blank=True)
 
     class Meta:
         db_table = "statement_files"
         verbose_name = _("statement")
         verbose_name_plural = _("statements")
         constraints = [
+            # A voided statement makes room for the right one, or for its own bytes at the right place.
             models.UniqueConstraint(
                 name="statement_file_once_a_day",
                 fields=["channel", "environment", "channel_account", "format", "day"],
+                condition=~Q(state="voided"),
                 nulls_distinct=False,
+            ),
+            models.UniqueConstraint(
+                name="statement_file_bytes_once", fields=["sha256"], condition=~Q(state="voided")
+            ),
+            models.CheckConstraint(
+                name="statement_file_voided_by_two",
+                condition=Q(void_approved_by="")
+                | (
+                    ~Q(void_requested_by="")
+                    & ~Q(void_approved_by=F("void_requested_by"))
+                    & ~Q(void_requested_by__startswith=TERMINAL)
+                    & ~Q(void_approved_by__startswith=TERMINAL)
+                ),
+            ),
+            models.CheckConstraint(
+                name="statement_file_voided_when_approved",
+                condition=Q(state="voided", voided_at__isnull=False) & ~Q(void_approved_by="")
+                | ~Q(state="voided") & Q(voided_at=None),
             ),
             models.CheckConstraint(
                 name="statement_file_format_known", condition=Q(format__in=StatementFormat.values)
@@ -154,7 +183,7 @@ class StatementLine(models.Model):
             # Matched, or in exactly one case, or not compared yet.
             models.CheckConstraint(
                 name="statement_line_matched_or_in_case",
-                condition=Q(state="new", match=None, case=None)
+                condition=Q(state__in=["new", "voided"], match=None, case=None)
                 | Q(state="in_case", match=None, case__isnull=False)
                 | Q(state="matched", match__isnull=False, case=None)
                 | Q(state="matched", match=None, case=None, kind__in=["fee", "payout", "rounding"]),

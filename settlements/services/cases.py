@@ -15,7 +15,7 @@ from ledger.chart import LedgerAccountKind
 from ledger.posting import Transfer
 from ledger.postings import Place
 from ledger.statement_postings import StatementSubject, build_correction
-from settlements.models import CaseResolution, CaseState, LineKind, SettlementCase
+from settlements.models import CaseKind, CaseResolution, CaseState, LineKind, SettlementCase
 from settlements.services.line_postings import post_lines_of_case
 from settlements.services.long_transactions import try_share_account
 
@@ -57,6 +57,19 @@ def book_case(*, case_id: uuid.UUID, actor: str, reason: str) -> None:
         case = _lock_open_case(case_id)
         _post(case, LedgerAccountKind.SUSPENSE)
         _resolve(case, CaseResolution.BOOKED, actor, reason)
+        entry.after = {"resolution": case.resolution, "difference": _describe_difference(case)}
+
+
+def dismiss_case(*, case_id: uuid.UUID, actor: str, reason: str) -> None:
+    """The channel reports a movement twice, and the money moved once: nothing of the second report is posted. Raises
+    `NotPermitted` for a case of another kind."""
+    with recording(
+        StaffActionType.CASE_DISMISS, ObjectType.SETTLEMENT_CASE, case_id, actor=actor, reason=reason
+    ) as entry:
+        case = _lock_open_case(case_id)
+        if case.kind != CaseKind.DUPLICATE_LINE:
+            raise NotPermitted(_("Only a line that is reported more often than expected can be dismissed."))
+        _resolve(case, CaseResolution.DISMISSED, actor, reason)
         entry.after = {"resolution": case.resolution, "difference": _describe_difference(case)}
 
 

@@ -10,7 +10,7 @@ from django.db.models import Max, Min
 
 from ledger.chart import LedgerAccountKind
 from ledger.models import TransferEvent
-from settlements.models import StatementExpectation, StatementFile
+from settlements.models import FileState, StatementExpectation, StatementFile
 from settlements.parsers.base import StatementScope
 
 # Transactions that commit later than this after an entry's time are cut off by their timeouts.
@@ -18,7 +18,12 @@ LOOK_BACK = dt.timedelta(days=2)
 # A statement of a day certainly exists so long after the end of the day.
 DUE_AFTER = dt.timedelta(days=3)
 # Posted from statements: no statement reports them again.
-OWN_EVENTS = (TransferEvent.CHANNEL_FEE, TransferEvent.CHANNEL_PAYOUT, TransferEvent.STATEMENT_CORRECTED)
+OWN_EVENTS = (
+    TransferEvent.CHANNEL_FEE,
+    TransferEvent.CHANNEL_PAYOUT,
+    TransferEvent.STATEMENT_CORRECTED,
+    TransferEvent.STATEMENT_VOIDED,
+)
 
 # An application fee has two legs: what the connected account pays, and what the platform's own account gets. The
 # platform's statement names it by numbers of Stripe that we do not know, so the second leg is not expected. A platform
@@ -85,7 +90,8 @@ def collect_expectations(scope: StatementScope, since: dt.datetime) -> int:
         "environment": scope.environment,
         "channel_account_id": scope.channel_account_id,
     }
-    starts_at = StatementFile.objects.filter(**place).aggregate(at=Min("period_start"))["at"]
+    valid = StatementFile.objects.filter(**place).exclude(state=FileState.VOIDED)
+    starts_at = valid.aggregate(at=Min("period_start"))["at"]
     latest: dt.datetime | None = StatementExpectation.objects.filter(**place).aggregate(
         at=Max("occurred_at")
     )["at"]

@@ -10,7 +10,7 @@ from channels.guard import GuardedChannel
 from channels.registry import get_capabilities, list_channel_names
 from common.clock import database_now
 from gateway.services.reconciliation.differences import get_served_channels
-from settlements.models import StatementFile, StatementFormat
+from settlements.models import FileState, StatementFile, StatementFormat
 from settlements.parsers.base import StatementRefused, StatementScope
 from settlements.services.calendar import list_missing_days
 from settlements.services.importing import ImportedStatement, import_statement, record_empty_day
@@ -68,7 +68,8 @@ def fetch_missing_days(
     files = StatementFile.objects.filter(
         channel=served.name, environment=account.environment, channel_account_id=account.id, format=format
     )
-    imported = set(files.values_list("day", flat=True))
+    # A day whose statement was voided is fetched again.
+    imported = set(files.exclude(state=FileState.VOIDED).values_list("day", flat=True))
     fetched = 0
     for day in list_missing_days(served.name, now, imported):
         try:

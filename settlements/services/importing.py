@@ -13,11 +13,12 @@ from typing import Any, BinaryIO
 
 import psycopg
 from django.db import connection
+from django.db.models import QuerySet
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.services import record
 from common.ids import uuid7
-from settlements.models import StatementFile, StatementFormat
+from settlements.models import FileState, StatementFile, StatementFormat
 from settlements.parsers.base import (
     Parsed,
     ParsedLine,
@@ -74,19 +75,21 @@ def import_statement(
     scope: StatementScope,
     name: str = "",
     imported_by: str = "",
+    reason: str = "",
     progress: Progress = ignore_progress,
+    waits: bool = True,
 ) -> ImportedStatement:
     """Raises `StatementRefused`: nothing is stored. `file` can be read again from its beginning. The import is audited
-    when a person makes it."""
+    when a person makes it. `waits`: else raises `NotPermitted` while another statement of the account is in work."""
     sha256 = _digest(file)
-    with statement_transaction(scope):
-        known = StatementFile.objects.filter(sha256=sha256).first()
+    with statement_transaction(scope, waits=waits):
+        known = _list_valid().filter(sha256=sha256).first()
         if known is not None:
             _require_same_place(known, format, scope)
             return ImportedStatement(known, is_new=False)
         reading = _Reading()
         lines = _read_lines(PARSERS[format](file, scope), reading, progress)
-        same_day = StatementFile.objects.filter(**_build_place(format, scope)).first()
+        same_day = _list_valid().filter(**_build_place(format, scope)).first()
         if same_day is not None and same_day.line_count:
             return _compare_with_imported(same_day, lines, reading)
         imported = StatementFile(id=uuid7(), **_build_place(format, scope))
@@ -106,18 +109,18 @@ def import_statement(
         imported.save(force_insert=True)
         _assign_payouts(scope, reading.items)
         if imported_by:
-            _record_import(imported)
+            _record_import(imported, reason)
     progress(f"{reading.count} lines imported")
     return ImportedStatement(imported, is_new=True)
 
 
-def _record_import(imported: StatementFile) -> None:
+def _record_import(imported: StatementFile, reason: str) -> None:
     record(
         actor=imported.imported_by,
         action=StaffActionType.STATEMENT_IMPORT,
         object_type=ObjectType.STATEMENT,
         object_id=str(imported.id),
-        reason="",
+        reason=reason,
         after={
             "name": imported.name,
             "sha256": imported.sha256,
@@ -134,7 +137,7 @@ def _record_import(imported: StatementFile) -> None:
 def record_empty_day(*, format: StatementFormat, scope: StatementScope) -> ImportedStatement:
     """The channel says that nothing happened on the day: it has no file."""
     with statement_transaction(scope):
-        known = StatementFile.objects.filter(**_build_place(format, scope)).first()
+        known = _list_valid().filter(**_build_place(format, scope)).first()
         if known is not None:
             return ImportedStatement(known, is_new=False)
         empty = StatementFile(id=uuid7(), **_build_place(format, scope), line_count=0, totals={})
@@ -153,6 +156,11 @@ def hash_empty_day(format: StatementFormat, scope: StatementScope) -> str:
         scope.day.isoformat(),
     )
     return hashlib.sha256("\0".join(place).encode()).hexdigest()
+
+
+def _list_valid() -> QuerySet[StatementFile]:
+    """A voided statement makes room for another one."""
+    return StatementFile.objects.exclude(state=FileState.VOIDED)
 
 
 def _digest(file: BinaryIO) -> str:

@@ -22,11 +22,16 @@ def post_lines(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> N
     file = StatementFile.objects.get(id=file_id)
     if file.state != FileState.MATCHED:
         return
+    post_matched_lines(file, progress=progress)
+    StatementFile.objects.filter(id=file_id, state=FileState.MATCHED).update(state=FileState.POSTED)
+
+
+def post_matched_lines(file: StatementFile, *, progress: Progress = ignore_progress) -> None:
+    """Of all statements of the file's account."""
     posted = 0
     while count := _post_batch(file):
         posted += count
         progress(f"{file}: {posted} lines posted")
-    StatementFile.objects.filter(id=file_id, state=FileState.MATCHED).update(state=FileState.POSTED)
 
 
 @transaction.atomic

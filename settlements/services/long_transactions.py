@@ -5,18 +5,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
+from common.errors import NotPermitted
 from settlements.parsers.base import StatementScope
 
 STATEMENT_TIMEOUT = "60min"
 
 
 @contextmanager
-def statement_transaction(scope: StatementScope) -> Iterator[None]:
+def statement_transaction(scope: StatementScope, *, waits: bool = True) -> Iterator[None]:
+    """Raises `NotPermitted` when another one runs and the caller does not wait for it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
         name = _build_lock_name(scope.channel, scope.environment, scope.channel_account_id)
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        if waits:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        else:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+            if cursor.fetchone() != (True,):
+                raise NotPermitted(
+                    _(
+                        "A statement of this account is being compared at the moment. Try again in some minutes."
+                    )
+                )
         yield
 
 

@@ -6,21 +6,21 @@ of ours. Temporary tables hold one statement's work and end with its transaction
 
 # ruff: noqa: S608 - the SQL is put together from constants of this module
 
-_SCOPE = """{0}.channel = %(channel)s AND {0}.environment = %(environment)s
+SCOPE = """{0}.channel = %(channel)s AND {0}.environment = %(environment)s
     AND {0}.channel_account_id IS NOT DISTINCT FROM %(account_id)s"""
 _UNDECIDED = (
-    "SELECT id FROM settlement_cases AS own WHERE own.state IN ('open', 'asked') AND " + _SCOPE.format("own")
+    "SELECT id FROM settlement_cases AS own WHERE own.state IN ('open', 'asked') AND " + SCOPE.format("own")
 )
 # How much a fee may differ from the agreed one: its rounding.
 FEE_TOLERANCE_MINOR = 1
 
 # Kinds that are posted as reported, without an expectation.
-_AS_REPORTED = "('fee', 'payout', 'rounding')"
+AS_REPORTED = "('fee', 'payout', 'rounding')"
 
 # Of a line `known` that was settled before `line`: the same kind of movement of the same account.
-_IS_KNOWN = f"""known.kind = line.kind AND known.kind IN {_AS_REPORTED} AND known.currency = line.currency
-    AND sign(known.net_minor) = sign(line.net_minor) AND {_SCOPE.format("file")}
-    AND (known.state <> 'new' OR known.file_id = line.file_id AND known.number < line.number)"""
+_IS_KNOWN = f"""known.kind = line.kind AND known.kind IN {AS_REPORTED} AND known.currency = line.currency
+    AND sign(known.net_minor) = sign(line.net_minor) AND {SCOPE.format("file")} AND known.state <> 'voided'
+    AND {{is_first}}"""
 _IS_ALIKE = """(line.channel_no <> '' AND line.channel_no IN (known.channel_no, known.line_no)
     OR known.channel_no <> '' AND known.channel_no = line.line_no
     OR known.file_id <> line.file_id AND known.occurred_at = line.occurred_at)"""
@@ -37,24 +37,24 @@ SELECT line.id AS line_id, line.number, line.kind, line.currency, line.gross_min
        END AS agreed_fee_minor,
        CASE WHEN line.reference <> '' AND EXISTS (
                 SELECT FROM statement_expectations AS named
-                WHERE named.reference = line.reference AND named.kind = line.kind AND {_SCOPE.format("named")})
+                WHERE named.reference = line.reference AND named.kind = line.kind AND {SCOPE.format("named")})
             THEN line.reference
             ELSE coalesce(
                 (SELECT numbered.reference FROM statement_expectations AS numbered
                  WHERE line.channel_no <> '' AND numbered.channel_no = line.channel_no AND numbered.kind = line.kind
-                   AND {_SCOPE.format("numbered")} LIMIT 1),
+                   AND {SCOPE.format("numbered")} LIMIT 1),
                 nullif(line.reference, ''), nullif(line.channel_no, ''), line.id::text)
        END AS key
 FROM (
-    SELECT * FROM statement_lines WHERE file_id = %(file_id)s AND state = 'new' AND kind NOT IN {_AS_REPORTED}
+    SELECT * FROM statement_lines WHERE file_id = %(file_id)s AND state = 'new' AND kind NOT IN {AS_REPORTED}
     UNION ALL
-    SELECT * FROM statement_lines WHERE state = 'in_case' AND kind NOT IN {_AS_REPORTED} AND case_id IN (
+    SELECT * FROM statement_lines WHERE state = 'in_case' AND kind NOT IN {AS_REPORTED} AND case_id IN (
         {_UNDECIDED} AND own.kind = 'unknown_line' AND own.write_off_requested_by = '')
 ) AS line
 JOIN statement_files AS file ON file.id = line.file_id
 LEFT JOIN LATERAL (
     SELECT agreed.rate_millionths, agreed.fixed_minor FROM channel_fee_rates AS agreed
-    WHERE {_SCOPE.format("agreed")} AND agreed.kind = line.kind AND agreed.currency = line.currency
+    WHERE {SCOPE.format("agreed")} AND agreed.kind = line.kind AND agreed.currency = line.currency
       AND agreed.valid_from <= file.day
     ORDER BY agreed.valid_from DESC LIMIT 1) AS rate ON true
 """
@@ -67,7 +67,7 @@ CREATE TEMPORARY TABLE match_expectations ON COMMIT DROP AS
 SELECT expected.entry_id, expected.kind, expected.reference AS key, expected.currency, expected.amount_minor,
        expected.occurred_at, expected.case_id AS old_case_id
 FROM statement_expectations AS expected
-WHERE {_SCOPE.format("expected")} AND expected.reference IN (SELECT key FROM match_lines)
+WHERE {SCOPE.format("expected")} AND expected.reference IN (SELECT key FROM match_lines)
   AND (expected.state = 'open' OR expected.case_id IN (
       {_UNDECIDED} AND own.kind = 'missing_line' AND own.write_off_requested_by = ''))
 """
@@ -130,7 +130,7 @@ UPDATE match_groups AS wanted SET verdict = CASE
     WHEN wanted.expectation_count > 0 THEN NULL
     WHEN EXISTS (
         SELECT FROM statement_expectations AS named
-        WHERE named.reference = wanted.key AND named.kind = wanted.kind AND {_SCOPE.format("named")})
+        WHERE named.reference = wanted.key AND named.kind = wanted.kind AND {SCOPE.format("named")})
     THEN 'duplicate_line'
     ELSE 'unknown_line' END;
 DELETE FROM match_groups AS known WHERE known.verdict IN ('unknown_line', 'duplicate_line') AND NOT EXISTS (
@@ -201,7 +201,8 @@ WITH payout AS (
     SELECT line.id, line.payout_no, line.net_minor, line.currency, uuidv7() AS case_id,
            (SELECT sum(paid.net_minor)
             FROM statement_lines AS paid JOIN statement_files AS file ON file.id = paid.file_id
-            WHERE paid.payout_no = line.payout_no AND paid.kind <> 'payout' AND {_SCOPE.format("file")}) AS paid_minor
+            WHERE paid.payout_no = line.payout_no AND paid.kind <> 'payout' AND paid.state <> 'voided'
+              AND {SCOPE.format("file")}) AS paid_minor
     FROM statement_lines AS line
     WHERE line.file_id = %(file_id)s AND line.state = 'new' AND line.kind = 'payout' AND line.payout_no <> ''
       AND line.net_minor < 0
@@ -221,14 +222,7 @@ FROM differing WHERE line.id = differing.id
 # A fee, payout or rounding that another line of the account has reported before, such as a day that was fetched and is
 # imported as CSV too. The same movement has the same number; a CSV without the channel's number of the movement has the
 # same amount and another number of it, or the same time.
-DUPLICATE_CASES = f"""
-CREATE TEMPORARY TABLE match_duplicates ON COMMIT DROP AS
-SELECT line.id, line.net_minor, line.currency, uuidv7() AS case_id,
-       coalesce(nullif(line.payout_no, ''), nullif(line.line_no, ''), nullif(line.channel_no, ''), line.reference)
-           AS reference,
-       line.kind
-FROM statement_lines AS line
-WHERE line.file_id = %(file_id)s AND line.state = 'new' AND line.kind IN {_AS_REPORTED} AND (
+_IS_DUPLICATE = f"""(
     line.line_no <> '' AND EXISTS (
         SELECT FROM statement_lines AS known JOIN statement_files AS file ON file.id = known.file_id
         WHERE known.line_no = line.line_no AND {_IS_KNOWN})
@@ -240,7 +234,23 @@ WHERE line.file_id = %(file_id)s AND line.state = 'new' AND line.kind IN {_AS_RE
         WHERE known.net_minor = line.net_minor AND known.line_no = '' AND {_IS_KNOWN} AND {_IS_ALIKE})
     OR line.line_no = '' AND EXISTS (
         SELECT FROM statement_lines AS known JOIN statement_files AS file ON file.id = known.file_id
-        WHERE known.net_minor = line.net_minor AND {_IS_KNOWN} AND {_IS_ALIKE}));
+        WHERE known.net_minor = line.net_minor AND {_IS_KNOWN} AND {_IS_ALIKE}))"""
+_IS_NEW_DUPLICATE = _IS_DUPLICATE.format(
+    is_first="(known.state <> 'new' OR known.file_id = line.file_id AND known.number < line.number)"
+)
+# Of a line that is in a case already: one that is posted, or that was imported before it, remains.
+IS_STILL_DUPLICATE = _IS_DUPLICATE.format(
+    is_first="""known.id <> line.id AND (known.state = 'matched' OR known.posted_at IS NOT NULL
+        OR (known.file_id, known.number) < (line.file_id, line.number))"""
+)
+DUPLICATE_CASES = f"""
+CREATE TEMPORARY TABLE match_duplicates ON COMMIT DROP AS
+SELECT line.id, line.net_minor, line.currency, uuidv7() AS case_id,
+       coalesce(nullif(line.payout_no, ''), nullif(line.line_no, ''), nullif(line.channel_no, ''), line.reference)
+           AS reference,
+       line.kind
+FROM statement_lines AS line
+WHERE line.file_id = %(file_id)s AND line.state = 'new' AND line.kind IN {AS_REPORTED} AND {_IS_NEW_DUPLICATE};
 INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
     reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
 SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'duplicate_line', reference, currency, 0, net_minor,
@@ -252,7 +262,7 @@ DROP TABLE match_duplicates
 """
 SETTLE_AS_REPORTED = f"""
 UPDATE statement_lines SET state = 'matched'
-WHERE file_id = %(file_id)s AND state = 'new' AND kind IN {_AS_REPORTED}
+WHERE file_id = %(file_id)s AND state = 'new' AND kind IN {AS_REPORTED}
 """
 DROP = "DROP TABLE match_lines, match_expectations, match_pairs, match_groups"
 END_FILE = "UPDATE statement_files SET state = 'matched' WHERE id = %(file_id)s"
@@ -276,7 +286,6 @@ STEPS = (
     ("duplicates", DUPLICATE_CASES),
     ("payouts", PAYOUT_CASES),
     ("posted as reported", SETTLE_AS_REPORTED),
-    ("", END_FILE),
     ("", DROP),
 )
 
@@ -285,29 +294,29 @@ NET_ZERO = f"""
 WITH settled AS (
     SELECT kind, reference, currency, min(entry_id) AS match_id
     FROM statement_expectations AS each
-    WHERE state = 'open' AND reference <> '' AND {_SCOPE.format("each")}
+    WHERE state = 'open' AND reference <> '' AND {SCOPE.format("each")}
     GROUP BY kind, reference, currency
     HAVING sum(amount_minor) = 0
 )
 UPDATE statement_expectations AS expected SET state = 'met', match_id = settled.match_id
 FROM settled
 WHERE expected.state = 'open' AND expected.kind = settled.kind AND expected.reference = settled.reference
-  AND expected.currency = settled.currency AND {_SCOPE.format("expected")}
+  AND expected.currency = settled.currency AND {SCOPE.format("expected")}
 """
 # Statements of the day and of a later day are there, and neither reports it.
+IS_MISSING = f"""EXISTS (
+    SELECT FROM statement_files AS of_day JOIN statement_files AS later
+      ON later.channel = of_day.channel AND later.environment = of_day.environment
+     AND later.channel_account_id IS NOT DISTINCT FROM of_day.channel_account_id AND later.format = of_day.format
+     AND later.period_start >= of_day.period_end AND later.state NOT IN ('imported', 'voided')
+    WHERE {SCOPE.format("of_day")} AND of_day.state NOT IN ('imported', 'voided') AND of_day.format <> 'wechat_funds'
+      AND of_day.period_start <= expected.occurred_at AND of_day.period_end > expected.occurred_at)"""
 OPEN_MISSING_CASES = f"""
 WITH missing AS (
     SELECT expected.entry_id, expected.kind, expected.reference, expected.currency, expected.amount_minor,
            expected.channel_no, uuidv7() AS case_id
     FROM statement_expectations AS expected
-    WHERE expected.state = 'open' AND {_SCOPE.format("expected")}
-      AND EXISTS (
-          SELECT FROM statement_files AS of_day JOIN statement_files AS later
-            ON later.channel = of_day.channel AND later.environment = of_day.environment
-           AND later.channel_account_id IS NOT DISTINCT FROM of_day.channel_account_id AND later.format = of_day.format
-           AND later.period_start >= of_day.period_end AND later.state <> 'imported'
-          WHERE {_SCOPE.format("of_day")} AND of_day.state <> 'imported' AND of_day.format <> 'wechat_funds'
-            AND of_day.period_start <= expected.occurred_at AND of_day.period_end > expected.occurred_at)
+    WHERE expected.state = 'open' AND {SCOPE.format("expected")} AND {IS_MISSING}
 ), opened AS (
     INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency,
         expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
@@ -329,12 +338,12 @@ SELECT %(channel)s, %(environment)s, %(account_id)s, %(day)s, currency, sum(expe
 FROM (
     SELECT currency, amount_minor AS expected, 0 AS reported, 0 AS fee, 0 AS payout, 0 AS lines
     FROM statement_expectations AS each
-    WHERE {_SCOPE.format("each")} AND occurred_at >= %(period_start)s AND occurred_at < %(period_end)s
+    WHERE {SCOPE.format("each")} AND occurred_at >= %(period_start)s AND occurred_at < %(period_end)s
     UNION ALL
-    SELECT line.currency, 0, CASE WHEN line.kind IN {_AS_REPORTED} THEN 0 ELSE line.gross_minor END, line.fee_minor,
+    SELECT line.currency, 0, CASE WHEN line.kind IN {AS_REPORTED} THEN 0 ELSE line.gross_minor END, line.fee_minor,
            CASE WHEN line.kind = 'payout' THEN -line.gross_minor ELSE 0 END, 1
     FROM statement_lines AS line JOIN statement_files AS file ON file.id = line.file_id
-    WHERE {_SCOPE.format("file")} AND file.day = %(day)s AND file.state <> 'imported'
+    WHERE {SCOPE.format("file")} AND file.day = %(day)s AND file.state NOT IN ('imported', 'voided')
 ) AS each
 GROUP BY currency
 ON CONFLICT (channel, environment, channel_account_id, day, currency) DO UPDATE SET

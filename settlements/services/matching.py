@@ -31,7 +31,9 @@ def settle_statements(*, progress: Progress = ignore_progress) -> int:
     The transaction of a statement that the database refuses is rolled back, and the others are settled. Raises
     `SettlingFailed` at the end.
     """
-    pending = StatementFile.objects.exclude(state=FileState.POSTED).order_by("day", "id")
+    unfinished = StatementFile.objects.filter(state__in=(FileState.IMPORTED, FileState.MATCHED))
+    # One that is to be voided would be matched for nothing.
+    pending = unfinished.filter(void_approved_by="").order_by("day", "id")
     ids = list(pending.values_list("id", flat=True))
     failures = []
     for file_id in ids:
@@ -61,9 +63,10 @@ def match_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress)
             return
         expected = collect_expectations(scope, file.period_start)
         progress(f"{file}: {expected} new expectations")
-        _run_steps(file, progress)
+        compare_lines(file, progress)
         with connection.cursor() as cursor:
-            parameters = _build_parameters(file)
+            parameters = build_parameters(file)
+            cursor.execute(sql.END_FILE, parameters)
             cursor.execute(sql.NET_ZERO, parameters)
             cursor.execute(sql.OPEN_MISSING_CASES, parameters)
             missing = cursor.rowcount
@@ -74,8 +77,10 @@ def match_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress)
     progress(f"{file}: matched, {missing} missing in it and earlier ones")
 
 
-def _run_steps(file: StatementFile, progress: Progress) -> None:
-    parameters = _build_parameters(file)
+def compare_lines(file: StatementFile, progress: Progress = ignore_progress) -> None:
+    """Settles the new lines of the file, and the account's lines that wait in a case for an expectation. The caller
+    holds the account's lock (`statement_transaction`)."""
+    parameters = build_parameters(file)
     with connection.cursor() as cursor:
         # Sorts and hashes of a million lines stay in memory where they fit, and go to disk where not.
         cursor.execute("SET LOCAL work_mem = '64MB'")
@@ -87,7 +92,7 @@ def _run_steps(file: StatementFile, progress: Progress) -> None:
                 progress(f"{file}: {label}, {cursor.rowcount} rows, {time.monotonic() - began:.1f} s")
 
 
-def _build_parameters(file: StatementFile) -> dict[str, Any]:
+def build_parameters(file: StatementFile) -> dict[str, Any]:
     return {
         "file_id": file.id,
         "channel": file.channel,

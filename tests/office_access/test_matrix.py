@@ -161,8 +161,12 @@ PAGES = {
     "settlements_settlementcase_approve-write-off": "FOA",
     "settlements_settlementcase_ask": "FA",
     "settlements_settlementcase_book": "FA",
+    "settlements_settlementcase_dismiss": "FA",
     "settlements_settlementcase_take": "FA",
     "settlements_settlementcase_write-off": "FA",
+    "settlements_statementfile_approve-void": "FOA",
+    "settlements_statementfile_upload": "FA",
+    "settlements_statementfile_void": "FA",
 }
 # One page for each channel that has accounts.
 PAGES |= {

@@ -7,11 +7,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from channels.registry import list_channel_names
+from common.errors import FieldsRefused
 from common.terminal import terminal_name
 from settlements.models import StatementFormat
 from settlements.parsers.base import StatementRefused, StatementScope
 from settlements.services.importing import import_statement
 from settlements.services.matching import settle_statement
+from settlements.services.uploading import check_place
 
 
 class Command(BaseCommand):
@@ -57,6 +59,7 @@ class Command(BaseCommand):
             raise CommandError("Name yourself with --actor: the audit log keeps who imports a statement.")
         scope = StatementScope(channel, environment, account, day)
         try:
+            check_place(format=StatementFormat(format), scope=scope)
             with path.open("rb") as file:
                 imported = import_statement(
                     file=file,
@@ -66,6 +69,8 @@ class Command(BaseCommand):
                     imported_by=terminal_name(actor),
                     progress=self.stdout.write,
                 )
+        except FieldsRefused as error:
+            raise CommandError("; ".join(map(str, error.fields.values()))) from error
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}") from error
         except StatementRefused as error:

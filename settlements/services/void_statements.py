@@ -1,0 +1,104 @@
+"""The SQL of voiding a statement. Like matching, each statement works on whole sets.
+
+The file is marked first: the triggers let its lines go only then, and what counts as missing no longer reads it.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from constants
+
+from settlements.services.match_statements import AS_REPORTED, IS_MISSING, IS_STILL_DUPLICATE, SCOPE
+
+MARK_FILE = """
+UPDATE statement_files SET state = 'voided', voided_at = now() WHERE id = %(file_id)s AND state <> 'voided'
+"""
+# What the statement has met, the cases that it is in, and those that were opened because a movement is missing in it.
+FIND = f"""
+CREATE TEMPORARY TABLE void_matches ON COMMIT DROP AS
+SELECT DISTINCT match_id FROM statement_lines WHERE file_id = %(file_id)s AND match_id IS NOT NULL;
+CREATE TEMPORARY TABLE void_cases ON COMMIT DROP AS
+SELECT own.id, own.state FROM settlement_cases AS own
+WHERE own.id IN (SELECT case_id FROM statement_lines WHERE file_id = %(file_id)s)
+   OR own.kind = 'missing_line' AND own.state IN ('open', 'asked') AND {SCOPE.format("own")} AND NOT EXISTS (
+       SELECT FROM statement_expectations AS expected WHERE expected.case_id = own.id AND {IS_MISSING});
+CREATE TEMPORARY TABLE void_references ON COMMIT DROP AS
+SELECT DISTINCT reference FROM statement_expectations
+WHERE match_id IN (SELECT match_id FROM void_matches) OR case_id IN (SELECT id FROM void_cases)
+"""
+MARK_DECIDED_CASES = """
+UPDATE settlement_cases SET reversed_at = now()
+WHERE id IN (SELECT id FROM void_cases WHERE state = 'resolved') AND reversed_at IS NULL
+"""
+FREE_LINES = """
+UPDATE statement_lines SET state = 'voided', match_id = NULL, case_id = NULL WHERE file_id = %(file_id)s
+"""
+FREE_EXPECTATIONS = """
+UPDATE statement_expectations SET state = 'open', match_id = NULL, case_id = NULL
+WHERE match_id IN (SELECT match_id FROM void_matches) OR case_id IN (SELECT id FROM void_cases)
+"""
+# Lines of other statements that had met an expectation, or were in a case, together with lines of this one.
+ISOLATE_OTHER_LINES = f"""
+WITH loose AS (
+    SELECT line.id, line.kind, line.currency, line.gross_minor, uuidv7() AS case_id,
+           coalesce(nullif(line.reference, ''), nullif(line.channel_no, ''), line.id::text) AS reference
+    FROM statement_lines AS line
+    WHERE line.kind NOT IN {AS_REPORTED}
+      AND (line.match_id IN (SELECT match_id FROM void_matches) OR line.case_id IN (SELECT id FROM void_cases))
+), opened AS (
+    INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency,
+        expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
+        resolution, resolved_by)
+    SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'unknown_line', reference, currency, 0, gross_minor,
+           currency, kind, 'open', '', '', '', '', ''
+    FROM loose
+)
+UPDATE statement_lines AS line SET state = 'in_case', match_id = NULL, case_id = loose.case_id
+FROM loose WHERE line.id = loose.id
+"""
+CLOSE_CASES = """
+UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
+WHERE id IN (SELECT id FROM void_cases WHERE state <> 'resolved')
+"""
+# A movement that was in two statements is in one now.
+REOPEN_DUPLICATES = f"""
+UPDATE settlement_cases AS own SET kind = 'unknown_line'
+WHERE own.kind = 'duplicate_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by = ''
+  AND {SCOPE.format("own")} AND own.reference IN (SELECT left(reference, 255) FROM void_references)
+  AND NOT EXISTS (SELECT FROM statement_lines WHERE case_id = own.id AND kind IN {AS_REPORTED})
+"""
+SETTLE_DUPLICATES = f"""
+CREATE TEMPORARY TABLE void_singles ON COMMIT DROP AS
+SELECT line.id, line.case_id
+FROM settlement_cases AS own JOIN statement_lines AS line ON line.case_id = own.id
+WHERE own.kind = 'duplicate_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by = ''
+  AND {SCOPE.format("own")} AND line.kind IN {AS_REPORTED} AND NOT {IS_STILL_DUPLICATE};
+UPDATE statement_lines AS line SET state = 'matched', case_id = NULL FROM void_singles WHERE line.id = void_singles.id;
+UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
+WHERE id IN (SELECT case_id FROM void_singles)
+"""
+# An account is compared from its first statement on, which may have been this one.
+FORGET_EARLIER_EXPECTATIONS = f"""
+DELETE FROM statement_expectations AS expected
+WHERE expected.state = 'open' AND {SCOPE.format("expected")} AND NOT EXISTS (
+    SELECT FROM statement_files AS file
+    WHERE {SCOPE.format("file")} AND file.state <> 'voided' AND file.period_start <= expected.occurred_at)
+"""
+CLEAR_DAY = f"""
+DELETE FROM settlement_days AS compared WHERE compared.day = %(day)s AND {SCOPE.format("compared")}
+"""
+HAS_OTHER_STATEMENT = f"""
+SELECT EXISTS (SELECT FROM statement_files AS file
+               WHERE file.day = %(day)s AND file.state NOT IN ('imported', 'voided') AND {SCOPE.format("file")})
+"""
+DECIDED_CASES = "SELECT id FROM void_cases WHERE state = 'resolved'"
+DROP = "DROP TABLE void_matches, void_cases, void_references, void_singles"
+
+FREE = (
+    FIND,
+    MARK_DECIDED_CASES,
+    FREE_LINES,
+    FREE_EXPECTATIONS,
+    ISOLATE_OTHER_LINES,
+    CLOSE_CASES,
+    REOPEN_DUPLICATES,
+    SETTLE_DUPLICATES,
+    FORGET_EARLIER_EXPECTATIONS,
+)

@@ -1,0 +1,206 @@
+"""A statement that was imported by mistake is voided: everything that it did is undone, and the right one is imported."""
+
+import io
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Sum
+
+from common.errors import NotPermitted
+from ledger.models import LedgerTransfer, TransferEntry
+from monitoring.integrity.settlements import CHECKS
+from settlements.models import (
+    SettlementCase,
+    SettlementDay,
+    StatementExpectation,
+    StatementFile,
+    StatementFormat,
+    StatementLine,
+)
+from settlements.services.cases import book_case, dismiss_case
+from settlements.services.importing import import_statement
+from settlements.services.matching import settle_statement
+from settlements.services.voiding import approve_void, request_void, void_approved_statements
+from tests.settlements.statements import (
+    Reported,
+    build_csv,
+    build_scope,
+    expect,
+    find_day,
+    import_lines,
+    list_cases,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def is_same_person(approver: str, requester: str) -> str:
+    return "the same person" if approver == requester else ""
+
+
+def void(file: StatementFile) -> StatementFile:
+    request_void(file_id=file.id, actor="ana", reason="another day's file")
+    approve_void(file_id=file.id, actor="ben", reason="seen", find_conflict=is_same_person)
+    assert void_approved_statements() == 1
+    file.refresh_from_db()
+    return file
+
+
+def read_balances() -> dict[str, int]:
+    """All that statements have posted and reversed: debits less credits by kind of account."""
+    found: dict[str, int] = {}
+    events = ("channel.fee", "channel.payout", "statement.corrected", "statement.voided")
+    for entry in TransferEntry.objects.filter(transfer__event__in=events).select_related("account"):
+        sign = 1 if entry.direction == "debit" else -1
+        found[entry.account.kind] = found.get(entry.account.kind, 0) + sign * entry.amount_minor
+    return {kind: amount for kind, amount in found.items() if amount}
+
+
+def read_states() -> dict[str, str]:
+    return dict(StatementExpectation.objects.values_list("reference", "state"))
+
+
+def list_violations() -> list[object]:
+    found: list[object] = []
+    for check in CHECKS:
+        with connection.cursor() as cursor:
+            cursor.execute(check.sql, {"since": "2000-01-01T00:00:00Z"})
+            found += cursor.fetchall()
+    return found
+
+
+def test_everything_that_the_statement_did_is_undone_and_the_right_one_is_imported() -> None:
+    expect(("PAY-1", 10_000), ("PAY-2", 5_000), ("PAY-3", 700))
+    wrong = import_lines(
+        [
+            Reported("PAY-1", 10_000, fee_minor=300),
+            Reported("PAY-2", 4_000, fee_minor=100),
+            Reported("PAY-9", 100),
+            Reported("", -9_000, kind="payout", payout_no="po_1"),
+        ]
+    )
+    (differing,) = SettlementCase.objects.filter(kind="amount_differs")
+    book_case(case_id=differing.id, actor="ana", reason="they are right")
+    assert read_balances()["channel_fees"] == 400
+    voided = void(wrong)
+    assert (voided.state, voided.void_requested_by, voided.void_approved_by) == ("voided", "ana", "ben")
+    assert read_balances() == {}
+    assert set(StatementLine.objects.values_list("state", flat=True)) == {"voided"}
+    # Without a statement the account is not compared any more.
+    assert (read_states(), list_cases(), SettlementDay.objects.count()) == ({}, [], 0)
+    differing.refresh_from_db()
+    assert (differing.resolution, differing.reversed_at is not None) == ("booked", True)
+    assert SettlementCase.objects.get(kind="unknown_line").resolution == "voided"
+    assert list_violations() == []
+
+    right = import_lines(
+        [
+            Reported("PAY-1", 10_000, fee_minor=300),
+            Reported("PAY-2", 5_000, fee_minor=150),
+            Reported("PAY-3", 700),
+        ]
+    )
+    assert (right.state, list_cases()) == ("posted", [])
+    assert set(read_states().values()) == {"met"}
+    assert read_balances() == {"channel_fees": 450, "channel_receivable": -450}
+    assert list_violations() == []
+
+
+def test_the_same_bytes_can_be_imported_at_another_place() -> None:
+    expect(("PAY-1", 10_000))
+    content = build_csv([Reported("PAY-1", 10_000)], find_day())
+    wrong_day = build_scope(find_day(1))
+    wrong = import_statement(file=io.BytesIO(content), format=StatementFormat.CSV, scope=wrong_day).file
+    settle_statement(file_id=wrong.id)
+    void(wrong)
+    right_day = build_scope(find_day())
+    right = import_statement(file=io.BytesIO(content), format=StatementFormat.CSV, scope=right_day)
+    settle_statement(file_id=right.file.id)
+    assert right.is_new
+    assert (read_states(), list_cases()) == ({"PAY-1": "met"}, [])
+
+
+def test_what_other_statements_share_with_it_is_compared_again() -> None:
+    """A line of a later statement was a duplicate, because this one had met the money. Another one's fee was, too."""
+    expect(("PAY-1", 3_000), ("PAY-1", 7_000))
+    fee = Reported("", 0, kind="fee", fee_minor=9, channel_no="f1")
+    of_yesterday = import_lines([fee], -1)
+    wrong = import_lines([Reported("PAY-1", 3_000), Reported("PAY-1", 7_000)])
+    import_lines([Reported("PAY-1", 10_000), fee], 1)
+    assert list_cases() == [("duplicate_line", "PAY-1", 0, 10_000), ("duplicate_line", "f1", 0, -9)]
+    void(wrong)
+    # It is the later statement's line now, a day too late.
+    assert list_cases() == [("day_differs", "PAY-1", 10_000, 10_000), ("duplicate_line", "f1", 0, -9)]
+    void(of_yesterday)
+    assert list_cases() == [("day_differs", "PAY-1", 10_000, 10_000)]
+    assert read_balances() == {"channel_fees": 9, "channel_receivable": -9}
+    assert list_violations() == []
+
+
+def test_a_line_that_met_money_together_with_a_line_of_it_waits_in_a_case() -> None:
+    """An unknown line and a later one have met one capture together."""
+    import_lines([Reported("PAY-1", 4_000, fee_minor=10)], -1)
+    expect(("PAY-1", 10_000))
+    wrong = import_lines([Reported("PAY-1", 6_000, fee_minor=20)])
+    assert (read_states(), list_cases()) == ({"PAY-1": "met"}, [])
+    assert read_balances()["channel_fees"] == 30
+    void(wrong)
+    assert list_cases() == [("amount_differs", "PAY-1", 10_000, 4_000)]
+    assert read_balances() == {"channel_fees": 10, "channel_receivable": -10}
+    import_lines([Reported("PAY-1", 10_000)])
+    assert list_violations() == []
+
+
+def test_a_missing_movement_is_expected_again() -> None:
+    expect(("PAY-1", 10_000))
+    wrong = import_lines([Reported("PAY-8", 100)])
+    import_lines([], 1)
+    assert [case[0] for case in list_cases()] == ["missing_line", "unknown_line"]
+    void(wrong)
+    assert list_cases() == []
+    import_lines([Reported("PAY-1", 10_000)])
+    assert (read_states(), list_cases()) == ({"PAY-1": "met"}, [])
+
+
+def test_one_person_voids_nothing() -> None:
+    expect(("PAY-1", 10_000))
+    file = import_lines([Reported("PAY-1", 10_000, fee_minor=300)])
+    with pytest.raises(NotPermitted):
+        approve_void(file_id=file.id, actor="ben", reason="nobody asked", find_conflict=is_same_person)
+    request_void(file_id=file.id, actor="ana", reason="wrong")
+    with pytest.raises(NotPermitted, match="the same person"):
+        approve_void(file_id=file.id, actor="ana", reason="my own", find_conflict=is_same_person)
+    assert void_approved_statements() == 0
+    alone = {"void_requested_by": "ana", "void_approved_by": "ana"}
+    with pytest.raises(IntegrityError, match="statement_file_voided_by_two"), transaction.atomic():
+        StatementFile.objects.filter(id=file.id).update(**alone)
+    with pytest.raises(IntegrityError, match="no others"), transaction.atomic():
+        StatementLine.objects.filter(file=file).update(state="voided", match=None)
+    void(file)
+    with pytest.raises(NotPermitted):
+        request_void(file_id=file.id, actor="ana", reason="again")
+    assert void_approved_statements() == 0
+
+
+def test_each_transfer_is_reversed_once() -> None:
+    expect(("PAY-1", 10_000))
+    file = import_lines(
+        [Reported("PAY-1", 10_000, fee_minor=300), Reported("", 0, kind="rounding", fee_minor=1)]
+    )
+    void(file)
+    reversed_count = LedgerTransfer.objects.filter(event="statement.voided").count()
+    amounts = TransferEntry.objects.filter(transfer__event="statement.voided", direction="debit")
+    assert (reversed_count, amounts.aggregate(sum=Sum("amount_minor"))["sum"]) == (2, 301)
+
+
+def test_a_duplicate_is_dismissed_and_nothing_else_is() -> None:
+    expect(("PAY-1", 10_000))
+    import_lines([Reported("PAY-1", 10_000, fee_minor=300), Reported("PAY-2", 5)])
+    import_lines([Reported("PAY-1", 10_000, fee_minor=300)], 1)
+    (duplicate,) = SettlementCase.objects.filter(kind="duplicate_line")
+    dismiss_case(case_id=duplicate.id, actor="ana", reason="in both files")
+    assert read_balances() == {"channel_fees": 300, "channel_receivable": -300}
+    (unknown,) = SettlementCase.objects.filter(kind="unknown_line")
+    with pytest.raises(NotPermitted):
+        dismiss_case(case_id=unknown.id, actor="ana", reason="go away")
+    assert list_violations() == []
