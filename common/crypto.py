@@ -47,9 +47,11 @@ def _pepper(secret: str, purpose: str) -> bytes:
     return hmac.digest(secret.encode(), f"pepper:{purpose}".encode(), "sha256")
 
 
-def keyed_hash(value: bytes, *, purpose: str) -> str:
-    """HMAC-SHA256 with a key derived from KEYED_HASH_SECRET for this purpose, so that a stolen table is useless."""
-    return hmac.new(_pepper(settings.KEYED_HASH_SECRET, purpose), value, hashlib.sha256).hexdigest()
+def keyed_hash(value: bytes, *, purpose: str, secret: str = "") -> str:
+    """HMAC-SHA256 with a key derived from KEYED_HASH_SECRET for this purpose, so that a stolen table is useless.
+    `secret` is another one: an earlier value of the setting."""
+    pepper = _pepper(secret or settings.KEYED_HASH_SECRET, purpose)
+    return hmac.new(pepper, value, hashlib.sha256).hexdigest()
 
 
 def equals_in_constant_time(left: str, right: str) -> bool:

@@ -90,6 +90,7 @@ def _configured_secrets() -> tuple[str, ...]:
     known: list[str] = [
         settings.SECRET_KEY,
         settings.KEYED_HASH_SECRET,
+        *settings.KEYED_HASH_OLD_SECRETS,
         *settings.PAYMENT_MASTER_KEYS,
         settings.SIMULATOR_WEBHOOK_SECRET,
         *settings.STRIPE_SECRET_KEYS.values(),

@@ -77,5 +77,6 @@ class DailyCloseAdmin(ReadOnlyAdmin):
         "previous_digest",
         "chain_digest",
         "signature",
+        "key_id",
         "closed_at",
     )

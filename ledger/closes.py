@@ -1,7 +1,7 @@
 """Closes days: signs the digest of a day's entries, and verifies the chain of all closed days.
 
 Each row contains the digest of the day before, so a person who changes a closed day would have to change every later
-row as well, and to know KEYED_HASH_SECRET to sign them.
+row as well, and to know KEYED_HASH_SECRET to sign them. Each row names its secret, so that the setting can be rotated.
 """
 
 import datetime as dt
@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Min, TextField
 from django.db.models.functions import Cast
@@ -24,6 +25,7 @@ PURPOSE = "ledger.daily_close"
 CLOSE_DELAY = dt.timedelta(minutes=10)
 _ONE_DAY = dt.timedelta(days=1)
 _CHUNK_SIZE = 5_000
+_KEY_ID_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,14 @@ def _close_day(chain: ChainKey, day: dt.date) -> DailyClose:
         previous_digest=previous_digest,
         chain_digest=chain_digest,
         signature=keyed_hash(chain_digest.encode(), purpose=PURPOSE),
+        key_id=_compute_key_id(settings.KEYED_HASH_SECRET),
     )
     return close
+
+
+def _compute_key_id(secret: str) -> str:
+    """Names the secret, and reveals nothing of it."""
+    return keyed_hash(b"key id", purpose=PURPOSE, secret=secret)[:_KEY_ID_LENGTH]
 
 
 def _digest_day(chain: ChainKey, day: dt.date) -> DayDigest:
@@ -185,5 +193,11 @@ def _find_problems(chain: ChainKey, close: DailyClose) -> Iterator[str]:
         )
     if close.chain_digest != _compute_chain_digest(chain, close.day, recorded, close.previous_digest):
         yield "the record of the close has changed"
-    if not equals_in_constant_time(close.signature, keyed_hash(close.chain_digest.encode(), purpose=PURPOSE)):
+    secrets = (settings.KEYED_HASH_SECRET, *settings.KEYED_HASH_OLD_SECRETS)
+    secret = next((each for each in secrets if _compute_key_id(each) == close.key_id), None)
+    if secret is None:
+        yield f"its secret ({close.key_id}) is neither KEYED_HASH_SECRET nor one of KEYED_HASH_OLD_SECRETS"
+    elif not equals_in_constant_time(
+        close.signature, keyed_hash(close.chain_digest.encode(), purpose=PURPOSE, secret=secret)
+    ):
         yield "the signature is wrong"

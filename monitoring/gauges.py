@@ -46,6 +46,20 @@ _COUNTS = {
         "Movements of money that no statement has reported in time",
         "SELECT 1 FROM statement_expectations WHERE state = 'open' AND expected_by < now()",
     ),
+    "ledger_rollup_queue_depth": (
+        "Transfers of the ledger that are not added up in a daily balance yet",
+        "SELECT 1 FROM ledger_rollup_queue",
+    ),
+    "disputes_due": (
+        "Disputes without a response whose evidence is due within three days",
+        "SELECT 1 FROM disputes WHERE status = 'needs_response' AND evidence_due_by > now()"
+        " AND evidence_due_by < now() + interval '3 days'",
+    ),
+    "payments_in_suspense": (
+        "Refunds and disputes that took more than their payment holds",
+        "SELECT 1 FROM suspense_items WHERE status = 'open'"
+        " UNION ALL SELECT 1 FROM disputes WHERE suspense_minor > 0",
+    ),
     "report_runs_failing": (
         "Runs of scheduled reports that have failed, or were tried three times",
         "SELECT 1 FROM report_runs r JOIN report_schedules s ON s.id = r.schedule_id"
@@ -72,6 +86,20 @@ WITH RECURSIVE walk AS (
 )
 SELECT min(next_check_at) FROM walk WHERE next_check_at <= now()
 """
+# Skips from chain to chain in the index of closes. The chain that is furthest behind counts.
+_LAST_CLOSE = """
+WITH RECURSIVE chain AS (
+    (SELECT environment, currency FROM daily_closes ORDER BY environment, currency LIMIT 1)
+    UNION ALL
+    SELECT following.environment, following.currency FROM chain CROSS JOIN LATERAL (
+        SELECT environment, currency FROM daily_closes
+        WHERE (environment, currency) > (chain.environment, chain.currency)
+        ORDER BY environment, currency LIMIT 1) AS following
+)
+SELECT min(last.day + 1)::timestamp AT TIME ZONE 'UTC' FROM chain CROSS JOIN LATERAL (
+    SELECT max(day) AS day FROM daily_closes AS closed
+    WHERE closed.environment = chain.environment AND closed.currency = chain.currency) AS last
+"""
 # Ages; 0 when nothing waits.
 _OLDEST = {
     "payment_oldest_check_seconds": (
@@ -89,6 +117,15 @@ _OLDEST = {
     "report_oldest_due_seconds": (
         "Lateness of the most overdue attempt of a scheduled report",
         "SELECT min(retry_at) FROM report_runs WHERE retry_at <= now()",
+    ),
+    "ledger_rollup_oldest_seconds": (
+        "Age of the oldest transfer of the ledger that is not added up in a daily balance yet",
+        "SELECT transfer.created_at FROM ledger_rollup_queue AS queued"
+        " JOIN ledger_transfers AS transfer ON transfer.id = queued.transfer_id ORDER BY queued.transfer_id LIMIT 1",
+    ),
+    "ledger_last_close_seconds": (
+        "Time since the end of the last closed day, of the environment and currency that is furthest behind",
+        _LAST_CLOSE,
     ),
     "settlement_oldest_case_seconds": (
         "Age of the oldest settlement case that is neither decided nor asked at the channel",

@@ -1124,6 +1124,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="dispute",
             index=models.Index(
+                condition=models.Q(("suspense_minor__gt", 0)),
+                fields=["created_at"],
+                name="dispute_in_suspense",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="dispute",
+            index=models.Index(
                 django.contrib.postgres.indexes.OpClass(
                     django.db.models.functions.text.Upper("channel_dispute_no"), name="text_pattern_ops"
                 ),

@@ -131,6 +131,9 @@ class Dispute(models.Model):
                 OpClass(Upper("channel_dispute_no"), name="text_pattern_ops"), name="dispute_find_channel_no"
             ),
             models.Index(
+                name="dispute_in_suspense", fields=["created_at"], condition=Q(suspense_minor__gt=0)
+            ),
+            models.Index(
                 name="dispute_evidence_due",
                 fields=["evidence_due_by"],
                 condition=Q(status=DisputeStatus.NEEDS_RESPONSE),

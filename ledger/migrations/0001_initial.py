@@ -187,6 +187,10 @@ class Migration(migrations.Migration):
                 ),
                 ("signature", models.CharField(max_length=64)),
                 (
+                    "key_id",
+                    models.CharField(help_text="Names the secret that signed it.", max_length=16),
+                ),
+                (
                     "closed_at",
                     models.DateTimeField(
                         db_default=django.db.models.functions.datetime.Now(), editable=False

@@ -63,6 +63,7 @@ class DailyClose(models.Model):
         max_length=64, help_text=_("SHA-256 of this row and of the previous digest.")
     )
     signature = models.CharField(max_length=64)
+    key_id = models.CharField(max_length=16, help_text=_("Names the secret that signed it."))
     closed_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

@@ -102,6 +102,21 @@ def test_a_close_that_was_made_up_has_a_wrong_signature(settings: Any) -> None:
     closes.close_days()
     assert closes.verify_days() == []
     settings.KEYED_HASH_SECRET = "the real secret, of thirty-two characters"
+    (problem,) = {found.problem for found in closes.verify_days()}
+    assert "neither KEYED_HASH_SECRET nor" in problem
+    # Under the name of the real one it is wrong.
+    write(f"UPDATE daily_closes SET key_id = '{closes._compute_key_id(settings.KEYED_HASH_SECRET)}'")
+    assert {found.problem for found in closes.verify_days()} == {"the signature is wrong"}
+
+
+@pytest.mark.usefixtures("_three_days_ago")
+def test_a_rotated_secret_still_verifies_the_closes_that_it_signed(settings: Any) -> None:
+    closes.close_days()
+    old, settings.KEYED_HASH_SECRET = settings.KEYED_HASH_SECRET, "the new secret, of thirty-two characters"
+    assert closes.verify_days() != []
+    settings.KEYED_HASH_OLD_SECRETS = ["an even older secret of other characters", old]
+    assert closes.verify_days() == []
+    write("UPDATE daily_closes SET signature = repeat('0', 64)")
     assert {found.problem for found in closes.verify_days()} == {"the signature is wrong"}
 
 

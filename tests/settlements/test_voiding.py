@@ -1,4 +1,4 @@
-"""A statement that was imported by mistake is voided: everything that it did is undone, and the right one is imported."""
+"""A statement that was imported by mistake is voided: all that it did is undone, and the right one is imported."""
 
 import io
 
