@@ -7,6 +7,7 @@ from backoffice import (  # noqa: F401  (each registers its pages)
     approval_admin,
     audit_admin,
     channel_account_admin,
+    dispute_admin,
     fee_admin,
     merchant_admin,
     object_admin,

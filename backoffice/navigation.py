@@ -50,6 +50,8 @@ MORE: Sequence[tuple[Promise, Items]] = (
             ("reports.reportschedule", "summarize"),
             ("reports.reportrun", "schedule_send"),
             ("gateway.paymentreview", "flag"),
+            ("gateway.disputeresponse", "reply"),
+            ("gateway.suspenseitem", "hourglass_empty"),
             ("webhooks.webhookdelivery", "outbox"),
             ("gateway.channelevent", "webhook"),
             ("payouts.payoutrun", "send_money"),
@@ -67,6 +69,7 @@ MORE: Sequence[tuple[Promise, Items]] = (
         _("Technical tables"),
         (
             ("gateway.paymentattempt", "bolt"),
+            ("gateway.evidencefile", "attach_file"),
             ("orders.orderitem", "list"),
             ("sagas.sagastep", "footprint"),
             ("sagas.sagaevent", "timeline"),

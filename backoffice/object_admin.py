@@ -1,4 +1,4 @@
-"""The pages of refunds, orders, webhook deliveries and disputes."""
+"""The pages of refunds, orders and webhook deliveries."""
 
 from typing import Any
 
@@ -11,19 +11,18 @@ from django.utils.translation import gettext_lazy
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.declaration import AdminAction, Performed
 from backoffice.object_pages.delivery import build_delivery_page, find_resend_obstacle
-from backoffice.object_pages.dispute import build_dispute_page
 from backoffice.object_pages.order import build_order_page
 from backoffice.object_pages.refund import build_refund_page
 from backoffice.services import merchant_operations
-from gateway.admin import DisputeAdmin, RefundAdmin
-from gateway.models import Dispute, Refund
+from gateway.admin import RefundAdmin
+from gateway.models import Refund
 from orders.admin import OrderAdmin
 from orders.models import Order
 from staff.roles import Permission
 from webhooks.admin import WebhookDeliveryAdmin
 from webhooks.models import WebhookDelivery
 
-admin.site.unregister([Dispute, Order, WebhookDelivery])
+admin.site.unregister([Order, WebhookDelivery])
 PAGE = "backoffice/object_page.html"
 
 
@@ -47,16 +46,6 @@ class OrderPageAdmin(ActionsAdmin, OrderAdmin):  # type: ignore[misc]
 
     def page_context(self, request: HttpRequest, row: Order) -> dict[str, Any]:
         return {"page": build_order_page(row)}
-
-
-@admin.register(Dispute)
-class DisputePageAdmin(ActionsAdmin, DisputeAdmin):  # type: ignore[misc]
-    list_select_related = ("payment", "merchant")  # type: ignore[assignment]
-    change_form_outer_before_template = ""  # type: ignore[assignment]
-    change_form_template = PAGE
-
-    def page_context(self, request: HttpRequest, row: Dispute) -> dict[str, Any]:
-        return {"page": build_dispute_page(row)}
 
 
 def _resend(actor: User, delivery: WebhookDelivery, data: dict[str, Any]) -> Performed:

@@ -34,7 +34,7 @@ class PaymentDisputed(ApiError):
     status, code, error_code = 409, 40931, "payment_disputed"
     text = _("The customer disputes this payment: the disputed amount cannot be refunded.")
     retry = Retry.CORRECTED
-    advice = "Refund at most `details.refundable_amount`; the dispute is answered at the channel."
+    advice = "Refund at most `details.refundable_amount`. Answer the dispute, or accept it."
     is_final_answer = True
 
 

@@ -31,6 +31,7 @@ class Permission(enum.StrEnum):
     MANAGE_MERCHANTS = "staff.manage_merchants"
     MANAGE_KEYS = "staff.manage_keys"
     MANAGE_CHANNEL_ACCOUNTS = "staff.manage_channel_accounts"
+    ANSWER_DISPUTES = "staff.answer_disputes"
     MANAGE_PAYOUTS = "staff.manage_payouts"
     MANAGE_STAFF = "staff.manage_staff"
 
@@ -61,6 +62,9 @@ _PAYMENTS = _view_permissions(
     "gateway.authorizationincrement",
     "gateway.refund",
     "gateway.dispute",
+    "gateway.disputeresponse",
+    "gateway.evidencefile",
+    "gateway.suspenseitem",
     "gateway.paymentreview",
     "gateway.channelevent",
     "gateway.routingrule",
@@ -130,6 +134,7 @@ _FINANCE = (
         Permission.REFUND,
         Permission.SETTLE,
         Permission.APPROVE,
+        Permission.ANSWER_DISPUTES,
         Permission.MANAGE_PAYOUTS,
         Permission.EXPORT,
         Permission.MANAGE_FEES,

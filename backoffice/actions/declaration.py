@@ -38,11 +38,9 @@ class ReasonForm(forms.Form):
         help_text=_("Recorded in the audit log with your name."),
     )
 
-    def __init__(
-        self, data: Any = None, files: Any = None, *, rows: Sequence[Any] = (), **kwargs: Any
-    ) -> None:
+    def __init__(self, data: Any = None, *, rows: Sequence[Any] = (), **kwargs: Any) -> None:
         self.rows = rows
-        super().__init__(data, files, **kwargs)
+        super().__init__(data, **kwargs)
         if self.field_order is None:
             self.order_fields([*(name for name in self.fields if name != "reason"), "reason"])
 
@@ -141,4 +139,5 @@ class AdminAction:
         files: Any = None,
     ) -> ReasonForm:
         given = {**(initial or {}), **(self.initial(rows[0]) if rows else {})}
-        return with_theme_widgets(self.form(data, files, rows=rows, initial=given, auto_id=f"{self.name}_%s"))
+        form = self.form(data, files=files, rows=rows, initial=given, auto_id=f"{self.name}_%s")
+        return with_theme_widgets(form)

@@ -3,12 +3,13 @@
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, build_merchant_fact
+from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel, build_merchant_fact
 from common.admin import money_text
 from common.list_columns import show_moment
 from common.time_zones import format_exactly
 from gateway.admin.disputes import DISPUTE_COLOURS
-from gateway.models import Dispute, DisputeStatus
+from gateway.models import Dispute, DisputeStatus, ResponseStatus
+from gateway.services.dispute_evidence import find_evidence_rules
 from merchants.models import Environment
 
 
@@ -18,9 +19,13 @@ def build_dispute_page(dispute: Dispute) -> ObjectPage:
     deadline = format_exactly(dispute.evidence_due_by) if dispute.evidence_due_by else "—"
     notes = []
     if status is DisputeStatus.NEEDS_RESPONSE:
-        notes.append(
-            PageNote(_("Disputes are answered at the channel. Evidence is due by:"), deadline, "danger")
+        is_answered_here = find_evidence_rules(dispute) is not None
+        text = (
+            _("Evidence is due by:")
+            if is_answered_here
+            else _("This channel takes responses only on its own pages. Evidence is due by:")
         )
+        notes.append(PageNote(text, deadline, "danger"))
     if dispute.is_inquiry:
         notes.append(
             PageNote(_("An inquiry: the bank has taken no money, and a refund settles it."), "", "info")
@@ -51,4 +56,26 @@ def build_dispute_page(dispute: Dispute) -> ObjectPage:
             (_("in suspense"), money_text(dispute.suspense_minor, dispute.currency)),
             (_("refundable"), money_text(payment.refundable_minor, payment.currency)),
         ],
+        panels=[_build_responses_panel(dispute)],
+    )
+
+
+def _build_responses_panel(dispute: Dispute) -> Panel:
+    responses = list(dispute.responses.prefetch_related("files").order_by("-created_at")[:20])
+    return Panel(
+        title=_("Responses"),
+        columns=(_("response"), _("status"), _("texts"), _("files"), _("submitted by"), _("failure")),
+        rows=[
+            (
+                str(response.get_kind_display()),
+                str(ResponseStatus(response.status).label),
+                ", ".join(sorted(response.texts)) or "—",
+                ", ".join(sorted(file.field for file in response.files.all())) or "—",
+                response.submitted_by or "—",
+                " ".join(filter(None, (response.failure_code, response.failure_message))) or "—",
+            )
+            for response in responses
+        ],
+        empty_text=_("Nobody has written a response yet."),
+        links=[reverse("admin:gateway_disputeresponse_change", args=[each.pk]) for each in responses],
     )

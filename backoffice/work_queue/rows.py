@@ -212,5 +212,7 @@ def _recommend_for_saga(saga: SagaView | None, user: Any) -> RecommendedAction |
 def _recommend_for_dispute(item: OpenItem) -> RecommendedAction:
     url = reverse(PAGES[ItemKind.DISPUTE], args=[item.page_id])
     if item.code == DisputeStatus.NEEDS_RESPONSE:
-        return RecommendedAction(_("Show due date"), url, _("Disputes are answered at the channel."))
+        return RecommendedAction(
+            _("Answer"), url, _("Its page shows the due date and the draft of the response.")
+        )
     return RecommendedAction(_("Read the outcome"), url)

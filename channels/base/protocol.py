@@ -42,7 +42,7 @@ class Channel(Protocol):
     credential_fields: tuple[CredentialField, ...]
     # Moves no real money: with test keys it serves in place of a channel that is not set up.
     is_sandbox: bool
-    # Answers disputes; None: merchants answer them at the channel.
+    # Answers disputes; None: merchants answer them on the channel's own pages.
     disputes: DisputePort | None
 
     def get_unavailable_reason(self, environment: str) -> str | None:

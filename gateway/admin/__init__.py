@@ -2,6 +2,7 @@
 
 from gateway.admin.captures import AuthorizationIncrementAdmin, CaptureAdmin
 from gateway.admin.channel_events import ChannelEventAdmin
+from gateway.admin.dispute_responses import DisputeResponseAdmin, EvidenceFileAdmin, SuspenseItemAdmin
 from gateway.admin.disputes import DisputeAdmin
 from gateway.admin.payments import PaymentAdmin, PaymentAttemptAdmin, PaymentReviewAdmin
 from gateway.admin.refunds import RefundAdmin
@@ -12,9 +13,12 @@ __all__ = [
     "CaptureAdmin",
     "ChannelEventAdmin",
     "DisputeAdmin",
+    "DisputeResponseAdmin",
+    "EvidenceFileAdmin",
     "PaymentAdmin",
     "PaymentAttemptAdmin",
     "PaymentReviewAdmin",
     "RefundAdmin",
     "RoutingRuleAdmin",
+    "SuspenseItemAdmin",
 ]

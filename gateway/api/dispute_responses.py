@@ -15,7 +15,7 @@ from common.api.envelope import Answer, success
 from common.api.fields import NoInput
 from common.api.http import respond, validated
 from common.api.schema import ErrorSerializer, enveloped
-from common.errors import ValidationFailed
+from common.errors import NotFound, ValidationFailed
 from gateway import selectors
 from gateway.api.serializers import DisputeResponseOutput, EvidenceFileInput, EvidenceInput
 from gateway.models import Dispute, DisputeResponse, ResponseKind
@@ -25,7 +25,7 @@ from gateway.services.dispute_evidence import add_file, change_draft, count_page
 from idempotency.request import KeyedRequest, read_keyed_request
 from idempotency.services import write_in_one_commit
 from merchants.principal import principal_of
-from merchants.scopes import PAYMENTS_WRITE
+from merchants.scopes import PAYMENTS_READ, PAYMENTS_WRITE
 
 RESPONSE = enveloped("DisputeResponseAnswer", DisputeResponseOutput())
 WRITTEN = {200: RESPONSE, "4XX": ErrorSerializer}
@@ -33,7 +33,16 @@ SUBMITTED = {200: RESPONSE, 202: RESPONSE, "4XX": ErrorSerializer}
 
 
 class EvidenceView(APIView):
-    scopes: ClassVar[dict[str, str | None]] = {"POST": PAYMENTS_WRITE}
+    scopes: ClassVar[dict[str, str | None]] = {"GET": PAYMENTS_READ, "POST": PAYMENTS_WRITE}
+
+    @extend_schema(operation_id="dispute_evidence_retrieve", responses=RESPONSE)
+    def get(self, request: Request, dispute_no: str) -> HttpResponse:
+        """The newest response: the draft, or what was submitted. 404 when nothing was written yet."""
+        dispute = selectors.get_dispute(principal_of(request), dispute_no)
+        response = dispute.responses.select_related("dispute").order_by("-created_at", "-id").first()
+        if response is None:
+            raise NotFound({"dispute_no": dispute.dispute_no})
+        return respond(success(dispute_response_body(response), message=_("Success")))
 
     @extend_schema(operation_id="dispute_evidence_update", request=EvidenceInput, responses=WRITTEN)
     def post(self, request: Request, dispute_no: str) -> HttpResponse:

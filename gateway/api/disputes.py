@@ -1,4 +1,4 @@
-"""Disputes over HTTP, for reading. Merchants answer them at the channel."""
+"""Disputes over HTTP, for reading. `dispute_responses.py` has the answers to them."""
 
 from typing import ClassVar
 

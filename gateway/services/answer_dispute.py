@@ -1,5 +1,7 @@
 """POST /disputes/{dispute_no}/submit and …/accept: answers a dispute at the channel (`flows/dispute_respond.py`)."""
 
+import uuid
+
 from django.utils.translation import gettext as _
 
 from common.api.envelope import Answer, accepted, failure, success
@@ -21,12 +23,8 @@ def answer_dispute(
     get_evidence_rules(dispute)
 
     def begin(claim: Claim[SagaState | None]) -> SagaState:
-        locked = lock_answerable_dispute(dispute.id)
-        response = _prepare_response(locked, kind, submitted_by)
-        response.saga_id = claim.resource_id
-        response.save()
-        return dispute_respond.start_dispute_response(
-            dispute=locked, response=response, saga_id=claim.resource_id
+        return start_answer(
+            dispute_id=dispute.id, kind=kind, submitted_by=submitted_by, saga_id=claim.resource_id
         )
 
     def build_answer(result: SagaResult) -> Answer:
@@ -41,6 +39,18 @@ def answer_dispute(
 
     claim = claim_key(request, begin=begin)
     return run_claimed_saga(claim, build_answer=build_answer)
+
+
+def start_answer(
+    *, dispute_id: uuid.UUID, kind: ResponseKind, submitted_by: str, saga_id: uuid.UUID
+) -> SagaState:
+    """Starts the saga in the caller's transaction. The caller has checked that the channel takes answers
+    (`get_evidence_rules`). Raises `DisputeNotAnswerable`."""
+    locked = lock_answerable_dispute(dispute_id)
+    response = _prepare_response(locked, kind, submitted_by)
+    response.saga_id = saga_id
+    response.save()
+    return dispute_respond.start_dispute_response(dispute=locked, response=response, saga_id=saga_id)
 
 
 def _prepare_response(dispute: Dispute, kind: ResponseKind, submitted_by: str) -> DisputeResponse:

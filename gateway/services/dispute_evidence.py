@@ -26,6 +26,14 @@ STORAGE_RETRY_SECONDS = "60"
 
 def get_evidence_rules(dispute: Dispute) -> EvidenceRules:
     """Raises `DisputeNotAnswerable`."""
+    rules = find_evidence_rules(dispute)
+    if rules is None:
+        raise DisputeNotAnswerable({"dispute_no": dispute.dispute_no, "reason": "not_supported"})
+    return rules
+
+
+def find_evidence_rules(dispute: Dispute) -> EvidenceRules | None:
+    """None: the channel takes responses only on its own pages."""
     source = dispute.attempt or dispute.payment
     channel = get_channel_of_payment(
         dispute.channel,
@@ -33,15 +41,13 @@ def get_evidence_rules(dispute: Dispute) -> EvidenceRules:
         sandbox=source.sandbox,
         account_id=dispute.channel_account_id,
     )
-    if channel.disputes is None:
-        raise DisputeNotAnswerable({"dispute_no": dispute.dispute_no, "reason": "not_supported"})
-    return channel.disputes.rules
+    return channel.disputes.rules if channel.disputes is not None else None
 
 
 def lock_answerable_dispute(dispute_id: uuid.UUID) -> Dispute:
     """Locks the dispute. Raises `DisputeNotAnswerable`."""
     dispute = Dispute.objects.select_for_update(of=("self",)).get(id=dispute_id)
-    reason = _find_obstacle(dispute)
+    reason = find_obstacle(dispute)
     if reason:
         raise DisputeNotAnswerable(
             {
@@ -83,7 +89,7 @@ def count_pages_of_evidence(*, dispute: Dispute, content: bytes) -> int | None:
     A file for a dispute that cannot be answered is not read; `add_file` refuses it, or its request has an answer
     already. Raises `ServiceUnavailable`.
     """
-    return None if _find_obstacle(dispute) else count_pages(content)
+    return None if find_obstacle(dispute) else count_pages(content)
 
 
 def add_file(
@@ -145,7 +151,8 @@ def _store_content(file: EvidenceFile, content: bytes) -> None:
         ) from error
 
 
-def _find_obstacle(dispute: Dispute) -> str:
+def find_obstacle(dispute: Dispute) -> str:
+    """Returns why the dispute cannot be answered at this moment: the `reason` of `DisputeNotAnswerable`."""
     if dispute.status != DisputeStatus.NEEDS_RESPONSE:
         return "closed" if not dispute.is_open else "submitted"
     if dispute.evidence_due_by is not None and dispute.evidence_due_by <= timezone.now():

@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                     ("manage_merchants", "Can create, suspend and reactivate merchants"),
                     ("manage_keys", "Can rotate and revoke API keys"),
                     ("manage_channel_accounts", "Can add, check, rotate and disable channel accounts"),
+                    ("answer_disputes", "Can write and submit answers to disputes, and accept disputes"),
                     ("manage_payouts", "Can set payout plans and bank accounts, and create payout runs"),
                     ("manage_staff", "Can invite staff, set their roles and end their access"),
                 ],

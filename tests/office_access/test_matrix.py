@@ -48,6 +48,9 @@ VIEW_PERMISSIONS = {
     "gateway.Capture": ALL,
     "gateway.ChannelEvent": ALL,
     "gateway.Dispute": ALL,
+    "gateway.DisputeResponse": ALL,
+    "gateway.EvidenceFile": ALL,
+    "gateway.SuspenseItem": ALL,
     "gateway.Payment": ALL,
     "gateway.PaymentAttempt": ALL,
     "gateway.PaymentReview": ALL,
@@ -129,6 +132,11 @@ PAGES = {
     "merchants_merchant_create": "A",
     "merchants_merchant_reactivate": "A",
     "merchants_merchant_suspend": "A",
+    "gateway_dispute_accept": "FA",
+    "gateway_dispute_evidence": "FA",
+    "gateway_dispute_evidence-file": "FA",
+    "gateway_dispute_submit": "FA",
+    "gateway_evidencefile_download": "FA",
     "gateway_payment_cancel": "SA",
     "gateway_payment_capture": "FA",
     "gateway_payment_give_back": "FA",
@@ -178,6 +186,7 @@ PAGES |= {
 PAGES_OF_A_MODEL = {"gateway_routingrule_try", "work_queue"}
 # What may be done, wherever the button is.
 OPERATION_PERMISSIONS = {
+    "staff.answer_disputes": "FA",
     "staff.approve_operation": "FOA",
     "staff.cancel_payment": "SA",
     "staff.capture_payment": "FA",

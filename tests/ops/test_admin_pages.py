@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 REGISTERED = list(admin.site._registry)
 # Figures of the dashboard, parts of an export or transfer, and secrets of staff have no pages. A fee plan is shown by
-# its versions. Evidence, answers and suspense items of disputes have no page yet: only the dispute has.
+# its versions.
 WITHOUT_PAGES = {
     "dashboard.LatencyHour",
     "dashboard.PaidHour",
@@ -40,9 +40,6 @@ WITHOUT_PAGES = {
     "dashboard.Progress",
     "exports.ExportChunk",
     "fees.FeePlan",
-    "gateway.DisputeResponse",
-    "gateway.EvidenceFile",
-    "gateway.SuspenseItem",
     "ledger.DailyBalance",
     "ledger.LedgerAccount",
     "ledger.TransferEntry",

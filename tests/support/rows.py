@@ -14,7 +14,17 @@ from common.crypto import seal
 from events.models import OutboxEvent
 from fees.models import FeePlanChange, MerchantStatement
 from gateway import state_machine
-from gateway.models import AuthorizationIncrement, Capture, Dispute, Payment, ReviewCode, RoutingRule
+from gateway.models import (
+    AuthorizationIncrement,
+    Capture,
+    Dispute,
+    DisputeResponse,
+    EvidenceFile,
+    Payment,
+    ReviewCode,
+    RoutingRule,
+    SuspenseItem,
+)
 from ledger.models import DailyClose
 from merchants.models import Merchant
 from monitoring.services import run_checks
@@ -108,7 +118,7 @@ def _a_dispute_and_a_review() -> None:
     of_payment = {"payment": payment, "number": 1, "amount_minor": 2, "status": "failed"}
     Capture.objects.create(**of_payment, is_final=True)
     AuthorizationIncrement.objects.create(**of_payment, reference=payment.reference, previous_minor=1)
-    Dispute.objects.create(
+    dispute = Dispute.objects.create(
         dispute_no="DSP-1",
         payment=payment,
         merchant_id=payment.merchant_id,
@@ -119,6 +129,26 @@ def _a_dispute_and_a_review() -> None:
         currency=payment.currency,
         reason="fraudulent",
         status="won",
+    )
+    response = DisputeResponse.objects.create(dispute=dispute, texts={"customer_name": "Li"}, status="failed")
+    EvidenceFile.objects.create(
+        response=response,
+        field="receipt",
+        content="evidence/none",
+        original_name="receipt.png",
+        content_type="image/png",
+        size_bytes=1,
+        page_count=1,
+        sha256="0" * 64,
+        uploaded_by="ana",
+    )
+    SuspenseItem.objects.create(
+        payment=payment,
+        channel="simulator",
+        channel_refund_no="re_1",
+        amount_minor=1,
+        currency=payment.currency,
+        status="booked",
     )
     state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
     state_machine.resolve_reviews(payment=payment, resolution="compared", actor="ana")
