@@ -22,13 +22,13 @@ WITH opened AS (
     ON CONFLICT DO NOTHING
 ), transfer AS (
     INSERT INTO ledger_transfers (
-        id, event, subject_id, sequence, kind, leg_count, environment, currency, source, is_opening, day)
-    SELECT id, event, subject_id, sequence, 'single', leg_count, environment, currency, source, false,
+        id, event, subject_id, sequence, kind, leg_count, environment, currency, source, payment_id, is_opening, day)
+    SELECT id, event, subject_id, sequence, 'single', leg_count, environment, currency, source, payment_id, false,
            (now() AT TIME ZONE 'UTC')::date
     FROM unnest(
         %(ids)s::uuid[], %(events)s::text[], %(subject_ids)s::uuid[], %(sequences)s::bigint[], %(leg_counts)s::int[],
-        %(environments)s::text[], %(currencies)s::text[], %(sources)s::text[])
-        AS given(id, event, subject_id, sequence, leg_count, environment, currency, source)
+        %(environments)s::text[], %(currencies)s::text[], %(sources)s::text[], %(payment_ids)s::uuid[])
+        AS given(id, event, subject_id, sequence, leg_count, environment, currency, source, payment_id)
     ON CONFLICT (subject_id, event, sequence) DO NOTHING
     RETURNING id
 ), queued AS (
@@ -49,15 +49,15 @@ SELECT count(*) FROM transfer
 _REVERSE = """
 WITH reversed AS (
     SELECT transfer.id AS reversed_id, uuidv7() AS id, transfer.subject_id, transfer.leg_count, transfer.environment,
-           transfer.currency, transfer.source,
+           transfer.currency, transfer.source, transfer.payment_id,
            row_number() OVER (PARTITION BY transfer.subject_id ORDER BY transfer.event, transfer.sequence) - 1
                AS sequence
     FROM ledger_transfers AS transfer
     WHERE transfer.subject_id = ANY(%(subject_ids)s) AND transfer.kind = 'single' AND transfer.event <> %(event)s
 ), transfer AS (
     INSERT INTO ledger_transfers (
-        id, event, subject_id, sequence, kind, leg_count, environment, currency, source, is_opening, day)
-    SELECT id, %(event)s, subject_id, sequence, 'single', leg_count, environment, currency, source, false,
+        id, event, subject_id, sequence, kind, leg_count, environment, currency, source, payment_id, is_opening, day)
+    SELECT id, %(event)s, subject_id, sequence, 'single', leg_count, environment, currency, source, payment_id, false,
            (now() AT TIME ZONE 'UTC')::date
     FROM reversed
     RETURNING id
@@ -98,6 +98,7 @@ def post_transfers(transfers: Sequence[Transfer]) -> int:
         "environments": [each.subject.environment for each in transfers],
         "currencies": [each.subject.currency for each in transfers],
         "sources": [each.subject.source for each in transfers],
+        "payment_ids": [each.subject.payment_id for each in transfers],
         "leg_transfers": [transfer_id for transfer_id, _number, _leg in legs],
         "leg_numbers": [number for _id, number, _leg in legs],
         "leg_accounts": [leg.account.id for _id, _number, leg in legs],

@@ -1,6 +1,7 @@
 """What a channel's settlement statement posts. docs/LEDGER.md has the same as a table.
 
-These events have neither a merchant nor a payment: the channel charges and pays the account's owner.
+These events have no merchant: the channel charges and pays the account's owner. A fee has the payment for which it was
+kept, where the line says so.
 """
 
 import uuid
@@ -22,6 +23,7 @@ class StatementSubject:
     environment: str
     currency: str
     place: Place
+    payment_id: uuid.UUID | None = None
 
 
 def build_fee(subject: StatementSubject, fee_minor: int) -> Transfer:
@@ -64,7 +66,12 @@ def _build(
     return Transfer(
         event=event,
         subject=PostingSubject(
-            subject.id, subject.source[:64], None, None, subject.environment, subject.currency
+            subject.id,
+            subject.source[:64],
+            subject.payment_id,
+            None,
+            subject.environment,
+            subject.currency,
         ),
         legs=[
             Leg(debited, EntryDirection.DEBIT, abs(amount_minor)),

@@ -10,6 +10,7 @@ class PayoutsConfig(AppConfig):
     def ready(self) -> None:
         # Importing the flow registers its definition with the engine.
         from payouts import flow  # noqa: F401
-        from payouts.checks import check_own_accounts_only
+        from payouts.checks import check_debtor, check_own_accounts_only
 
         checks.register(check_own_accounts_only, checks.Tags.security)
+        checks.register(check_debtor)

@@ -18,7 +18,7 @@ from backoffice.services import saga_inspection
 from backoffice.services.late_payments import PaymentReviewOperation
 from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.open_items import OpenItem
-from backoffice.work_queue.sources import IN_REVIEW, OVERDUE, STUCK
+from backoffice.work_queue.sources import CLAIMED, IN_REVIEW, OVERDUE, STUCK
 from common.admin import money_text
 from gateway.models import DisputeStatus, ReviewCode
 from sagas.availability import MEANINGS
@@ -144,6 +144,8 @@ def _describe_reason(item: OpenItem, saga: SagaView | None) -> str:
             return str(CaseKind(item.code).label)
         case ItemKind.PAYOUT_RUN | ItemKind.BANK_ACCOUNT:
             return _("Awaiting approval")
+        case ItemKind.PAYOUT if item.code == CLAIMED:
+            return _("Failed or returned: a second person must confirm it")
         case ItemKind.PAYOUT:
             return _("Sent, and not confirmed by the bank")
 
@@ -179,6 +181,9 @@ def _recommend(item: OpenItem, saga: SagaView | None, user: Any) -> RecommendedA
         case ItemKind.PAYOUT_RUN | ItemKind.BANK_ACCOUNT:
             if has_permission(user, Permission.APPROVE):
                 return RecommendedAction(_("Decide"), reverse(PAGES[item.kind], args=[item.page_id]))
+        case ItemKind.PAYOUT if item.code == CLAIMED:
+            why = _("Compare with the bank's report, and record the same status, reason and fee.")
+            return RecommendedAction(_("Open"), reverse(PAGES[item.kind], args=[item.page_id]), why)
         case ItemKind.PAYOUT:
             why = _("Ask the bank, and record its answer.")
             return RecommendedAction(_("Open"), reverse(PAGES[item.kind], args=[item.page_id]), why)

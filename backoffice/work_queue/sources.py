@@ -9,7 +9,7 @@ from typing import Final
 from backoffice.work_queue.models import ItemKind
 
 # Codes of our own, beside those of reviews, approvals and disputes.
-OVERDUE, STUCK, IN_REVIEW = "overdue", "stuck", "in_review"
+OVERDUE, STUCK, IN_REVIEW, CLAIMED = "overdue", "stuck", "in_review", "claimed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,16 @@ SELECT 'payout' AS kind, id AS object_id, 'payout' AS object_type, payout_no AS 
        NULL::timestamptz AS due_at
 FROM payouts
 WHERE status = 'in_transit' AND sent_at < clock_timestamp() - %(payout_overdue)s
+  AND NOT (claimed_by <> '' AND confirmed_by = '')
+"""
+# One person says that the bank did not pay, or that the money came back; a second one compares and records the same.
+_CLAIMED_PAYOUTS = """
+SELECT 'payout' AS kind, id AS object_id, 'payout' AS object_type, payout_no AS number, id AS page_id, amount_minor,
+       currency, merchant_id, environment, 'claimed' AS code,
+       concat_ws(' ', claimed_outcome->>'status', claimed_outcome->>'code', claimed_by) AS reason, updated_at AS since,
+       NULL::timestamptz AS due_at
+FROM payouts
+WHERE claimed_by <> '' AND confirmed_by = '' AND status IN ('in_transit', 'paid')
 """
 _BANK_ACCOUNTS = """
 SELECT 'bank_account' AS kind, id AS object_id, 'bank_account' AS object_type, hint AS number, id AS page_id,
@@ -144,5 +154,6 @@ SOURCES: Final[Sequence[Source]] = (
     Source(ItemKind.SETTLEMENT_CASE, _SETTLEMENT_CASES),
     Source(ItemKind.PAYOUT_RUN, _PAYOUT_RUNS, has_due_time=True),
     Source(ItemKind.PAYOUT, _OVERDUE_PAYOUTS),
+    Source(ItemKind.PAYOUT, _CLAIMED_PAYOUTS),
     Source(ItemKind.BANK_ACCOUNT, _BANK_ACCOUNTS),
 )

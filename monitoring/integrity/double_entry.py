@@ -92,7 +92,8 @@ LEDGER_AGREES_WITH_PAYMENTS = IntegrityCheck(
                    AND coalesce(a.merchant_id, p.merchant_id) = p.merchant_id AS is_own
             FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id
             JOIN ledger_accounts a ON a.id = e.account_id
-            WHERE t.payment_id = p.id AND t.event NOT LIKE 'dispute.%%' AND t.event NOT LIKE 'suspense.%%') AS e) AS l
+            WHERE t.payment_id = p.id AND t.event NOT LIKE 'dispute.%%' AND t.event NOT LIKE 'suspense.%%'
+              AND t.event NOT IN ('channel.fee', 'statement.voided')) AS e) AS l
     WHERE (l.captured, l.refunded, l.reserved, l.received)
           IS DISTINCT FROM (o.captured, o.refunded, o.reserved, o.captured - o.refunded)
        OR l.other > 0

@@ -10,7 +10,7 @@ HOLDS_MERCHANT_FUNDS: bool = env.bool("HOLDS_MERCHANT_FUNDS", default=True)
 PAYOUT_BANK_ACCOUNT_COOLING_HOURS: int = env.int("PAYOUT_BANK_ACCOUNT_COOLING_HOURS", default=72)
 # The name of the platform's bank account from which merchants are paid.
 PAYOUT_DEBTOR_NAME: str = env.str("PAYOUT_DEBTOR_NAME", default="")
-# Its IBAN. Without it, payouts in euros are exported as CSV.
+# Its IBAN, without spaces. Without it, payouts in euros are exported as CSV.
 PAYOUT_DEBTOR_IBAN: str = env.str("PAYOUT_DEBTOR_IBAN", default="")
 # The BIC of its bank. May be empty.
 PAYOUT_DEBTOR_BIC: str = env.str("PAYOUT_DEBTOR_BIC", default="")

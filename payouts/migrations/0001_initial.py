@@ -500,6 +500,18 @@ class Migration(migrations.Migration):
                 condition=models.Q(("status", "in_transit")), fields=["sent_at"], name="payout_in_transit"
             ),
         ),
+        migrations.AddIndex(
+            model_name="payout",
+            index=models.Index(
+                condition=models.Q(
+                    models.Q(("claimed_by", ""), _negated=True),
+                    ("confirmed_by", ""),
+                    ("status__in", ["in_transit", "paid"]),
+                ),
+                fields=["updated_at"],
+                name="payout_claimed",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="payout",
             constraint=models.UniqueConstraint(fields=("run", "merchant"), name="payout_once_in_a_run"),

@@ -146,6 +146,11 @@ class Payout(models.Model):
         indexes = [
             models.Index(name="payout_of_merchant", fields=["merchant", "environment", "-created_at", "-id"]),
             models.Index(name="payout_in_transit", fields=["sent_at"], condition=Q(status="in_transit")),
+            models.Index(
+                name="payout_claimed",
+                fields=["updated_at"],
+                condition=~Q(claimed_by="") & Q(confirmed_by="", status__in=["in_transit", "paid"]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,13 +1,14 @@
 """Posts matched lines to the ledger: fees, payouts and rounding. A line is posted once: its id is the subject."""
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import transaction
 from django.db.models.functions import Now
 
 from ledger.bulk_posting import post_transfers
 from ledger.chart import LedgerAccountKind
+from ledger.models import TransferEntry
 from ledger.posting import Transfer
 from ledger.postings import Place
 from ledger.statement_postings import StatementSubject, build_correction, build_fee, build_payout
@@ -15,6 +16,7 @@ from settlements.models import FileState, LineKind, LineState, StatementFile, St
 from settlements.services.importing import Progress, ignore_progress
 
 BATCH_LINES = 5_000
+_OF_A_PAYMENT = (LineKind.PAYMENT, LineKind.REFUND, LineKind.REFUND_REVERSAL)
 
 
 def post_lines(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> None:
@@ -50,12 +52,14 @@ def _post_batch(file: StatementFile) -> int:
     return len(lines)
 
 
-def build_transfers(file: StatementFile, line: StatementLine) -> Iterator[Transfer]:
+def build_transfers(
+    file: StatementFile, line: StatementLine, payment_id: uuid.UUID | None
+) -> Iterator[Transfer]:
     """What a line moves beyond the money that the ledger already has. A merchant that has its own account pays the
     channel's fees and gets the payouts itself, so its lines move nothing of the platform."""
     if file.channel_account is not None and file.channel_account.merchant_id is not None:
         return
-    subject = build_subject(file, line)
+    subject = build_subject(file, line, payment_id)
     if line.kind == LineKind.ROUNDING:
         if line.fee_minor:
             yield build_correction(subject, LedgerAccountKind.ROUNDING, line.fee_minor, sequence=0)
@@ -66,13 +70,14 @@ def build_transfers(file: StatementFile, line: StatementLine) -> Iterator[Transf
         yield build_payout(subject, -line.gross_minor)
 
 
-def build_subject(file: StatementFile, line: StatementLine) -> StatementSubject:
+def build_subject(file: StatementFile, line: StatementLine, payment_id: uuid.UUID | None) -> StatementSubject:
     return StatementSubject(
         line.id,
         line.line_no or line.channel_no or line.reference or str(line.number),
         file.environment,
         line.currency,
         Place(file.channel, file.channel_account_id),
+        payment_id,
     )
 
 
@@ -83,5 +88,19 @@ def post_lines_of_case(lines: Sequence[StatementLine]) -> None:
 
 def _post(lines: Sequence[StatementLine]) -> None:
     files = StatementFile.objects.select_related("channel_account").in_bulk({line.file_id for line in lines})
-    post_transfers([transfer for line in lines for transfer in build_transfers(files[line.file_id], line)])
+    payments = _find_payments(lines)
+    post_transfers(
+        [
+            transfer
+            for line in lines
+            for transfer in build_transfers(files[line.file_id], line, payments.get(line.match_id))
+        ]
+    )
     StatementLine.objects.filter(id__in=[line.id for line in lines]).update(posted_at=Now())
+
+
+def _find_payments(lines: Sequence[StatementLine]) -> Mapping[int | None, uuid.UUID | None]:
+    """The payments of lines that have met a payment or refund, by what they met. A payment's page shows its fees."""
+    met = [line.match_id for line in lines if line.match_id is not None and line.kind in _OF_A_PAYMENT]
+    entries = TransferEntry.objects.filter(id__in=met)
+    return dict(entries.values_list("id", "transfer__payment_id"))

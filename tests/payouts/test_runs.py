@@ -8,6 +8,8 @@ from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 from xmlschema import XMLSchema
 
+from backoffice.work_queue.models import ItemKind
+from backoffice.work_queue.open_items import QueueFilter, list_open_items
 from common.errors import NotPermitted, OperationRefused
 from ledger.balances import read_merchant_balances
 from ledger.models import LedgerTransfer
@@ -217,6 +219,21 @@ def test_a_smaller_balance_than_the_minimum_waits(payable: NewMerchant, client: 
     give_plan(payable.merchant.id, minimum_minor=10_001)
     with pytest.raises(OperationRefused):
         create_run()
+
+
+def test_a_return_that_one_person_has_recorded_is_in_the_work_queue(
+    payable: NewMerchant, client: SignedClient
+) -> None:
+    paid(client)
+    age_ledger()
+    approve(create_run())
+    payout = the_payout()
+    returned = BankOutcome(payout.payout_no, "returned", code="AC04")
+    for actor, expected in (("ann", ["claimed"]), ("bob", [])):
+        record_outcome(outcome=returned, actor=actor, reason="the bank's report", find_conflict=no_conflict)
+        items = list_open_items(QueueFilter([ItemKind.PAYOUT]))
+        assert [item.code for item in items] == expected
+    assert the_payout().status == "returned"
 
 
 def test_a_schedule_creates_a_run_that_two_people_must_see(

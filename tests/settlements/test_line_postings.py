@@ -11,9 +11,11 @@ from ledger.models import LedgerAccount, LedgerTransfer, TransferEvent
 from ledger.payout_postings import post_payout, request_payout
 from ledger.posting import PostingSubject
 from ledger.postings import Place, post_payment, post_refund_after_all
+from ledger.selectors import sum_fees
 from monitoring.integrity import registry
 from monitoring.integrity.search import find_violations
-from settlements.models import StatementExpectation, StatementLine
+from settlements.models import StatementExpectation, StatementFile, StatementLine
+from settlements.services.voiding import void_statement
 from tests.settlements.statements import CHANNEL, Reported, expect, import_lines, list_cases
 from tests.support.fixtures import new_merchant
 
@@ -49,6 +51,24 @@ def test_a_payment_with_a_platform_fee_is_expected_as_a_whole() -> None:
     import_lines([Reported("PAY-1", 1_000), Reported("REF-1", -400, kind="refund")])
     assert list_cases() == []
     assert StatementLine.objects.filter(state="matched").count() == 2
+
+
+def test_the_fee_of_a_payment_is_posted_for_the_payment_and_reversed_for_it() -> None:
+    payment_id, place = uuid.uuid4(), Place(CHANNEL, None)
+    subject = PostingSubject(payment_id, "PAY-1", payment_id, new_merchant().merchant.id, "test", "USD")
+    with transaction.atomic():
+        post_payment(
+            event=TransferEvent.PAYMENT_CAPTURED,
+            subject=subject,
+            place=place,
+            amount_minor=1_000,
+            captured_minor=1_000,
+        )
+    file = import_lines([Reported("PAY-1", 1_000, fee_minor=30), Reported("PAY-2", 5)])
+    assert sum_fees(payment_id) == {"channel_fees": 30}
+    StatementFile.objects.filter(id=file.id).update(void_requested_by="ana", void_approved_by="ben")
+    void_statement(file_id=file.id)
+    assert sum_fees(payment_id) == {"channel_fees": 0}
 
 
 def test_the_platforms_side_of_an_application_fee_is_not_expected() -> None:
