@@ -122,7 +122,10 @@ def reverse_transfers(subject_ids: Sequence[uuid.UUID]) -> int:
     """Reverses all transfers of these lines and cases, because their statement is voided. Returns how many there were.
     Raises `IntegrityError` when they were reversed before."""
     assert connection.in_atomic_block, "a transfer is posted in the transaction of its event"
-    parameters = {"subject_ids": list(subject_ids), "event": TransferEvent.STATEMENT_VOIDED.value}
+    parameters: dict[str, Any] = {
+        "subject_ids": list(subject_ids),
+        "event": TransferEvent.STATEMENT_VOIDED.value,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_REVERSE, parameters)
         (posted,) = cursor.fetchone()
