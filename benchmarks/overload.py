@@ -1,4 +1,4 @@
-"""How long payments wait under overload, compared with half load in the same run, for several lengths of the queue."""
+"""How long payments wait under overload, compared with half load in the same run, for several queues."""
 
 import re
 import subprocess
@@ -15,11 +15,10 @@ from merchants.services import NewKey
 BENCHMARK = Benchmark(
     "overload",
     "Signed `POST /payments` to two gateway processes: half of the highest rate, then 256 connections that pause after"
-    " a 503 for as long as its `Retry-After` says; for several values of WEB_THREADS and WEB_QUEUE_LENGTH.",
+    " a 503 for as long as its `Retry-After` says; for several values of WEB_THREADS (places for work),"
+    " WEB_QUEUE_LENGTH and WEB_QUEUE_SECONDS. One lane alone, as here, works in half of the places.",
     "The queue: a payment waits for those before it, each of which takes the CPU of one.",
 )
-# Places for work, and requests that wait for them, of one process.
-SIZES = ((8, 160), (8, 16), (8, 4), (4, 4))
 CONNECTIONS, HALF_CONNECTIONS, OVERLOAD_CONNECTIONS = 16, 32, 256
 HIGHEST_RATE = 600
 RETRY_AFTER_MS = 2000
@@ -61,6 +60,21 @@ end
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """Of one process: the places for work, and the requests that wait for them, for so many seconds at most."""
+
+    places: int
+    length: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.places} places, {self.length} wait {self.seconds:g} s"
+
+
+QUEUES = (Queue(8, 160, 20), Queue(8, 4, 20), Queue(8, 160, 0.1), Queue(4, 160, 0.1), Queue(4, 160, 0.05))
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     rate: float
     refused: float  # share of the answers
@@ -74,14 +88,18 @@ class Load:
 def measure(effort: Effort) -> list[Figure]:
     key, seconds = create_key(), effort.choose(10, 2)
     figures: list[Figure] = []
-    for places, length in SIZES if not effort.quick else SIZES[:1]:
-        with start_gateway(WEB_THREADS=str(places), WEB_QUEUE_LENGTH=str(length)) as gateway:
+    for queue in QUEUES if not effort.quick else QUEUES[:1]:
+        with start_gateway(
+            WEB_THREADS=str(queue.places),
+            WEB_QUEUE_LENGTH=str(queue.length),
+            WEB_QUEUE_SECONDS=str(queue.seconds),
+        ) as gateway:
             _send(gateway, key, 2, connections=CONNECTIONS)  # loads modules, opens connections
             highest = _send(gateway, key, seconds, connections=CONNECTIONS)
             pause_ms = HALF_CONNECTIONS * 1000 / (highest.rate / 2)
             half = _send(gateway, key, seconds, connections=HALF_CONNECTIONS, pause_ms=pause_ms)
             overload = _send(gateway, key, seconds, connections=OVERLOAD_CONNECTIONS)
-        figures += _describe(f"{places} places, queue of {length}", highest, half, overload)
+        figures += _describe(str(queue), highest, half, overload)
     return figures
 
 

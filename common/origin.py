@@ -8,11 +8,12 @@ _current: ContextVar[str | None] = ContextVar("address", default=None)
 
 def current_address() -> str | None:
     """None outside of a request, and for a Unix socket."""
-    return _current.get()
+    remote = _current.get()
+    return None if remote is None else _as_address(remote)
 
 
 def begin_request(remote: str | None) -> None:
-    _current.set(_as_address(remote or ""))
+    _current.set(remote)
 
 
 def _as_address(text: str) -> str | None:

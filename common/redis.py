@@ -1,14 +1,16 @@
 """Redis as an accelerator: every caller has a fallback for the time when Redis is gone."""
 
+import hashlib
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import redis
 import structlog
 from django_redis import get_redis_connection
 from kombu.exceptions import OperationalError as BrokerUnavailable
+from redis.exceptions import NoScriptError
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -38,6 +40,21 @@ def attempt(use: Callable[["redis.Redis"], T], *, otherwise: T) -> T:
     finally:
         if is_down:
             _trying.release()
+
+
+class LuaScript:
+    """A script that Redis runs by its hash. A Redis that does not know it, such as one that was restarted, gets its
+    text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def run(self, client: "redis.Redis", names: Sequence[str], arguments: Sequence[str | int] = ()) -> Any:
+        try:
+            return client.evalsha(self._sha, len(names), *names, *arguments)
+        except NoScriptError:
+            return client.eval(self._text, len(names), *names, *arguments)
 
 
 def _pause(error: Exception) -> None:

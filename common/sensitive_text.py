@@ -9,6 +9,7 @@ from django.conf import settings
 REDACTED, CARD = "[redacted]", "[card]"
 # Shorter values of settings are words, such as the local stack's password "postgres".
 SHORTEST_SECRET = 12
+SHORT_TEXT = 64
 # The names of the credentials of channels that are secret: `CredentialField.is_secret`.
 SECRET_CREDENTIALS = frozenset({"api_v3_key", "client_secret", "private_key"})
 
@@ -63,7 +64,18 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def hide_secrets(text: str) -> str:
     """Replaces secrets and card numbers."""
-    for secret in _configured_secrets():
+    secrets = _configured_secrets()
+    return _hide_in_short(text, secrets) if len(text) <= SHORT_TEXT else _hide(text, secrets)
+
+
+# Log lines repeat the names of loggers and events, and the ids of merchants and keys.
+@functools.lru_cache(maxsize=4096)
+def _hide_in_short(text: str, secrets: tuple[str, ...]) -> str:
+    return _hide(text, secrets)
+
+
+def _hide(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
         text = text.replace(secret, REDACTED)
     return _CARD_LIKE.sub(_replace_if_card, _SECRET_SHAPES.sub(_replace_secret, text))
 

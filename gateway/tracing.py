@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import structlog
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from common import tracing
 from gateway.models import Payment, Refund
@@ -29,7 +29,11 @@ def refund_update_span(refund: Refund, source: str) -> Iterator[Span]:
 @contextmanager
 def _update_span(saga_id: UUID, subject: str, numbers: dict[str, str], source: str) -> Iterator[Span]:
     """`saga_id`: a payment or refund has the id of the saga that created it, and the saga's row keeps the trace."""
-    stored = selectors.get_saga_trace_context(saga_id) if tracing.is_enabled() else {}
+    if not tracing.is_enabled():
+        with structlog.contextvars.bound_contextvars(**numbers):
+            yield INVALID_SPAN
+        return
+    stored = selectors.get_saga_trace_context(saga_id)
     attributes = {**numbers, "saga_id": str(saga_id), "channel.name": source}
     with (
         structlog.contextvars.bound_contextvars(**numbers),

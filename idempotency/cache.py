@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from common import crypto
-from common.redis import attempt
+from common.redis import LuaScript, attempt
 from idempotency.request import KeyedRequest
 
 PREFIX = "payment-gateway:idempotency"
 RETENTION_SECONDS = 24 * 3600
 # One command costs less than a pipeline of two.
-_WRITE = """
+_WRITE = LuaScript("""
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3])
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def store_answer(request: KeyedRequest, stored: StoredAnswer) -> None:
 
     names = [get_redis_name(request), f"{PREFIX}:{request.key}"]
     values: list[str | int] = [entry, note, RETENTION_SECONDS]
-    attempt(lambda client: client.register_script(_WRITE)(names, values), otherwise=None)
+    attempt(lambda client: _WRITE.run(client, names, values), otherwise=None)
 
 
 def get_redis_name(request: KeyedRequest) -> str:

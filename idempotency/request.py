@@ -49,7 +49,7 @@ def read_keyed_request(
     `body` is the parsed body. One that is not an object has no fields: validation refuses it. `target` has the names in
     the path.
     """
-    key = request.headers.get("Idempotency-Key")
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not is_usable_key(key):
         raise ValidationFailed({"Idempotency-Key": [_("Use 1 to 255 printable ASCII characters.")]})
     given = body if isinstance(body, dict) else {}

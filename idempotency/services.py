@@ -120,7 +120,7 @@ class Claim(Generic[T]):
 
 def name_stored_answer(request: HttpRequest, *, tenant: str, route: str) -> str | None:
     """The name in Redis of the answer for `find_replay`. None without a usable key."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None or not is_usable_key(key):
         return None
     return cache.get_redis_name(KeyedRequest(tenant, request.method or "", route, key, fields={}))
@@ -130,10 +130,13 @@ def find_replay(request: KeyedRequest, raw: bytes | None) -> Answer | None:
     """The stored answer of an equal request, for a caller that looks before it validates the body: an equal body was
     valid. `raw` is the value of `name_stored_answer`. None when `claim_key` has to decide."""
     stored = cache.read_answer(request, raw)
-    if stored is None or not request.lenient_fields.issuperset(_find_differences(request, stored.fields)):
+    if stored is None:
+        return None
+    differing = _find_differences(request, stored.fields)
+    if not request.lenient_fields.issuperset(differing):
         return None
     metrics.REQUESTS.labels(request.route).inc()
-    return _replay(request, stored, source="redis")
+    return _build_replay(request, stored, differing, source="redis")
 
 
 def claim_key(
@@ -180,6 +183,15 @@ def claim_key(
         return _make_answered_claim(request, _store_refusal(request, failure(error)))
     crash.reach("idempotency.claim.after_commit")
     return claim if is_new else _claim_again(request)
+
+
+def find_claim(request: KeyedRequest) -> Claim[T] | None:
+    """The claim of a key that was used before, for a caller that refuses new writes. None for a new key, or without one.
+    Raises `RequestInFlight`, `IdempotencyKeyReused`."""
+    if request.key is None or not _find_records(request).exists():
+        return None
+    metrics.REQUESTS.labels(request.route).inc()
+    return _claim_again(request)
 
 
 def _is_begun_at_once(
@@ -304,6 +316,12 @@ def _store_refusal(request: KeyedRequest, answer: Answer) -> Answer:
 
 def _replay(request: KeyedRequest, stored: StoredAnswer, *, source: str) -> Answer:
     differing = _require_same_request(request, stored.fields)
+    return _build_replay(request, stored, differing, source=source)
+
+
+def _build_replay(
+    request: KeyedRequest, stored: StoredAnswer, differing: Sequence[str], *, source: str
+) -> Answer:
     headers = {"Idempotent-Replayed": "true", **_mismatch_headers(request, differing)}
     metrics.CACHE_HITS.labels(request.route, source).inc()
     log.info("idempotency.replayed", idempotency_key=request.key, source=source)

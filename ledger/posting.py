@@ -3,15 +3,17 @@
 The unique constraint (subject, event, sequence) refuses to post the same event twice.
 """
 
+import functools
 import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 
+from common.db import build_inserts, mark_inserted
 from common.ids import uuid7
 from ledger.chart import AccountIdentity
 from ledger.models import EntryDirection, EntryPhase, TransferEvent, TransferKind
@@ -63,9 +65,7 @@ class Transfer:
 _OPEN_ACCOUNTS = """
 opened AS (
     INSERT INTO ledger_accounts (id, kind, environment, currency, merchant_id, channel, channel_account_id)
-    SELECT * FROM unnest(
-        %(account_ids)s::uuid[], %(account_kinds)s::text[], %(environments)s::text[], %(currencies)s::text[],
-        %(merchant_ids)s::uuid[], %(channels)s::text[], %(channel_account_ids)s::uuid[])
+    SELECT account_id, account_kind, environment, currency, merchant_id, channel, channel_account_id FROM given
     ON CONFLICT DO NOTHING
 )"""
 
@@ -77,7 +77,7 @@ inverted AS (
     WHERE subject_id = %(subject_id)s AND event = %(inverts)s
     ORDER BY sequence DESC LIMIT 1
 ), legs AS (
-    SELECT *, %(phase)s AS phase FROM given
+    SELECT account_id, direction, amount_minor, %(phase)s AS phase FROM given
     UNION ALL
     SELECT entry.account_id, CASE entry.direction WHEN 'debit' THEN 'credit' ELSE 'debit' END, entry.amount_minor,
            entry.phase
@@ -85,16 +85,21 @@ inverted AS (
     WHERE entry.phase = %(inverted_phase)s
 )"""
 _GIVEN_ONLY = """
-inverted AS (SELECT NULL::uuid AS id WHERE false), legs AS (SELECT *, %(phase)s AS phase FROM given)"""
+inverted AS (SELECT NULL::uuid AS id WHERE false), legs AS (
+    SELECT account_id, direction, amount_minor, %(phase)s AS phase FROM given
+)"""
 _COUNTED = """
     + (SELECT count(*) FROM ledger_transfers WHERE subject_id = %(subject_id)s AND event = ANY(%(sequence_after)s))"""
 
 
-def _build_statement(*, inverts: bool, counts: bool) -> str:
+@functools.lru_cache(maxsize=32)
+def _build_statement(*, inverts: bool, counts: bool, rows: str) -> str:
+    """`rows` has the INSERTs of `build_inserts`, which may be empty."""
     return f"""
 WITH given AS (
-    SELECT * FROM unnest(%(account_ids)s::uuid[], %(directions)s::text[], %(amounts)s::bigint[])
-        AS leg(account_id, direction, amount_minor)
+    SELECT * FROM jsonb_to_recordset(%(legs)s::jsonb) AS leg(
+        account_id uuid, account_kind text, environment text, currency text, merchant_id uuid, channel text,
+        channel_account_id uuid, direction text, amount_minor bigint)
 ), {_OPEN_ACCOUNTS}, {_INVERTED if inverts else _GIVEN_ONLY}, transfer AS (
     INSERT INTO ledger_transfers (
         id, event, subject_id, sequence, kind, pending_id, leg_count, environment, merchant_id, currency, payment_id,
@@ -108,34 +113,31 @@ WITH given AS (
     RETURNING id
 ), queued AS (
     INSERT INTO ledger_rollup_queue (transfer_id) SELECT id FROM transfer
-)
+){f", {rows}" if rows else ""}
 INSERT INTO ledger_entries (transfer_id, leg, account_id, phase, direction, amount_minor)
 SELECT transfer.id, row_number() OVER (), legs.account_id, legs.phase, legs.direction, legs.amount_minor
 FROM legs CROSS JOIN transfer
 """  # noqa: S608 - of constants
 
 
-_STATEMENTS = {
-    (inverts, counts): _build_statement(inverts=inverts, counts=counts)
-    for inverts in (False, True)
-    for counts in (False, True)
-}
-
-
-def post_transfer(transfer: Transfer) -> None:
-    """Raises `IntegrityError` when the event was posted before."""
+def post_transfer(transfer: Transfer, *, rows: Sequence[Model] = ()) -> None:
+    """Posts the transfer, and inserts `rows` of other tables with the same statement. Raises `IntegrityError` when the
+    event was posted before."""
     assert connection.in_atomic_block, "a transfer is posted in the transaction of its event"
     subject = transfer.subject
     # Ordered, so that transactions that open the same accounts cannot deadlock.
-    legs = sorted(((leg.account.id, leg) for leg in transfer.legs), key=itemgetter(0))
-    accounts = [leg.account for _id, leg in legs]
+    legs = sorted(transfer.legs, key=lambda leg: leg.account.id)
     is_pending = transfer.kind == TransferKind.PENDING
     settles = transfer.kind in (TransferKind.POST, TransferKind.VOID)
-    statement = _STATEMENTS[transfer.inverts is not None, bool(transfer.sequence_after)]
+    inserts = build_inserts(rows)
+    statement = _build_statement(
+        inverts=transfer.inverts is not None, counts=bool(transfer.sequence_after), rows=inserts.sql
+    )
     with connection.cursor() as cursor:
         cursor.execute(
             statement,
             {
+                **inserts.params,
                 "id": uuid7(),
                 "event": transfer.event.value,
                 "subject_id": subject.id,
@@ -153,14 +155,23 @@ def post_transfer(transfer: Transfer) -> None:
                 "source": subject.source,
                 "is_opening": transfer.is_opening,
                 "fee_basis": None if transfer.fee_basis is None else json.dumps(transfer.fee_basis),
-                "directions": [leg.direction.value for _id, leg in legs],
-                "amounts": [leg.amount_minor for _id, leg in legs],
-                "account_ids": [account_id for account_id, _leg in legs],
-                "account_kinds": [account.kind.value for account in accounts],
-                "environments": [account.environment for account in accounts],
-                "currencies": [account.currency for account in accounts],
-                "merchant_ids": [account.merchant_id for account in accounts],
-                "channels": [account.channel for account in accounts],
-                "channel_account_ids": [account.channel_account_id for account in accounts],
+                # As one JSON value: psycopg writes an array in Python, element by element.
+                "legs": json.dumps([_build_leg_row(leg) for leg in legs]),
             },
         )
+    mark_inserted(rows)
+
+
+def _build_leg_row(leg: Leg) -> dict[str, Any]:
+    account = leg.account
+    return {
+        "account_id": str(account.id),
+        "account_kind": account.kind.value,
+        "environment": account.environment,
+        "currency": account.currency,
+        "merchant_id": None if account.merchant_id is None else str(account.merchant_id),
+        "channel": account.channel,
+        "channel_account_id": None if account.channel_account_id is None else str(account.channel_account_id),
+        "direction": leg.direction.value,
+        "amount_minor": leg.amount_minor,
+    }

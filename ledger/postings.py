@@ -4,9 +4,11 @@ Each function posts one transfer in the caller's transaction, which is the trans
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from django.db.models import Model
 
 from ledger.chart import AccountIdentity
 from ledger.chart import LedgerAccountKind as Kind
@@ -33,10 +35,11 @@ def post_payment(
     platform_fee_minor: int = 0,
     fee_basis: Mapping[str, Any] | None = None,
     is_opening: bool = False,
+    rows: Sequence[Model] = (),
 ) -> None:
     """`amount_minor` was captured now, and `captured_minor` in all. The platform's part of it is
     `application_fee_minor` at a connected account, and `platform_fee_minor` at its own account; `fee_basis` has all
-    inputs of the latter."""
+    inputs of the latter. `rows` are inserted with the same statement."""
     post_transfer(
         Transfer(
             event=event,
@@ -55,7 +58,8 @@ def post_payment(
             ],
             fee_basis=fee_basis,
             is_opening=is_opening,
-        )
+        ),
+        rows=rows,
     )
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.http.request import HttpHeaders
 from django.utils.translation import gettext as _
 
 from merchants import errors, keys
@@ -18,6 +19,8 @@ HEADER_PATTERNS = {
     "X-Timestamp": re.compile(r"[0-9]{1,12}"),
     "X-Nonce": re.compile(r"[\x21-\x7e]{8,128}"),
 }
+# Their names in WSGI. `request.headers` would first translate all headers of the request.
+_WSGI_NAMES = {name: HttpHeaders.to_wsgi_name(name) for name in HEADER_PATTERNS}
 PATH_SAFE = "/~!$&'()*+,;=:@"  # what a path may hold unescaped (RFC 3986)
 
 
@@ -38,7 +41,7 @@ class Credentials:
 
 def read_credentials(request: HttpRequest) -> Credentials:
     """Raises `CredentialsIncomplete`, which names each missing or malformed header."""
-    headers = {name: request.headers.get(name, "") for name in HEADER_PATTERNS}
+    headers = {name: request.META.get(wsgi_name, "") for name, wsgi_name in _WSGI_NAMES.items()}
     credentials = Credentials(
         api_key=headers["X-API-Key"],
         signature=headers["X-Signature"],
@@ -48,7 +51,7 @@ def read_credentials(request: HttpRequest) -> Credentials:
             query=request.META.get("QUERY_STRING", ""),
             timestamp=headers["X-Timestamp"],
             nonce=headers["X-Nonce"],
-            idempotency_key=request.headers.get("Idempotency-Key", ""),
+            idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
             body=request.body,
         ),
         address=request.META.get("REMOTE_ADDR", ""),

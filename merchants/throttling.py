@@ -17,7 +17,7 @@ USAGE = "payment-gateway:key-usage"
 MICROSECONDS = 1_000_000
 
 # Uses the clock of Redis, so that hosts with different clocks share a bucket.
-SCRIPT = """
+SCRIPT = redis.LuaScript("""
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 redis.call('HSET', KEYS[2], ARGV[3], time[1])
@@ -30,7 +30,7 @@ if wait > 0 then return {wait, false} end
 empty_at = empty_at + interval
 redis.call('SET', KEYS[1], empty_at, 'PX', math.ceil((empty_at - now) / 1000))
 return {0, value}
-"""
+""")
 
 
 def count_request(*, key_id: UUID, read_name: str | None = None) -> bytes | None:
@@ -41,9 +41,7 @@ def count_request(*, key_id: UUID, read_name: str | None = None) -> bytes | None
     arguments: list[int | str] = [interval, interval * max(burst - 1, 0), str(key_id)]
     names = [f"payment-gateway:rate-limit:{key_id}", USAGE, *([read_name] if read_name else [])]
     nothing: tuple[int, bytes | None] = (0, None)
-    wait, value = redis.attempt(
-        lambda client: client.register_script(SCRIPT)(names, arguments), otherwise=nothing
-    )
+    wait, value = redis.attempt(lambda client: SCRIPT.run(client, names, arguments), otherwise=nothing)
     if wait > 0:
         raise RateLimited(
             {"limit_per_second": rate, "burst": burst},

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.views import redirect_to_login
+from django.contrib.sessions import middleware as django_sessions
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -38,6 +39,14 @@ PAGES_WITHOUT_SECOND_FACTOR = frozenset(
         "staff_invitation",
     }
 )
+
+
+class SessionMiddleware(django_sessions.SessionMiddleware):
+    """Tells the session which browser uses it."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        request.session.user_agent = request.headers.get("User-Agent", "")  # type: ignore[attr-defined]
 
 
 class SecondFactorMiddleware:

@@ -166,6 +166,8 @@ class WebhookRequest:
     headers: Mapping[str, str]
 
     def get_header(self, name: str) -> str:
+        if (value := self.headers.get(name)) is not None:
+            return value
         wanted = name.lower()
         return next((value for header, value in self.headers.items() if header.lower() == wanted), "")
 

@@ -1,5 +1,6 @@
 """The client's address behind proxies, for IP allow-lists, lock-outs and the audit log."""
 
+import functools
 import ipaddress
 from collections.abc import Callable
 
@@ -36,10 +37,14 @@ class ClientAddressMiddleware:
 
 
 def is_trusted_proxy(address: str) -> bool:
+    return bool(settings.TRUSTED_PROXIES) and _is_within(address, tuple(settings.TRUSTED_PROXIES))
+
+
+# Most requests come from the same few proxies.
+@functools.lru_cache(maxsize=1024)
+def _is_within(address: str, networks: tuple[str, ...]) -> bool:
     found = _address(address)
-    return found is not None and any(
-        found in ipaddress.ip_network(network) for network in settings.TRUSTED_PROXIES
-    )
+    return found is not None and any(found in ipaddress.ip_network(network) for network in networks)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -17,7 +17,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        request_id = begin_request(request.headers.get("X-Request-Id"))
+        request_id = begin_request(request.META.get("HTTP_X_REQUEST_ID"))
         origin.begin_request(request.META.get("REMOTE_ADDR"))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -39,6 +39,6 @@ class RefuseUnservableMiddleware:
         # The API's serializers refuse it with the field's name; in the back office any parameter may become a lookup.
         if "%00" in request.META.get("QUERY_STRING", "") and not request.path_info.startswith("/api/"):
             return render_error_page(request, MalformedBody())
-        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+        if "HTTP_TRANSFER_ENCODING" in request.META and "CONTENT_LENGTH" not in request.META:
             return respond(LengthRequired())
         return self.get_response(request)

@@ -1,6 +1,6 @@
 """Refunds over HTTP."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from common.api.envelope import success
+from common.api.envelope import Answer, success
 from common.api.http import respond, validated, validated_query
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
@@ -16,10 +16,12 @@ from gateway.api.pages import respond_with_page
 from gateway.api.serializers import RefundInput, RefundOutput, RefundQuery
 from gateway.representation import refund_body
 from gateway.services.create_refund import create_refund
-from idempotency.request import read_keyed_request
-from merchants.principal import principal_of
+from idempotency.request import KeyedRequest, read_keyed_request
+from idempotency.services import find_replay, name_stored_answer
+from merchants.principal import Principal, principal_of
 from merchants.scopes import REFUNDS_READ, REFUNDS_WRITE
 
+CREATION_ROUTE = "/refunds"
 FILTERS = {"status": "status", "payment_no": "payment__payment_no"}
 REFUND = enveloped("RefundAnswer", RefundOutput())
 REFUNDS = enveloped("RefundsAnswer", page_schema("RefundPage", RefundOutput))
@@ -28,6 +30,10 @@ REFUNDS = enveloped("RefundsAnswer", page_schema("RefundPage", RefundOutput))
 class RefundListView(APIView):
     scopes: ClassVar[dict[str, str | None]] = {"GET": REFUNDS_READ, "POST": REFUNDS_WRITE}
 
+    def name_value_to_read(self, principal: Principal) -> str | None:
+        """The answer to an earlier request with the same key, read with the rate limit."""
+        return name_stored_answer(self.request._request, tenant=principal.tenant, route=CREATION_ROUTE)
+
     @extend_schema(
         operation_id="refunds_create",
         request=RefundInput,
@@ -35,18 +41,15 @@ class RefundListView(APIView):
     )
     def post(self, request: Request) -> HttpResponse:
         """Refunds a succeeded payment, in whole or in part."""
-        principal, values = principal_of(request), validated(RefundInput, request.data)
-        payment = selectors.get_payment(principal, values["payment_no"])
+        principal = principal_of(request)
         keyed = read_keyed_request(
             request._request,
             tenant=principal.tenant,
-            route="/refunds",
+            route=CREATION_ROUTE,
             body=request.data,
         )
-        answer = create_refund(
-            payment=payment, amount_minor=values["amount"], reason=values["reason"], request=keyed
-        )
-        return respond(answer)
+        stored: Any = request.auth  # the value that `name_value_to_read` names
+        return respond(find_replay(keyed, stored) or _create(principal, keyed, request.data))
 
     @extend_schema(operation_id="refunds_list", parameters=[RefundQuery], responses=REFUNDS)
     def get(self, request: Request) -> HttpResponse:
@@ -54,6 +57,14 @@ class RefundListView(APIView):
         query = validated_query(RefundQuery, request)
         refunds = selectors.get_refunds(principal_of(request))
         return respond_with_page(refunds, query, filters=FILTERS, body_of=refund_body)
+
+
+def _create(principal: Principal, keyed: KeyedRequest, body: Any) -> Answer:
+    values = validated(RefundInput, body)
+    payment = selectors.get_payment(principal, values["payment_no"])
+    return create_refund(
+        payment=payment, amount_minor=values["amount"], reason=values["reason"], request=keyed
+    )
 
 
 class RefundView(APIView):

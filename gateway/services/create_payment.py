@@ -20,6 +20,7 @@ from channel_accounts.loaded_accounts import load_account
 from channels.base import RequestField
 from channels.registry import get_capabilities
 from common.api.envelope import Answer, accepted, failure, success
+from common.errors import ApiError
 from common.ids import public_number
 from gateway import selectors
 from gateway.errors import PaymentDeclined, build_declined_error
@@ -32,7 +33,7 @@ from gateway.services.routing.matching import RoutedPayment
 from gateway.services.routing.routes import Route, route_by_rules, route_to_channel
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key
+from idempotency.services import Claim, claim_key, find_claim
 from merchants.principal import Principal
 from orders.errors import DuplicateOrderNo
 from sagas.definitions import RowsOfStart
@@ -72,7 +73,14 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
     Raises `ChannelUnavailable`, `AmountNotSupported`, `ValidationFailed`, `DuplicateOrderNo`, `OrderNotPayable`,
     `OrderMismatch`.
     """
-    route = _choose_route(principal, command)
+    try:
+        route = _choose_route(principal, command)
+    except ApiError:
+        # A repetition is not a new payment: it gets its answer, whatever the channel accepts today.
+        known: Claim[SagaState | None] | None = find_claim(request)
+        if known is None:
+            raise
+        return run_claimed_saga(known, build_answer=_build_answer)
 
     def begin_at_once(claim: Claim[SagaState | None], now: dt.datetime) -> SagaState:
         data = _build_data(claim.resource_id, principal, command, route)

@@ -16,7 +16,8 @@ from sagas.state import SagaState
 
 
 def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: KeyedRequest) -> Answer:
-    """Refunds a payment, in whole or in part. Queries the channel first when the payment is not known to be paid.
+    """Refunds a payment, in whole or in part. Queries the channel first when the payment is not known to be paid. The
+    API calls `find_replay` before.
 
     Raises `PaymentNotRefundable`, `PaymentDisputed`, `RefundExceedsPayment`, `ServiceUnavailable`, and what the
     channel's limits refuse. A channel that wants a pause between refunds is called after it: the answer is 202.
@@ -29,7 +30,7 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
             payment=payment, refund_id=claim.resource_id, amount_minor=amount_minor, reason=reason
         )
 
-    claim = claim_key(request, begin=begin)
+    claim = claim_key(request, begin=begin, reads_cache=False)
     return run_claimed_saga(claim, build_answer=_build_answer)
 
 

@@ -2,9 +2,12 @@
 lock."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.db.models import Model
+
+from common.db import insert_together
 from fees.charging import NO_FEE, CapturedPayment, CaptureFee, compute_capture_fee, compute_refund_fee
 from gateway.models import (
     Dispute,
@@ -27,11 +30,14 @@ def post_captured_money(
     captured_before_minor: int,
     event: TransferEvent = TransferEvent.PAYMENT_CAPTURED,
     fee_source: Mapping[str, Any] | None = None,
+    rows: Sequence[Model] = (),
 ) -> None:
     """Posts what was captured since `captured_before_minor`, with the platform's fee by `fee_source` (FEE_SOURCE). The
-    end of an authorization may capture nothing more."""
+    end of an authorization may capture nothing more. `rows` are inserted in any case, with the same statement."""
     amount_minor = payment.captured_minor - captured_before_minor
     if amount_minor == 0:
+        if rows:
+            insert_together(*rows)
         return
     fee = _compute_platform_fee(payment, captured_before_minor, fee_source)
     postings.post_payment(
@@ -43,6 +49,7 @@ def post_captured_money(
         application_fee_minor=_compute_captured_fee(payment, amount_minor),
         platform_fee_minor=fee.fee_minor,
         fee_basis=fee.basis,
+        rows=rows,
     )
 
 

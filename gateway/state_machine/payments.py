@@ -13,8 +13,10 @@ from django.db.models.functions import Coalesce, Now
 from channels.base import ActionType, PaymentCard
 from common.model_rows import ModelRow
 from common.transitions import quote_statuses, sources_of
+from events.outbox import build_event_row
 from fees.charging import FEE_SOURCE
 from gateway.checkout_token import build_checkout_url
+from gateway.metrics import count_payment_event
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_ATTEMPT_STATUSES,
@@ -29,7 +31,7 @@ from gateway.models import (
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.attempts import close_current_attempt
 from gateway.state_machine.captures import settle_captures
-from gateway.state_machine.events import emit_capture, emit_payment_event
+from gateway.state_machine.events import build_payment_event, emit_capture, emit_payment_event
 from gateway.state_machine.ledger_postings import post_captured_money
 from gateway.state_machine.suspense import settle_suspense
 from gateway.state_machine.transitions import PAYMENT_TRANSITIONS
@@ -229,9 +231,20 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int, card: Payme
     fee_source = _refresh_payment(payment, row)
     if was_captured_apart:
         settle_captures(payment=payment, is_final=True)
-    post_captured_money(payment=payment, captured_before_minor=captured_before_minor, fee_source=fee_source)
-    _settle_suspense_of_early_reports(payment)
-    emit_payment_event("payment.succeeded", payment)
+    if _may_have_suspense(payment):
+        post_captured_money(
+            payment=payment, captured_before_minor=captured_before_minor, fee_source=fee_source
+        )
+        settle_suspense(payment=payment)
+        emit_payment_event("payment.succeeded", payment)  # last, because it shows what was settled
+        return True
+    post_captured_money(
+        payment=payment,
+        captured_before_minor=captured_before_minor,
+        fee_source=fee_source,
+        rows=[build_event_row(build_payment_event("payment.succeeded", payment))],
+    )
+    count_payment_event("payment.succeeded", payment)
     return True
 
 
@@ -299,10 +312,14 @@ def record_late_payment(*, payment: Payment, captured_minor: int) -> bool:
 
 
 def _settle_suspense_of_early_reports(payment: Payment) -> None:
+    if _may_have_suspense(payment):
+        settle_suspense(payment=payment)
+
+
+def _may_have_suspense(payment: Payment) -> bool:
     """A dispute may be reported before the payment is known to be captured. `suspense_minor` leaves out another
     currency, but a review is open as long as money is in suspense."""
-    if payment.suspense_minor or payment.needs_attention:
-        settle_suspense(payment=payment)
+    return bool(payment.suspense_minor) or payment.needs_attention
 
 
 def schedule_payment_query(*, payment: Payment) -> bool:

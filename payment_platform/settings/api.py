@@ -9,6 +9,7 @@ RATE_LIMIT_BURST: int = env.int("RATE_LIMIT_BURST", default=200)
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["common.api.renderers.JsonRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "common.api.negotiation.JsonNegotiation",
     "DEFAULT_PARSER_CLASSES": ["common.api.parsers.StrictJsonParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": ["merchants.authentication.SignatureAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["merchants.permissions.HasScope"],

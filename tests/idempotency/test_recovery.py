@@ -2,6 +2,7 @@
 
 import json
 import threading
+from typing import Any
 
 import pytest
 from django_redis import get_redis_connection
@@ -23,6 +24,7 @@ from tests.support.shop import (
     refund,
 )
 from tests.support.signing import SignedClient
+from tests.support.statements import cost
 from tests.support.threads import at_once, in_background
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -122,6 +124,30 @@ def test_a_flushed_redis_changes_no_answer(client: SignedClient) -> None:
         assert (again.content, again["Idempotent-Replayed"]) == (first.content, "true")
         assert _entries(key), "the replay filled it again"
     assert Payment.objects.count() == 1
+
+
+def test_a_channel_that_refuses_today_changes_no_answer(client: SignedClient, settings: Any) -> None:
+    """A repetition is no new payment. PostgreSQL has its answer, although the channel could not be chosen any more."""
+    wanted, key = payment_request(), new_no("key")
+    first = client.post(PAYMENTS, wanted, idempotency_key=key)
+    data(first)
+    _forget(key)
+    settings.CHANNELS = [path for path in settings.CHANNELS if "simulator" not in path]
+    error(client.post(PAYMENTS, payment_request(), idempotency_key=new_no("key")), 422, "channel_not_available")
+    again = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert (again.status_code, again.content) == (200, first.content)
+    error(client.post(PAYMENTS, {**wanted, "amount": 1}, idempotency_key=key), 422, "idempotency_key_reused")
+    assert Payment.objects.count() == 1
+
+
+def test_a_replay_of_a_refund_reads_no_payment(client: SignedClient) -> None:
+    payment, key = paid(client), new_no("key")
+    first = refund(client, payment, 100, key=key)
+    data(first)
+    with cost() as found:
+        again = refund(client, payment, 100, key=key)
+    assert (again.content, again["Idempotent-Replayed"]) == (first.content, "true")
+    assert len(found.statements) == 1, found.statements  # its authentication
 
 
 def test_a_redis_that_is_down_changes_no_answer(client: SignedClient, redis_down: None) -> None:

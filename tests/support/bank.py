@@ -126,13 +126,18 @@ def build_webhook_request(payload: dict[str, Any] | bytes, *, at: float | None =
 
 
 def send_webhook(
-    payload: dict[str, Any] | bytes, *, at: float | None = None, **headers: str | None
+    payload: dict[str, Any] | bytes,
+    *,
+    at: float | None = None,
+    client: Client | None = None,
+    **headers: str | None,
 ) -> HttpResponse:
-    """Posts a webhook as the bank does. A header can be replaced, or left out with None."""
+    """Posts a webhook as the bank does. A header can be replaced, or left out with None. Each new client loads the
+    middleware once."""
     request = build_webhook_request(payload, at=at)
     sent: dict[str, str | None] = {**request.headers}
     sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-    return Client(raise_request_exception=False).generic(
+    return (client or Client(raise_request_exception=False)).generic(
         "POST",
         WEBHOOKS,
         request.body,
