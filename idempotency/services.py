@@ -186,8 +186,8 @@ def claim_key(
 
 
 def find_claim(request: KeyedRequest) -> Claim[T] | None:
-    """The claim of a key that was used before, for a caller that refuses new writes. None for a new key, or without one.
-    Raises `RequestInFlight`, `IdempotencyKeyReused`."""
+    """The claim of a key that was used before, for a caller that refuses new writes. None for a new key, or without
+    one. Raises `RequestInFlight`, `IdempotencyKeyReused`."""
     if request.key is None or not _find_records(request).exists():
         return None
     metrics.REQUESTS.labels(request.route).inc()

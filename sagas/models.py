@@ -157,6 +157,9 @@ class SagaInstance(models.Model):
             models.Index(
                 name="saga_attention", fields=["created_at"], condition=models.Q(needs_attention=True)
             ),
+            models.Index(  # for the work queue
+                name="saga_in_review_by_age", fields=["updated_at"], condition=models.Q(needs_attention=True)
+            ),
             models.Index(name="saga_by_business_id", fields=["business_id", "created_at"]),
             models.Index(name="saga_newest", fields=["-created_at"]),
             models.Index(name="saga_newest_by_status", fields=["status", "-created_at"]),

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from django.core.validators import ProhibitNullCharactersValidator
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -28,6 +29,14 @@ class StrictSerializer(serializers.Serializer[Any]):
         if unknown:
             raise serializers.ValidationError(unknown)
         return values
+
+    @cached_property
+    def _writable_fields(self) -> list[serializers.Field[Any, Any, Any, Any]]:  # type: ignore[override]
+        """REST framework looks for them at each use. The fields of a class stay the same."""
+        return [field for field in self.fields.values() if not field.read_only]
+
+    def _read_only_defaults(self) -> dict[str, Any]:
+        return {}  # a request has no read-only fields
 
 
 class NoInput(StrictSerializer):

@@ -1177,6 +1177,14 @@ class Migration(migrations.Migration):
             model_name="paymentreview",
             index=models.Index(fields=["-opened_at"], name="payment_review_newest"),
         ),
+        migrations.AddIndex(
+            model_name="paymentreview",
+            index=models.Index(
+                condition=models.Q(("resolved_at__isnull", True)),
+                fields=["opened_at"],
+                name="payment_review_open_by_age",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="paymentreview",
             constraint=models.UniqueConstraint(

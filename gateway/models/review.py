@@ -56,6 +56,9 @@ class PaymentReview(models.Model):
         indexes = [
             models.Index(name="payment_review_of_payment", fields=["payment", "opened_at"]),
             models.Index(name="payment_review_newest", fields=["-opened_at"]),
+            models.Index(
+                name="payment_review_open_by_age", fields=["opened_at"], condition=Q(resolved_at__isnull=True)
+            ),
         ]
 
     def __str__(self) -> str:

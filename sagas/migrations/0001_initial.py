@@ -179,6 +179,11 @@ class Migration(migrations.Migration):
                         fields=["created_at"],
                         name="saga_attention",
                     ),
+                    models.Index(
+                        condition=models.Q(("needs_attention", True)),
+                        fields=["updated_at"],
+                        name="saga_in_review_by_age",
+                    ),
                     models.Index(fields=["business_id", "created_at"], name="saga_by_business_id"),
                     models.Index(fields=["-created_at"], name="saga_newest"),
                     models.Index(fields=["status", "-created_at"], name="saga_newest_by_status"),

@@ -133,7 +133,9 @@ def test_a_channel_that_refuses_today_changes_no_answer(client: SignedClient, se
     data(first)
     _forget(key)
     settings.CHANNELS = [path for path in settings.CHANNELS if "simulator" not in path]
-    error(client.post(PAYMENTS, payment_request(), idempotency_key=new_no("key")), 422, "channel_not_available")
+    error(
+        client.post(PAYMENTS, payment_request(), idempotency_key=new_no("key")), 422, "channel_not_available"
+    )
     again = client.post(PAYMENTS, wanted, idempotency_key=key)
     assert (again.status_code, again.content) == (200, first.content)
     error(client.post(PAYMENTS, {**wanted, "amount": 1}, idempotency_key=key), 422, "idempotency_key_reused")
