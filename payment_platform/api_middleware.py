@@ -33,7 +33,7 @@ class ApiMiddleware:
             return self.get_response(request)
         language = translation.get_language_from_request(request)
         translation.activate(language)
-        request.LANGUAGE_CODE = language  # type: ignore[attr-defined]  # as Django's LocaleMiddleware does
+        request.LANGUAGE_CODE = language  # as Django's LocaleMiddleware does
         request.get_host()  # raises DisallowedHost
         response = self._call_view(request)
         patch_vary_headers(response, ("Accept-Language",))

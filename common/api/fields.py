@@ -31,7 +31,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return values
 
     @cached_property
-    def _writable_fields(self) -> list[serializers.Field[Any, Any, Any, Any]]:  # type: ignore[override]
+    def _writable_fields(self) -> list[serializers.Field[Any, Any, Any, Any]]:
         """REST framework looks for them at each use. The fields of a class stay the same."""
         return [field for field in self.fields.values() if not field.read_only]
 
