@@ -46,6 +46,16 @@ class PaymentNotRefundable(ApiError):
     is_final_answer = True
 
 
+class RefundAdopted(ApiError):
+    """The channel made a refund of this amount before our database was restored, perhaps for this very request. The
+    platform's staff find out whether another one is wanted."""
+
+    status, code, error_code = 409, 40933, "refund_adopted"
+    text = _("A refund of this amount exists already, and it is being checked.")
+    retry = Retry.SAME
+    advice = "Look at the refund that `details.refund_no` names. Repeat the request later if you want a second refund."
+
+
 class PaymentNotCancellable(ApiError):
     """The payment is paid, closed, or submitted by the customer."""
 

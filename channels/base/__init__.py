@@ -52,6 +52,7 @@ from channels.base.requests import (
     IncrementAuthorization,
     ListingEntry,
     ListingWindow,
+    PaymentOrigin,
     PaymentRef,
     RefundRef,
 )
@@ -142,6 +143,7 @@ __all__ = [
     "NotYet",
     "PaymentCard",
     "PaymentMethod",
+    "PaymentOrigin",
     "PaymentRef",
     "PaymentResult",
     "PaymentState",

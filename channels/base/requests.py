@@ -30,7 +30,8 @@ class CreatePayment:
     Both are the same for every repetition. `metadata` is the merchant's. `payment_method` is one that the channel
     declares, empty for its first one; `payment_method_options` are the merchant's, by the names that it declares.
     `checkout_url` is our payment page. `application_fee_minor` is what the platform takes of the payment; 0 but for
-    accounts that are connected to the platform's.
+    accounts that are connected to the platform's. A channel with room for them keeps
+    `merchant_id` and `order_no`, and its list returns them (`PaymentOrigin`).
     """
 
     key: str
@@ -52,6 +53,8 @@ class CreatePayment:
     customer: Customer = field(default_factory=Customer)
     checkout_url: str = ""
     application_fee_minor: int = 0
+    merchant_id: str = ""
+    order_no: str = ""
 
     @property
     def environment(self) -> str:
@@ -166,8 +169,18 @@ class ListingWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class PaymentOrigin:
+    """Whose payment it is, as we told the channel when we created it. After a restore of our database this may be the
+    only record of it."""
+
+    merchant_id: str
+    order_no: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ListingEntry(Generic[T]):
-    """One payment or refund of the channel's own list."""
+    """One payment or refund of the channel's own list. `origin` is None where the channel does not keep it."""
 
     value: T
     created_at: dt.datetime
+    origin: PaymentOrigin | None = None

@@ -156,6 +156,8 @@ def _new_payment(request: CreatePayment, script: faults.Script) -> SimulatedPaym
         token=secrets.token_urlsafe(24),
         create_key=request.key,
         environment=request.environment,
+        merchant_id=request.merchant_id,
+        order_no=request.order_no,
         payment_method=request.payment_method,
         state=PaymentState.DECLINED if declined else PaymentState.OPEN,
         amount=request.amount_minor,

@@ -7,7 +7,14 @@ from typing import TypeVar
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Q, QuerySet
 
-from channels.base import ChannelPayment, ChannelRefund, ListingEntry, ListingFailed, ListingWindow
+from channels.base import (
+    ChannelPayment,
+    ChannelRefund,
+    ListingEntry,
+    ListingFailed,
+    ListingWindow,
+    PaymentOrigin,
+)
 from channels.simulator import ledger
 from channels.simulator.models import SimulatedPayment, SimulatedRefund
 
@@ -20,7 +27,8 @@ def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment
     """Lists the payments that were created, without tombstones. Raises `ListingFailed`."""
     created = SimulatedPayment.objects.filter(create_key__isnull=False, environment=window.environment)
     for row in _read_pages(created, window):
-        yield ListingEntry(ledger.to_channel_payment(row), row.created_at)
+        origin = PaymentOrigin(row.merchant_id, row.order_no) if row.merchant_id else None
+        yield ListingEntry(ledger.to_channel_payment(row), row.created_at, origin)
 
 
 def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:

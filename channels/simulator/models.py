@@ -21,6 +21,8 @@ class SimulatedPayment(models.Model):
     token = models.CharField(unique=True, max_length=64, help_text=_("Opens the payment page."))
     create_key = models.CharField(unique=True, max_length=255, null=True)
     environment = models.CharField(max_length=10)
+    merchant_id = models.CharField(max_length=36, blank=True, default="", db_default="")
+    order_no = models.CharField(max_length=64, blank=True, default="", db_default="")
     payment_method = models.CharField(max_length=50, blank=True)
     state = models.CharField(max_length=20, default=PaymentState.OPEN.value)
     amount = models.BigIntegerField()

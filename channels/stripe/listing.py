@@ -9,7 +9,7 @@ import stripe
 from channels.base import ChannelPayment, ChannelRefund, ListingEntry, ListingFailed, ListingWindow
 from channels.stripe import config, lookup
 from channels.stripe.fields import StripeJson, Unreadable
-from channels.stripe.metadata import is_direct
+from channels.stripe.metadata import is_direct, read_origin
 from channels.stripe.payment_objects import read_payment_intent, read_session
 from channels.stripe.refund_objects import read_refund
 
@@ -21,10 +21,10 @@ def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment
         params = _build_params(window, expand=["data.payment_intent"])
         for session in _read_all(api.v1.checkout.sessions.list(params)):
             if session.get("amount_total") is not None:
-                yield ListingEntry(read_session(session, window.environment), _read_created_at(session))
+                yield _build_entry(read_session(session, window.environment), session, window)
         for intent in _read_all(api.v1.payment_intents.list(_build_params(window))):
             if is_direct(intent):
-                yield ListingEntry(read_payment_intent(intent, window.environment), _read_created_at(intent))
+                yield _build_entry(read_payment_intent(intent, window.environment), intent, window)
     except (stripe.StripeError, Unreadable) as error:
         raise ListingFailed(f"Stripe's list of payments was not read completely: {error}") from error
 
@@ -39,6 +39,12 @@ def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]
             yield ListingEntry(read_refund(refund, window.environment), _read_created_at(refund))
     except (stripe.StripeError, Unreadable) as error:
         raise ListingFailed(f"Stripe's list of refunds was not read completely: {error}") from error
+
+
+def _build_entry(
+    payment: ChannelPayment, fields: StripeJson, window: ListingWindow
+) -> ListingEntry[ChannelPayment]:
+    return ListingEntry(payment, _read_created_at(fields), read_origin(fields, window.environment))
 
 
 def _build_params(window: ListingWindow, **more: Any) -> Any:

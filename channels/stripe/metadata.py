@@ -7,6 +7,7 @@ that of the key that reads an object, or of the secret that signed its event: no
 
 from collections.abc import Mapping
 
+from channels.base import CreatePayment, PaymentOrigin
 from channels.stripe.fields import StripeJson
 
 # Names of our entries. Entries of the merchant never begin like these: see `build_metadata`.
@@ -14,6 +15,8 @@ PREFIX = "payment_platform_"
 PAYMENT_NO, REFUND_NO = f"{PREFIX}payment_no", f"{PREFIX}refund_no"
 # DIRECT marks a PaymentIntent that charges a saved card without a page.
 ENVIRONMENT, DIRECT = f"{PREFIX}environment", f"{PREFIX}direct"
+# Whose payment it is, for a restored database that does not know it.
+MERCHANT_ID, ORDER_NO = f"{PREFIX}merchant_id", f"{PREFIX}order_no"
 # docs.stripe.com/api/metadata
 MAX_ENTRIES, MAX_NAME, MAX_VALUE = 50, 40, 500
 
@@ -28,6 +31,12 @@ def build_metadata(merchants: Mapping[str, str], ours: Mapping[str, str], enviro
     return {**dict(list(accepted.items())[: MAX_ENTRIES - len(own)]), **own}
 
 
+def build_payment_labels(request: CreatePayment) -> dict[str, str]:
+    """Our entries of a payment. Stripe refuses an empty value."""
+    labels = {PAYMENT_NO: request.reference, MERCHANT_ID: request.merchant_id, ORDER_NO: request.order_no}
+    return {name: value for name, value in labels.items() if value}
+
+
 def _is_accepted(name: str, value: str) -> bool:
     """Stripe refuses square brackets in names, and an empty value means "remove this entry"."""
     is_valid_name = 0 < len(name) <= MAX_NAME and "[" not in name and "]" not in name
@@ -35,9 +44,14 @@ def _is_accepted(name: str, value: str) -> bool:
 
 
 def read_reference(fields: StripeJson, entry: str, environment: str) -> str:
-    """Returns our number (`PAYMENT_NO` or `REFUND_NO`). Empty for an object that is not ours in this environment."""
+    """Returns one of our entries, such as `PAYMENT_NO`. Empty for an object that is not ours in this environment."""
     metadata = fields.get("metadata") or {}
     return str(metadata.get(entry) or "") if metadata.get(ENVIRONMENT) == environment else ""
+
+
+def read_origin(fields: StripeJson, environment: str) -> PaymentOrigin | None:
+    merchant_id = read_reference(fields, MERCHANT_ID, environment)
+    return PaymentOrigin(merchant_id, read_reference(fields, ORDER_NO, environment)) if merchant_id else None
 
 
 def is_direct(fields: StripeJson) -> bool:

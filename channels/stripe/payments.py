@@ -23,7 +23,7 @@ from channels.base import (
 from channels.stripe import amounts, config, errors, lookup
 from channels.stripe.amounts import UnsupportedAmount
 from channels.stripe.fields import StripeJson, read_number
-from channels.stripe.metadata import DIRECT, PAYMENT_NO, build_metadata
+from channels.stripe.metadata import DIRECT, build_metadata, build_payment_labels
 from channels.stripe.payment_objects import read_payment_intent, read_session
 
 # Metadata with which the merchant charges a customer's saved card at once, without a page.
@@ -68,7 +68,7 @@ def has_saved_card(request: CreatePayment) -> bool:
 
 
 def _create_session(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentResult:
-    metadata = build_metadata(request.metadata, {PAYMENT_NO: request.reference}, request.environment)
+    metadata = build_metadata(request.metadata, build_payment_labels(request), request.environment)
     product = {"name": request.subject[:250]}
     if request.description:
         product["description"] = request.description[:500]
@@ -119,7 +119,7 @@ def _compute_session_expiry(request: CreatePayment) -> int:
 
 
 def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentResult:
-    ours = {PAYMENT_NO: request.reference, DIRECT: "yes"}
+    ours = {**build_payment_labels(request), DIRECT: "yes"}
     params: Any = {
         "amount": amount,
         "currency": request.currency.lower(),

@@ -203,6 +203,8 @@ def _build_creation(
         customer=data.build_customer(),
         checkout_url=build_checkout_url(data.payment_id),
         application_fee_minor=data.get_application_fee(attempt.choice),
+        merchant_id=str(data.merchant_id),
+        order_no=data.order_no,
     )
 
 

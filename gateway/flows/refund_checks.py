@@ -14,17 +14,19 @@ from gateway.errors import (
     AmountNotSupported,
     PaymentDisputed,
     PaymentNotRefundable,
+    RefundAdopted,
     RefundCountReached,
     RefundExceedsPayment,
     RefundWindowOver,
 )
-from gateway.models import Payment, PaymentAttempt, Refund, RefundStatus
+from gateway.models import Payment, PaymentAttempt, Refund, RefundStatus, ReviewCode
 
 # What `require_refund_allowed` and `require_amount_left` raise.
 REFUND_REFUSALS = (
     AmountNotSupported,
     PaymentDisputed,
     PaymentNotRefundable,
+    RefundAdopted,
     RefundCountReached,
     RefundExceedsPayment,
     RefundWindowOver,
@@ -37,6 +39,8 @@ def require_refund_allowed(*, payment: Payment, amount_minor: int) -> None:
     if not payment.has_refundable_status:
         raise PaymentNotRefundable({"payment_no": payment.payment_no, "status": payment.status})
     require_amount_left(payment=payment, amount_minor=amount_minor)
+    if payment.needs_attention:
+        _refuse_repetition(payment, amount_minor)
     limits.require_refund_allowed(
         channel=payment.channel,
         currency=payment.currency,
@@ -62,6 +66,16 @@ def require_amount_left(*, payment: Payment, amount_minor: int) -> None:
     if amount_minor <= payment.unrefunded_minor:
         raise PaymentDisputed({**details, "disputed_amount": payment.disputed_minor})
     raise RefundExceedsPayment(details)
+
+
+def _refuse_repetition(payment: Payment, amount_minor: int) -> None:
+    """After a restore the merchant may repeat a refund whose Idempotency-Key was lost, and that the channel has made.
+    Raises `RefundAdopted` for the amount of an adopted refund until its review is resolved."""
+    in_review = payment.reviews.filter(code=ReviewCode.ADOPTED, resolved_at=None).values("subject")
+    adopted = payment.refunds.filter(refund_no__in=in_review, amount_minor=amount_minor)
+    refund = adopted.exclude(status=RefundStatus.FAILED).first()
+    if refund is not None:
+        raise RefundAdopted({"payment_no": payment.payment_no, "refund_no": refund.refund_no})
 
 
 def get_earliest_call(payment: Payment, attempt: PaymentAttempt | None) -> dt.datetime | None:

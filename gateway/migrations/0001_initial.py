@@ -477,6 +477,7 @@ class Migration(migrations.Migration):
                             ("dispute", "Disputed by the customer"),
                             ("dispute_excess", "A dispute took more than the payment holds"),
                             ("cancel_refused", "The channel refuses to end an expired payment"),
+                            ("adopted", "Adopted from the channel after a restore"),
                             ("no_outcome", "The channel reports no outcome"),
                         ],
                         max_length=30,
@@ -1210,6 +1211,7 @@ class Migration(migrations.Migration):
                             "dispute",
                             "dispute_excess",
                             "cancel_refused",
+                            "adopted",
                             "no_outcome",
                         ],
                     )

@@ -5,6 +5,7 @@ from gateway.models.attempt import (
     AttemptStatus,
     PaymentAttempt,
     build_attempt_reference,
+    read_attempt_reference,
     reduce_application_fee,
 )
 from gateway.models.authorization_increment import AuthorizationIncrement, IncrementStatus
@@ -74,5 +75,6 @@ __all__ = [
     "SuspenseStatus",
     "UpdateEffect",
     "build_attempt_reference",
+    "read_attempt_reference",
     "reduce_application_fee",
 ]

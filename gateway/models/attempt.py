@@ -1,5 +1,7 @@
 """Attempts: each try to have a payment made at one channel."""
 
+import re
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -21,10 +23,19 @@ class AttemptStatus(models.TextChoices):
 OPEN_ATTEMPT_STATUSES = (AttemptStatus.CALLING, AttemptStatus.OPEN)
 
 
+_ATTEMPT_REFERENCE = re.compile(r"(?P<payment_no>PAY-[0-9]{8}-[0-9]{6,20})(-(?P<number>[0-9]{1,4}))?")
+
+
 def build_attempt_reference(payment_no: str, number: int) -> str:
     """Builds the name by which a channel knows an attempt: the payment number, from the second attempt on with the
     attempt's number."""
     return payment_no if number == 1 else f"{payment_no}-{number}"
+
+
+def read_attempt_reference(reference: str) -> tuple[str, int] | None:
+    """Reads the payment number and the number of the attempt from a reference; None for a name that is not ours."""
+    match = _ATTEMPT_REFERENCE.fullmatch(reference)
+    return (match["payment_no"], int(match["number"] or 1)) if match else None
 
 
 def reduce_application_fee(fee_minor: int, amount_minor: int, whole_minor: int) -> int:

@@ -22,6 +22,7 @@ class ReviewCode(models.TextChoices):
     DISPUTE = "dispute", _("Disputed by the customer")
     DISPUTE_EXCESS = "dispute_excess", _("A dispute took more than the payment holds")
     CANCEL_REFUSED = "cancel_refused", _("The channel refuses to end an expired payment")
+    ADOPTED = "adopted", _("Adopted from the channel after a restore")
     NO_OUTCOME = "no_outcome", _("The channel reports no outcome")
 
 

@@ -9,7 +9,8 @@ from monitoring.integrity.check import IS_SIMULATED, REFERENCE, IntegrityCheck
 CLOSED = "('failed', 'cancelled', 'expired')"
 
 # Payment and saga are created together and share their id, as do refund and saga. A refund that was made at the channel
-# has no saga. The saga of an automatic refund writes the refund in its first step.
+# has no saga, nor has a payment that was adopted after a restore. The saga of an automatic refund writes the refund in
+# its first step.
 PAYMENT_HAS_SAGA = IntegrityCheck(
     "payment_has_saga",
     _(
@@ -20,7 +21,9 @@ PAYMENT_HAS_SAGA = IntegrityCheck(
     FROM payments p LEFT JOIN saga_instances s
         ON s.id = p.id AND s.definition = 'payment.create' AND s.business_id = p.payment_no
     WHERE p.created_at >= %(since)s AND p.created_at > now() - make_interval(secs => %(saga_retention)s)
-      AND s.id IS NULL
+      AND s.id IS NULL AND NOT EXISTS (
+        SELECT 1 FROM payment_reviews v
+        WHERE v.payment_id = p.id AND v.code = 'adopted' AND v.subject = p.payment_no)
     UNION ALL
     SELECT r.refund_no
     FROM refunds r LEFT JOIN saga_instances s

@@ -129,6 +129,8 @@ class Migration(migrations.Migration):
                 ("token", models.CharField(help_text="Opens the payment page.", max_length=64, unique=True)),
                 ("create_key", models.CharField(max_length=255, null=True, unique=True)),
                 ("environment", models.CharField(max_length=10)),
+                ("merchant_id", models.CharField(blank=True, db_default="", default="", max_length=36)),
+                ("order_no", models.CharField(blank=True, db_default="", default="", max_length=64)),
                 ("payment_method", models.CharField(blank=True, max_length=50)),
                 ("state", models.CharField(default="open", max_length=20)),
                 ("amount", models.BigIntegerField()),

@@ -3,7 +3,7 @@ import datetime as dt
 import json
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TextIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
@@ -11,6 +11,8 @@ from django.utils.dateparse import parse_date, parse_datetime
 from channels.base import ListingFailed
 from channels.guard import GuardedChannel
 from channels.registry import UnknownChannel
+from gateway.management.restore_report import write_restore_report
+from gateway.services.adoption.origins import InvalidOrigins, Origin, read_origins
 from gateway.services.reconciliation.comparison import Difference
 from gateway.services.reconciliation.differences import (
     ComparedCounts,
@@ -25,25 +27,37 @@ LISTING_FAILED = 2  # exit code
 class Command(BaseCommand):
     help = (
         "Compares a channel's own list of payments and refunds with ours, both ways, and writes every difference."
-        " Changes nothing. Exit code 1: there are differences; 2: the list could not be read."
+        " Changes nothing. Exit code 1: there are differences; 2: the list could not be read. With --since-restore:"
+        " reads the lists of all channels and adopts what the restored database does not know. Exit code 1: something"
+        " needs a person or another run; 2: a list could not be read."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--channel", required=True)
+        parser.add_argument("--channel")
         parser.add_argument(
             "--environment", choices=["test", "live"], help="Default: all that the channel serves."
         )
         when = "A day, or a time such as 2026-01-24T08:00:00Z; UTC unless it has an offset."
-        parser.add_argument(
-            "--from", required=True, type=parse_beginning, dest="since", metavar="WHEN", help=when
-        )
+        parser.add_argument("--from", type=parse_beginning, dest="since", metavar="WHEN", help=when)
         parser.add_argument(
             "--to",
-            required=True,
             type=parse_end,
             dest="until",
             metavar="WHEN",
             help="Likewise; a day is included.",
+        )
+        parser.add_argument(
+            "--since-restore",
+            type=parse_beginning,
+            metavar="WHEN",
+            help="The moment to which the database was restored.",
+        )
+        parser.add_argument(
+            "--origins",
+            type=argparse.FileType(encoding="utf-8"),
+            metavar="FILE",
+            help="With --since-restore: whose the payments are that no channel can tell. One JSON object a line:"
+            " payment_no, merchant_id, and order_no if it is known.",
         )
         parser.add_argument(
             "--json",
@@ -55,13 +69,31 @@ class Command(BaseCommand):
     def handle(
         self,
         *args: Any,
-        channel: str,
+        channel: str | None,
         environment: str | None,
-        since: dt.datetime,
-        until: dt.datetime,
+        since: dt.datetime | None,
+        until: dt.datetime | None,
+        since_restore: dt.datetime | None,
+        origins: TextIO | None,
         as_json: bool,
         **options: Any,
     ) -> None:
+        if since_restore is not None:
+            if channel or environment or since or until:
+                raise CommandError(
+                    "--since-restore reads all channels: give only --origins and --json with it."
+                )
+            known = _read_origins(origins)
+            code = write_restore_report(
+                self.stdout.write, moment=since_restore, origins=known, as_json=as_json
+            )
+            if code:
+                sys.exit(code)
+            return
+        if channel is None or since is None or until is None:
+            raise CommandError(
+                "Give --channel, --from and --to, or --since-restore.", returncode=LISTING_FAILED
+            )
         if since >= until:
             raise CommandError("--from must lie before --to.", returncode=LISTING_FAILED)
         counts, differences = ComparedCounts(), 0
@@ -90,6 +122,16 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{counts.payments} payments and {counts.refunds} refunds compared, {differences} differences."
             )
+
+
+def _read_origins(file: TextIO | None) -> dict[str, Origin]:
+    if file is None:
+        return {}
+    try:
+        with file:
+            return read_origins(file)
+    except (InvalidOrigins, UnicodeDecodeError) as error:
+        raise CommandError(f"--origins: {error}", returncode=LISTING_FAILED) from error
 
 
 def _choose_accounts(channel: str, environment: str | None) -> list[GuardedChannel]:

@@ -3,7 +3,12 @@
 The channel's number identifies such a refund: one row at most has it. A refund of ours whose answer was lost is never
 recorded a second time: it carries our number, and our row is committed before the call. A second refund under one
 number of ours is recorded as the channel's and opens a review, so that one number never hides two movements of money.
+
+A refund with a number of ours that no row has was made before our database was restored to an earlier moment. It is
+adopted under that number, which the merchant knows, and opens a review (ADR 53).
 """
+
+import re
 
 import structlog
 from django.utils import timezone
@@ -27,6 +32,8 @@ from gateway.update_source import UpdateSource
 
 log = structlog.get_logger(__name__)
 
+_REFUND_NO = re.compile(r"REF-[0-9]{8}-[0-9]{6,20}")
+
 
 def record_dashboard_refund(
     *, payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund, source: UpdateSource
@@ -38,14 +45,15 @@ def record_dashboard_refund(
     """
     left_minor = attempt.unbooked_surplus_minor if attempt else payment.unbooked_minor
     reused_no = _find_reused_number(payment, update)
+    lost_no = _find_lost_number(update)
     if payment.suspense_items.filter(channel_refund_no=update.channel_refund_no).exists():
         return _apply_to_suspense(payment, update)
-    if _is_too_early(payment, attempt, update):
+    if _is_too_early(payment, attempt, update, is_lost=bool(lost_no)):
         raise ServiceUnavailable({"payment_no": payment.payment_no}, headers=RETRY_LATER)
     if update.currency.upper() != payment.currency or update.amount_minor > left_minor:
         return _hold_excess(payment, attempt, update, left_minor, source, reused_no)
     refund = Refund(
-        refund_no=public_number("REF", timezone.now().date()),
+        refund_no=lost_no or public_number("REF", timezone.now().date()),
         payment=payment,
         surplus_of=attempt,
         merchant_id=payment.merchant_id,
@@ -64,6 +72,8 @@ def record_dashboard_refund(
     apply_refund_outcome(refund=refund, update=update, is_current=False)
     if reused_no and update.state != RefundState.FAILED:
         _review_second_refund(refund, source, reused_no)
+    if lost_no:
+        _review_adopted_refund(refund, source)
     return UpdateEffect.APPLIED
 
 
@@ -76,12 +86,26 @@ def _find_reused_number(payment: Payment, update: ChannelRefund) -> str:
     return known.values_list("refund_no", flat=True).first() or ""
 
 
-def _is_too_early(payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund) -> bool:
+def _find_lost_number(update: ChannelRefund) -> str:
+    """Our number, if no refund has it. Otherwise empty."""
+    if (
+        not _REFUND_NO.fullmatch(update.reference)
+        or Refund.objects.filter(refund_no=update.reference).exists()
+    ):
+        return ""
+    return update.reference
+
+
+def _is_too_early(
+    payment: Payment, attempt: PaymentAttempt | None, update: ChannelRefund, *, is_lost: bool
+) -> bool:
     """Whether the refund is reported before its payment, or may be one of ours whose answer is still missing: one of
-    the same amount that has no number of the channel yet."""
+    the same amount that has no number of the channel yet. A lost one has a number of its own."""
     captured_minor = attempt.surplus_minor if attempt else payment.captured_minor
     if not captured_minor and update.state != RefundState.FAILED:
         return True
+    if is_lost:
+        return False
     unanswered = payment.refunds.filter(
         status__in=OPEN_REFUND_STATUSES,
         surplus_of=attempt,
@@ -127,6 +151,18 @@ def _hold_excess(
     )
     log.error("refund.exceeds_payment_at_channel", payment_no=payment.payment_no, left_minor=left_minor)
     return UpdateEffect.NEEDS_REVIEW
+
+
+def _review_adopted_refund(refund: Refund, source: UpdateSource) -> None:
+    """As long as the review is open, no second refund of the same amount is taken (`flows/refund_checks.py`)."""
+    state_machine.open_review(
+        payment=refund.payment,
+        code=ReviewCode.ADOPTED,
+        subject=refund.refund_no,
+        text=f"{source} made {refund.refund_no} ({refund.channel_refund_no}), which our database does not have "
+        f"since it was restored. Not known: who requested it, and its reason",
+    )
+    log.warning("refund.adopted", refund_no=refund.refund_no, channel_refund_no=refund.channel_refund_no)
 
 
 def _review_second_refund(refund: Refund, source: UpdateSource, reused_no: str) -> None:

@@ -1,0 +1,201 @@
+"""Adopts a payment that a channel lists and that a restored database does not know.
+
+The rows are those of any payment: order, payment, attempt, ledger entries, events. Refunds, captures and disputes then
+work as usual. What only the merchant's request said is lost, and an open review says so. Its code `adopted` also marks
+the payment for good: it has no saga.
+"""
+
+import datetime as dt
+import enum
+from dataclasses import dataclass
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+
+from channels.base import ChannelPayment, PaymentState
+from common.db import insert_together
+from common.ids import uuid7
+from common.money import EXPONENTS
+from events.outbox import append_event
+from gateway import selectors, state_machine
+from gateway.models import CaptureMethod, Payment, PaymentAttempt, ReviewCode
+from gateway.next_action import describe_next_action
+from gateway.services.adoption.lost_attempts import adopt_attempt, is_operation_running
+from gateway.services.adoption.origins import Origin
+from gateway.services.channel_updates.payments import apply_payment_update
+from gateway.update_source import UpdateSource
+from merchants.models import Merchant
+from orders import services as orders
+from orders.errors import DuplicateOrderNo
+from orders.models import Order, OrderItem, OrderStatus
+
+log = structlog.get_logger(__name__)
+
+# Two runs at once adopt each payment once. The second half of the lock's key is the hash of the payment number.
+_LOCK_CLASS = 4053
+_NOT_KNOWN = "subject, items, callback_url, return_url, customer and metadata"
+
+
+class AdoptionOutcome(enum.StrEnum):
+    ADOPTED = "adopted"
+    KNOWN = "known"  # another run has adopted it
+    NO_MERCHANT = "no_merchant"  # nobody has kept whose it is, or we do not know this merchant
+    NO_AMOUNT = "no_amount"  # the channel names no amount in a currency of ours
+    SAGA_RUNNING = "saga_running"  # a saga works on the payment: run again after it
+    NUMBER_TAKEN = "number_taken"  # a payment of another environment or order has the number
+
+
+@dataclass(frozen=True, slots=True)
+class LostPayment:
+    """A payment of a channel's list without a row here. `created_at` is the channel's time."""
+
+    payment_no: str
+    number: int
+    environment: str
+    update: ChannelPayment
+    created_at: dt.datetime
+    source: UpdateSource
+    origin: Origin
+    restored_to: dt.datetime
+
+    @property
+    def amount_minor(self) -> int:
+        """Some lists name only what was captured."""
+        return self.update.amount_minor or self.update.captured_minor
+
+
+def adopt_payment(*, lost: LostPayment) -> AdoptionOutcome:
+    """Makes the rows of the payment or attempt and applies its state at the channel, in one transaction."""
+    if lost.amount_minor < 1 or lost.update.currency.upper() not in EXPONENTS:
+        return AdoptionOutcome.NO_AMOUNT
+    try:
+        with transaction.atomic():
+            _lock_number(lost.payment_no)
+            outcome = _adopt(lost)
+    except DuplicateOrderNo:  # an order has the payment's number as its name
+        return AdoptionOutcome.NUMBER_TAKEN
+    if outcome is AdoptionOutcome.ADOPTED:
+        log.warning("payment.adopted", payment_no=lost.payment_no, reference=lost.update.reference)
+    return outcome
+
+
+def _lock_number(payment_no: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_CLASS, payment_no])
+
+
+def _adopt(lost: LostPayment) -> AdoptionOutcome:
+    payment = Payment.objects.select_for_update(of=("self",)).filter(payment_no=lost.payment_no).first()
+    if payment is None:
+        if not Merchant.objects.filter(id=lost.origin.merchant_id).exists():
+            return AdoptionOutcome.NO_MERCHANT
+        payment = _create_payment(lost)
+    elif payment.environment != lost.environment:
+        return AdoptionOutcome.NUMBER_TAKEN
+    elif payment.attempts.filter(reference=lost.update.reference).exists():
+        return AdoptionOutcome.KNOWN
+    elif is_operation_running(payment):
+        return AdoptionOutcome.SAGA_RUNNING
+    else:
+        adopt_attempt(payment=payment, number=lost.number, update=lost.update, source=lost.source)
+        state_machine.open_review(
+            payment=payment,
+            code=ReviewCode.ADOPTED,
+            subject=lost.update.reference,
+            text=f"{lost.source} lists attempt {lost.number} ({lost.update.channel_trade_no}), which the database "
+            f"restored to {lost.restored_to:%Y-%m-%d %H:%M:%SZ} does not have. Its application fee is not known",
+        )
+    if payment.reference == lost.update.reference:
+        state_machine.activate_payment(
+            payment_id=payment.id,
+            channel_trade_no=lost.update.channel_trade_no,
+            next_action=describe_next_action(lost.update.next_action),
+        )
+    apply_payment_update(update=lost.update, source=lost.source)
+    return AdoptionOutcome.ADOPTED
+
+
+def _create_payment(lost: LostPayment) -> Payment:
+    payment_id = uuid7()
+    order, items, remark = _place_order(lost)
+    payment = Payment(
+        id=payment_id,
+        payment_no=lost.payment_no,
+        merchant_id=lost.origin.merchant_id,
+        environment=lost.environment,
+        order=order,
+        order_no=order.order_no,
+        amount_minor=lost.amount_minor,
+        currency=lost.update.currency.upper(),
+        channel=lost.source.channel,
+        channel_account_id=lost.source.account_id,
+        payment_method=lost.update.payment_method,
+        capture_method=CaptureMethod.MANUAL
+        if lost.update.state == PaymentState.AUTHORIZED
+        else CaptureMethod.AUTOMATIC,
+        subject=lost.payment_no,
+        channel_reference=lost.update.reference,
+        created_at=lost.created_at,
+        expires_at=lost.created_at + dt.timedelta(seconds=settings.PAYMENT_EXPIRES_IN_SECONDS),
+    )
+    attempt = PaymentAttempt(
+        payment=payment,
+        number=lost.number,
+        reference=lost.update.reference,
+        channel=lost.source.channel,
+        channel_account_id=lost.source.account_id,
+    )
+    insert_together(*items, payment, attempt)
+    payment = selectors.lock_payment(payment_id)
+    append_event(state_machine.build_payment_event("payment.created", payment))
+    _open_review(payment, lost, remark)
+    return payment
+
+
+def _place_order(lost: LostPayment) -> tuple[Order, tuple[OrderItem, ...], str]:
+    """The order, the items to insert, and a remark for the review.
+
+    An order of the merchant's number that waits for this amount is the payment's. Any other order of that number stays
+    as it is, and the payment gets one under its own number. Raises `DuplicateOrderNo` when that is taken too.
+    """
+    wanted = lost.origin.order_no or lost.payment_no
+    found = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, wanted))
+    if found.is_new:
+        remark = "" if lost.origin.order_no else "Its order number is not known either. "
+        return found.order, found.items, remark
+    other = selectors.find_payment_of_order(found.order)
+    expected = (OrderStatus.PENDING, lost.amount_minor, lost.update.currency.upper())
+    if other is None and (found.order.status, found.order.amount_minor, found.order.currency) == expected:
+        return found.order, (), ""
+    owner = f"payment {other.payment_no}" if other else f"an order that is {found.order.status}"
+    remark = (
+        f"Its order {wanted} belongs to {owner} by now: perhaps the merchant repeated its request after the restore, "
+        "and the customer pays twice. "
+    )
+    own = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, lost.payment_no))
+    if not own.is_new:
+        raise DuplicateOrderNo({"order_no": lost.payment_no})
+    return own.order, own.items, remark
+
+
+def _build_draft(lost: LostPayment, order_no: str) -> orders.OrderDraft:
+    assert lost.origin.merchant_id is not None
+    return orders.OrderDraft(
+        merchant_id=lost.origin.merchant_id,
+        environment=lost.environment,
+        order_no=order_no,
+        amount_minor=lost.amount_minor,
+        currency=lost.update.currency.upper(),
+        subject=lost.payment_no,
+    )
+
+
+def _open_review(payment: Payment, lost: LostPayment, remark: str) -> None:
+    state_machine.open_review(
+        payment=payment,
+        code=ReviewCode.ADOPTED,
+        subject=payment.payment_no,
+        text=f"{lost.source} lists this payment ({lost.update.channel_trade_no}), and the database restored to "
+        f"{lost.restored_to:%Y-%m-%d %H:%M:%SZ} does not have it. {remark}Not known: {_NOT_KNOWN}",
+    )
