@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import structlog
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations import AddConstraint, RunPython
 from django.db.models import CheckConstraint, Index, Model, UniqueConstraint
 
 from common.postgresql.partitions import is_partitioned
+
+log = structlog.get_logger(__name__)
 
 BATCH = 5_000
 
@@ -81,7 +84,7 @@ class AddCheckOnline(AddConstraint):
 
 
 class UpdateInBatches(RunPython):
-    """Fills a new column of a big table, some rows in each transaction.
+    """Fills a new column of a big table, some rows in each transaction. Logs how far it is.
 
     `statement` updates the rows `WHERE id = ANY(%s)`. It may run twice on the same rows.
     """
@@ -95,6 +98,7 @@ def _update_in_batches(
 ) -> None:
     page = f"SELECT id FROM {schema_editor.quote_name(table)} WHERE (%s::uuid IS NULL OR id > %s) ORDER BY id LIMIT %s"  # noqa: S608
     last: Any = None
+    count = 0
     while True:
         with schema_editor.connection.cursor() as cursor:
             cursor.execute(page, [last, last, BATCH])
@@ -102,7 +106,18 @@ def _update_in_batches(
             if not ids:
                 return
             cursor.execute(statement, [ids])
-        last = ids[-1]
+        last, count = ids[-1], count + len(ids)
+        log.info(
+            "migration.rows_updated", table=table, count=count, of_about=_estimate_rows(schema_editor, table)
+        )
+
+
+def _estimate_rows(schema_editor: BaseDatabaseSchemaEditor, table: str) -> int:
+    """What PostgreSQL's statistics say; -1 before the first ANALYZE."""
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%s)", [table])
+        row = cursor.fetchone()
+    return int(row[0]) if row else -1
 
 
 def _index_exists(schema_editor: BaseDatabaseSchemaEditor, name: str) -> bool:

@@ -94,7 +94,7 @@ def _environment(directory: Path, database: Database, cache: Address) -> dict[st
 def _postgres(directory: Path) -> Iterator[Database]:
     log = directory / "postgres.log"
     for _ in range(PORT_ATTEMPTS):
-        database = Database("127.0.0.1", _free_port(), embedded=True)
+        database = Database("127.0.0.1", free_port(), embedded=True)
         cluster = postgres.Cluster(directory / "postgres", database.port, postgres.TEST_SETTINGS)
         account = cluster.create()
         # SIGINT: do not wait for clients that are still connected.
@@ -110,7 +110,7 @@ def _postgres(directory: Path) -> Iterator[Database]:
 def _redis(directory: Path) -> Iterator[Address]:
     log = directory / "redis.log"
     for _ in range(PORT_ATTEMPTS):
-        address = Address("127.0.0.1", _free_port(), embedded=True)
+        address = Address("127.0.0.1", free_port(), embedded=True)
         server = redis.Server(directory / "redis", address.port)
         account = server.create()
         with _process(server.command(account), account, log, stop=signal.SIGTERM) as process:
@@ -158,7 +158,7 @@ def _is(process: subprocess.Popen[bytes], address: Address) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

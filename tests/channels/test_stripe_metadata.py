@@ -1,10 +1,14 @@
 """Our entries in the metadata of Stripe's objects: never written by a merchant, never refused by Stripe
 (docs.stripe.com/api/metadata)."""
 
+import datetime as dt
+from dataclasses import replace
+
 import pytest
 
-from channels.base import PaymentState, RefundRef, Reported
+from channels.base import ListingWindow, PaymentOrigin, PaymentState, RefundRef, Reported
 from channels.stripe import metadata
+from merchants.services import NewMerchant
 from tests.channels.harness import (
     StripeHarness,
     build_ref,
@@ -29,12 +33,16 @@ FORGED = {
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-def test_metadata_of_a_merchant_never_replaces_our_entries(fake: FakeStripe, client: SignedClient) -> None:
+def test_metadata_of_a_merchant_never_replaces_our_entries(
+    fake: FakeStripe, client: SignedClient, acme: NewMerchant
+) -> None:
     payment = data(create(client, channel="stripe", metadata=FORGED))
     session = fake.sessions[payment["channel_trade_no"]]
     assert session["metadata"] == {
         **{name: value for name, value in FORGED.items() if not name.startswith(metadata.PREFIX)},
         metadata.PAYMENT_NO: payment["payment_no"],
+        metadata.MERCHANT_ID: str(acme.merchant.id),
+        metadata.ORDER_NO: payment["order_no"],
         metadata.ENVIRONMENT: "test",
     }
     # On a page, a declined card does not end the payment. Only our own entry says that there is no page.
@@ -46,6 +54,19 @@ def test_metadata_of_a_merchant_never_replaces_our_entries(fake: FakeStripe, cli
     assert data(send(failed))["effect"] == "nothing_new"
     now = get_payment(client, payment)
     assert (now["status"], now["failure_code"]) == ("pending", "card_declined")
+
+
+@pytest.mark.parametrize("saved_card", [False, True])
+def test_a_list_tells_whose_a_payment_is(fake: FakeStripe, *, saved_card: bool) -> None:
+    harness = StripeHarness(fake, saved_card=saved_card)
+    known = replace(harness.build_creation(), merchant_id="m-1", order_no="A-1")
+    for request in (known, harness.build_creation()):
+        assert isinstance(harness.channel.create_payment(request), Reported)
+    now = dt.datetime.now(dt.UTC)
+    around = ListingWindow(known.account, now - dt.timedelta(days=1), now + dt.timedelta(days=1), 5.0)
+    found = [(each.value.reference, each.origin) for each in harness.channel.list_payments(around)]
+    assert (known.reference, PaymentOrigin("m-1", "A-1")) in found
+    assert {origin for reference, origin in found if reference != known.reference} == {None}
 
 
 def test_a_refund_without_livemode_is_read(fake: FakeStripe) -> None:

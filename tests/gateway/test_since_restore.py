@@ -11,15 +11,18 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from channels.base import ListingFailed
+from channel_accounts.serving import get_channels_of_accounts
+from channels.base import ListingFailed, PaymentOrigin
 from channels.simulator.models import LedgerEntry, SimulatedPayment
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentAttempt, PaymentReview, Refund
+from gateway.services.adoption.origins import Origin, choose_origin
 from gateway.services.payment_reviews import resolve_open_reviews
 from ledger.models import LedgerTransfer
 from merchants.services import NewMerchant
 from tests.support import background, bank
 from tests.support.auditing import _audited  # noqa: F401
+from tests.support.channel_accounts import add_account
 from tests.support.channels import intercept_simulator
 from tests.support.fixtures import new_merchant
 from tests.support.restore_point import RestorePoint
@@ -100,7 +103,11 @@ def test_a_second_run_changes_nothing(client: SignedClient) -> None:
     before = (list(Payment.objects.values()), LedgerTransfer.objects.count(), OutboxEvent.objects.count())
     found, counts, code = reconcile()
     assert (found, code, counts["listed"]["agreed"]) == ([], 0, 2)
-    assert (list(Payment.objects.values()), LedgerTransfer.objects.count(), OutboxEvent.objects.count()) == before
+    assert (
+        list(Payment.objects.values()),
+        LedgerTransfer.objects.count(),
+        OutboxEvent.objects.count(),
+    ) == before
 
 
 def test_a_repeated_request_whose_key_was_lost_makes_no_second_payment(client: SignedClient) -> None:
@@ -232,7 +239,9 @@ def test_a_merchant_that_the_restored_database_does_not_know(
     assert (seen["order_no"], seen["status"]) == ("A-7", "succeeded")
 
 
-def test_a_channel_that_does_not_keep_the_origin(client: SignedClient, acme: NewMerchant, tmp_path: Path) -> None:
+def test_a_channel_that_does_not_keep_the_origin(
+    client: SignedClient, acme: NewMerchant, tmp_path: Path
+) -> None:
     point = RestorePoint()
     lost = paid(client)
     SimulatedPayment.objects.update(merchant_id="", order_no="")
@@ -323,7 +332,11 @@ def test_a_crash_in_the_middle_leaves_nothing_half_done(client: SignedClient) ->
     try:
         with pytest.raises(DatabaseError):
             reconcile()
-        assert (Payment.objects.count(), LedgerTransfer.objects.count(), OutboxEvent.objects.count()) == (0, 0, 0)
+        assert (Payment.objects.count(), LedgerTransfer.objects.count(), OutboxEvent.objects.count()) == (
+            0,
+            0,
+            0,
+        )
     finally:
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE outbox_events DROP CONSTRAINT crash")
@@ -362,9 +375,24 @@ def test_other_options_are_refused(arguments: list[str]) -> None:
         call_command("reconcile", f"--since-restore={MOMENT}", *arguments)
 
 
-@pytest.mark.parametrize("line", ["{", "[]", '{"payment_no": "P", "merchant_id": "x"}', '{"merchant_id": "x"}'])
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"payment_no": "P", "merchant_id": "x"}', '{"merchant_id": "x"}']
+)
 def test_origins_that_cannot_be_read_name_their_line(line: str, tmp_path: Path) -> None:
     origins = tmp_path / "origins.jsonl"
     origins.write_text(f"\n{line}\n")
     with pytest.raises(CommandError, match="line 2"):
         call_command("reconcile", f"--since-restore={MOMENT}", f"--origins={origins}")
+
+
+def test_the_account_of_a_merchant_takes_no_payment_of_another(
+    acme: NewMerchant, client: SignedClient
+) -> None:
+    """The owner of an account at the channel can write whatever it likes into its lists."""
+    add_account(acme, "stripe", credentials={"secret_key": "sk_test_own", "webhook_secret": "whsec_own"})
+    (served,) = get_channels_of_accounts("stripe")
+    other = new_merchant(name="Other").merchant.id
+    forged = choose_origin("PAY-20260101-000001", PaymentOrigin(str(other), "A-1"), served, {})
+    assert forged == Origin(acme.merchant.id, "")
+    own = choose_origin("PAY-20260101-000001", PaymentOrigin(str(acme.merchant.id), "A-1"), served, {})
+    assert own == Origin(acme.merchant.id, "A-1")

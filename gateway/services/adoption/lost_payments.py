@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 # Two runs at once adopt each payment once. The second half of the lock's key is the hash of the payment number.
 _LOCK_CLASS = 4053
-_NOT_KNOWN = "subject, items, callback_url, return_url, customer and metadata"
+_NOT_KNOWN = "subject, items, callback_url, return_url, customer, metadata and application fee"
 
 
 class AdoptionOutcome(enum.StrEnum):
