@@ -39,7 +39,7 @@ _NOT_KNOWN = "subject, items, callback_url, return_url, customer, metadata and a
 
 class AdoptionOutcome(enum.StrEnum):
     ADOPTED = "adopted"
-    KNOWN = "known"  # another run has adopted it
+    KNOWN = "known"  # another run adopts it, or has adopted it
     NO_MERCHANT = "no_merchant"  # nobody has kept whose it is, or we do not know this merchant
     NO_AMOUNT = "no_amount"  # the channel names no amount in a currency of ours
     SAGA_RUNNING = "saga_running"  # a saga works on the payment: run again after it
@@ -71,8 +71,7 @@ def adopt_payment(*, lost: LostPayment) -> AdoptionOutcome:
         return AdoptionOutcome.NO_AMOUNT
     try:
         with transaction.atomic():
-            _lock_number(lost.payment_no)
-            outcome = _adopt(lost)
+            outcome = _adopt(lost) if _try_lock_number(lost.payment_no) else AdoptionOutcome.KNOWN
     except DuplicateOrderNo:  # an order has the payment's number as its name
         return AdoptionOutcome.NUMBER_TAKEN
     if outcome is AdoptionOutcome.ADOPTED:
@@ -80,9 +79,11 @@ def adopt_payment(*, lost: LostPayment) -> AdoptionOutcome:
     return outcome
 
 
-def _lock_number(payment_no: str) -> None:
+def _try_lock_number(payment_no: str) -> bool:
+    """False while another run adopts the payment: that run reports it."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_CLASS, payment_no])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [_LOCK_CLASS, payment_no])
+        return bool(cursor.fetchone()[0])
 
 
 def _adopt(lost: LostPayment) -> AdoptionOutcome:

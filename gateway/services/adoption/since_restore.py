@@ -175,11 +175,11 @@ def _adopt(
         restored_to=restore.moment,
     )
     outcome = adopt_payment(lost=lost)
-    kind = {AdoptionOutcome.ADOPTED: FindingKind.ADOPTED, AdoptionOutcome.KNOWN: FindingKind.UPDATED}.get(
-        outcome, FindingKind.NOT_ADOPTED
-    )
-    reason = "" if kind is not FindingKind.NOT_ADOPTED else _explain(outcome, lost)
-    return _describe_payment(served, entry.value, kind, reason)
+    if outcome is AdoptionOutcome.KNOWN:
+        return Counted.AGREES
+    if outcome is AdoptionOutcome.ADOPTED:
+        return _describe_payment(served, entry.value, FindingKind.ADOPTED)
+    return _describe_payment(served, entry.value, FindingKind.NOT_ADOPTED, _explain(outcome, lost))
 
 
 def _query(served: GuardedChannel, listed: ChannelPayment) -> ChannelPayment:
