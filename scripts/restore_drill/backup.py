@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from scripts.local.account import Account
 from scripts.local.config import Database
@@ -170,7 +171,7 @@ class SecondPlace:
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **_login(self._server.database)}
 
-    def _as_account(self) -> dict[str, object]:
+    def _as_account(self) -> dict[str, Any]:
         return self._account.as_popen_arguments()
 
 

@@ -7,6 +7,7 @@ the payment for good: it has no saga.
 
 import datetime as dt
 import enum
+import uuid
 from dataclasses import dataclass
 
 import structlog
@@ -89,9 +90,10 @@ def _try_lock_number(payment_no: str) -> bool:
 def _adopt(lost: LostPayment) -> AdoptionOutcome:
     payment = Payment.objects.select_for_update(of=("self",)).filter(payment_no=lost.payment_no).first()
     if payment is None:
-        if not Merchant.objects.filter(id=lost.origin.merchant_id).exists():
+        merchant_id = lost.origin.merchant_id
+        if merchant_id is None or not Merchant.objects.filter(id=merchant_id).exists():
             return AdoptionOutcome.NO_MERCHANT
-        payment = _create_payment(lost)
+        payment = _create_payment(lost, merchant_id)
     elif payment.environment != lost.environment:
         return AdoptionOutcome.NUMBER_TAKEN
     elif payment.attempts.filter(reference=lost.update.reference).exists():
@@ -117,13 +119,13 @@ def _adopt(lost: LostPayment) -> AdoptionOutcome:
     return AdoptionOutcome.ADOPTED
 
 
-def _create_payment(lost: LostPayment) -> Payment:
+def _create_payment(lost: LostPayment, merchant_id: uuid.UUID) -> Payment:
     payment_id = uuid7()
-    order, items, remark = _place_order(lost)
+    order, items, remark = _place_order(lost, merchant_id)
     payment = Payment(
         id=payment_id,
         payment_no=lost.payment_no,
-        merchant_id=lost.origin.merchant_id,
+        merchant_id=merchant_id,
         environment=lost.environment,
         order=order,
         order_no=order.order_no,
@@ -154,14 +156,14 @@ def _create_payment(lost: LostPayment) -> Payment:
     return payment
 
 
-def _place_order(lost: LostPayment) -> tuple[Order, tuple[OrderItem, ...], str]:
+def _place_order(lost: LostPayment, merchant_id: uuid.UUID) -> tuple[Order, tuple[OrderItem, ...], str]:
     """The order, the items to insert, and a remark for the review.
 
     An order of the merchant's number that waits for this amount is the payment's. Any other order of that number stays
     as it is, and the payment gets one under its own number. Raises `DuplicateOrderNo` when that is taken too.
     """
     wanted = lost.origin.order_no or lost.payment_no
-    found = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, wanted))
+    found = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, merchant_id, wanted))
     if found.is_new:
         remark = "" if lost.origin.order_no else "Its order number is not known either. "
         return found.order, found.items, remark
@@ -174,16 +176,15 @@ def _place_order(lost: LostPayment) -> tuple[Order, tuple[OrderItem, ...], str]:
         f"Its order {wanted} belongs to {owner} by now: perhaps the merchant repeated its request after the restore, "
         "and the customer pays twice. "
     )
-    own = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, lost.payment_no))
+    own = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, merchant_id, lost.payment_no))
     if not own.is_new:
         raise DuplicateOrderNo({"order_no": lost.payment_no})
     return own.order, own.items, remark
 
 
-def _build_draft(lost: LostPayment, order_no: str) -> orders.OrderDraft:
-    assert lost.origin.merchant_id is not None
+def _build_draft(lost: LostPayment, merchant_id: uuid.UUID, order_no: str) -> orders.OrderDraft:
     return orders.OrderDraft(
-        merchant_id=lost.origin.merchant_id,
+        merchant_id=merchant_id,
         environment=lost.environment,
         order_no=order_no,
         amount_minor=lost.amount_minor,
