@@ -10,7 +10,7 @@ from typing import Final
 
 from django.db import connection, transaction
 
-from backoffice.dashboard.models import LatencyHour, PaidHour, PaymentHour, Progress
+from backoffice.dashboard.models import LatencyHour, MerchantHour, PaidHour, PaymentHour, Progress
 from common.clock import database_now
 from gateway.models import OPEN_PAYMENT_STATUSES
 
@@ -31,24 +31,47 @@ GROWTH: Final = 1.2
 _AGGREGATE_PAYMENTS = """
 INSERT INTO payment_hours (hour, environment, channel, currency, status, count, amount_minor)
 SELECT date_trunc('hour', created_at, 'UTC'), environment, channel, currency, status, count(*), sum(amount_minor)
-FROM payments WHERE created_at >= %(start)s AND created_at < %(end)s
+FROM payments WHERE created_at >= %(from)s AND created_at < %(until)s
 GROUP BY 1, 2, 3, 4, 5
 """
-_AGGREGATE_PAID = """
-INSERT INTO paid_hours (hour, environment, currency, captured_minor, refunded_minor)
-SELECT date_trunc('hour', at, 'UTC'), environment, currency, sum(paid), sum(refunded) FROM (
-    SELECT paid_at AS at, environment, currency, captured_minor AS paid, 0 AS refunded FROM payments
-    WHERE paid_at >= %(start)s AND paid_at < %(end)s
+# A refund belongs to the channel of its payment, so that a channel's refunds and captures are of the same payments.
+MOVED_MONEY: Final = """
+    SELECT paid_at AS at, environment, channel, merchant_id, currency, captured_minor AS paid, 0 AS refunded
+    FROM payments
+    WHERE paid_at >= %(from)s AND paid_at < %(until)s
       AND NOT EXISTS (SELECT FROM captures WHERE payment_id = payments.id AND status = 'succeeded')
     UNION ALL
-    SELECT capture.settled_at, payment.environment, payment.currency, capture.amount_minor, 0
+    SELECT capture.settled_at, payment.environment, payment.channel, payment.merchant_id, payment.currency,
+           capture.amount_minor, 0
     FROM captures AS capture JOIN payments AS payment ON payment.id = capture.payment_id
-    WHERE capture.settled_at >= %(start)s AND capture.settled_at < %(end)s AND capture.status = 'succeeded'
+    WHERE capture.settled_at >= %(from)s AND capture.settled_at < %(until)s AND capture.status = 'succeeded'
     UNION ALL
-    SELECT settled_at, environment, currency, 0, amount_minor FROM refunds
-    WHERE settled_at >= %(start)s AND settled_at < %(end)s AND status = 'succeeded' AND surplus_of_id IS NULL
-) AS moved GROUP BY 1, 2, 3
+    SELECT refund.settled_at, refund.environment, payment.channel, refund.merchant_id, refund.currency,
+           0, refund.amount_minor
+    FROM refunds AS refund JOIN payments AS payment ON payment.id = refund.payment_id
+    WHERE refund.settled_at >= %(from)s AND refund.settled_at < %(until)s AND refund.status = 'succeeded'
+      AND refund.surplus_of_id IS NULL
 """
+_AGGREGATE_PAID = f"""
+INSERT INTO paid_hours (hour, environment, channel, currency, captured_minor, refunded_minor)
+SELECT date_trunc('hour', at, 'UTC'), environment, channel, currency, sum(paid), sum(refunded)
+FROM ({MOVED_MONEY}) AS moved GROUP BY 1, 2, 3, 4
+"""  # noqa: S608 - no part of it comes from outside
+_AGGREGATE_MERCHANTS = f"""
+INSERT INTO merchant_hours (
+    hour, environment, merchant_id, currency,
+    payment_count, succeeded_count, failed_count, captured_minor, refunded_minor
+)
+SELECT date_trunc('hour', at, 'UTC'), environment, merchant_id, currency,
+       sum(created), sum(succeeded), sum(failed), sum(paid), sum(refunded)
+FROM (
+    SELECT created_at AS at, environment, merchant_id, currency, 1 AS created,
+           (status = 'succeeded')::int AS succeeded, (status = 'failed')::int AS failed, 0 AS paid, 0 AS refunded
+    FROM payments WHERE created_at >= %(from)s AND created_at < %(until)s
+    UNION ALL
+    SELECT at, environment, merchant_id, currency, 0, 0, 0, paid, refunded FROM ({MOVED_MONEY}) AS moved
+) AS both_kinds GROUP BY 1, 2, 3, 4
+"""  # noqa: S608 - no part of it comes from outside
 # Hours with a refund that succeeded and that the channel later reported as failed.
 _CONTRADICTED_HOURS = """
 SELECT DISTINCT date_trunc('hour', settled_at, 'UTC') AS hour FROM refunds
@@ -98,6 +121,7 @@ def rebuild() -> None:
             _lock_progress(name).delete()
         PaymentHour.objects.all().delete()
         PaidHour.objects.all().delete()
+        MerchantHour.objects.all().delete()
         LatencyHour.objects.all().delete()
     aggregate_hours()
 
@@ -113,6 +137,7 @@ def _aggregate_new_hours() -> int:
             return 0
         _replace_payment_hours(start, end)
         _replace_paid_hours(start, end)
+        _replace_merchant_hours(start, end)
         progress.position = int(end.timestamp())
         progress.save()
         return (end - start) // HOUR
@@ -128,6 +153,7 @@ def _aggregate_open_hours() -> int:
             hours = [hour for (hour,) in cursor.fetchall()]
         for hour in hours:
             _replace_payment_hours(hour, hour + HOUR)
+            _replace_merchant_hours(hour, hour + HOUR)
         return len(hours)
 
 
@@ -143,21 +169,27 @@ def _aggregate_contradicted_hours() -> int:
             hours = [hour for (hour,) in cursor.fetchall()]
         for hour in hours:
             _replace_paid_hours(hour, hour + HOUR)
+            _replace_merchant_hours(hour, hour + HOUR)
         return len(hours)
 
 
 def _replace_payment_hours(start: dt.datetime, end: dt.datetime) -> None:
-    with connection.cursor() as cursor:
-        span = {"start": start, "end": end}
-        cursor.execute("DELETE FROM payment_hours WHERE hour >= %(start)s AND hour < %(end)s", span)
-        cursor.execute(_AGGREGATE_PAYMENTS, span)
+    _replace("payment_hours", _AGGREGATE_PAYMENTS, start, end)
 
 
 def _replace_paid_hours(start: dt.datetime, end: dt.datetime) -> None:
+    _replace("paid_hours", _AGGREGATE_PAID, start, end)
+
+
+def _replace_merchant_hours(start: dt.datetime, end: dt.datetime) -> None:
+    _replace("merchant_hours", _AGGREGATE_MERCHANTS, start, end)
+
+
+def _replace(table: str, aggregate: str, start: dt.datetime, end: dt.datetime) -> None:
+    span = {"from": start, "until": end}
     with connection.cursor() as cursor:
-        span = {"start": start, "end": end}
-        cursor.execute("DELETE FROM paid_hours WHERE hour >= %(start)s AND hour < %(end)s", span)
-        cursor.execute(_AGGREGATE_PAID, span)
+        cursor.execute(f"DELETE FROM {table} WHERE hour >= %(from)s AND hour < %(until)s", span)  # noqa: S608
+        cursor.execute(aggregate, span)
 
 
 def _aggregate_calls() -> bool:

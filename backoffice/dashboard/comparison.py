@@ -1,11 +1,14 @@
 """The period of the dashboard compared with the one before."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from backoffice.dashboard.figures import Figures, PaidTotal, success_rate
+from backoffice.dashboard.groups import NOTHING_PAID, Group, success_rate
+from common.admin import money_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,70 @@ class Summary:
     change: Change | None
 
 
-def build_summaries(figures: Figures) -> list[Summary]:
-    now, before = figures.outcomes, figures.previous_outcomes
+@dataclass(frozen=True, slots=True)
+class Money:
+    """Of one currency."""
+
+    captured: str
+    captured_change: Change | None
+    refunded: str
+    refund_rate: str
+    refund_change: Change | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One channel or merchant. `rate_width` is the length of its bar, of 200."""
+
+    name: str
+    url: str
+    payments: str
+    payments_change: Change | None
+    rate: str
+    rate_width: int
+    rate_change: Change | None
+    money: Sequence[Money]
+    more_currencies: int
+
+
+MOST_CURRENCIES: Final = 2  # of one row
+
+
+def build_row(name: str, url: str, group: Group) -> Row:
+    now, before = group.outcomes.total(), group.previous_outcomes.total()
+    rate, rate_before = success_rate(group.outcomes), success_rate(group.previous_outcomes)
+    currencies = _list_currencies(group)
+    return Row(
+        name,
+        url,
+        payments=number_format(now, force_grouping=True),
+        payments_change=describe_change(now, before),
+        rate=_percent(rate),
+        rate_width=round((rate or 0) * 200),
+        rate_change=describe_points(rate, rate_before, more_is_good=True),
+        money=[_build_money(group, currency) for currency in currencies[:MOST_CURRENCIES]],
+        more_currencies=len(currencies[MOST_CURRENCIES:]),
+    )
+
+
+def _build_money(group: Group, currency: str) -> Money:
+    now, before = group.paid[currency], group.previous_paid.get(currency, NOTHING_PAID)
+    return Money(
+        captured=money_text(now.captured_minor, currency),
+        captured_change=describe_change(now.captured_minor, before.captured_minor),
+        refunded=money_text(now.refunded_minor, currency),
+        refund_rate=_percent(now.refund_rate),
+        refund_change=describe_points(now.refund_rate, before.refund_rate, more_is_good=False),
+    )
+
+
+def _list_currencies(group: Group) -> list[str]:
+    """The one with the most minor units captured comes first: amounts of several cannot be added up."""
+    return sorted(group.paid, key=lambda each: (-group.paid[each].captured_minor, each))
+
+
+def build_summaries(total: Group) -> list[Summary]:
+    now, before = total.outcomes, total.previous_outcomes
     rate, rate_before = success_rate(now), success_rate(before)
     summaries = [
         Summary(
@@ -35,16 +100,16 @@ def build_summaries(figures: Figures) -> list[Summary]:
         ),
         Summary(_("Success rate"), _percent(rate), describe_points(rate, rate_before, more_is_good=True)),
     ]
-    return [*summaries, *_refund_summary(figures)]
+    return [*summaries, *_refund_summary(total)]
 
 
-def _refund_summary(figures: Figures) -> list[Summary]:
-    """For one currency, because amounts of several cannot be added up: the one with the most minor units captured."""
-    if not figures.by_currency:
+def _refund_summary(total: Group) -> list[Summary]:
+    """For one currency."""
+    if not total.paid:
         return []
-    currency = max(figures.by_currency, key=lambda each: figures.by_currency[each].captured_minor)
-    now = _refund_rate(figures.by_currency[currency])
-    before = _refund_rate(figures.previous_by_currency.get(currency, PaidTotal(0, 0)))
+    currency = _list_currencies(total)[0]
+    now = total.paid[currency].refund_rate
+    before = total.previous_paid.get(currency, NOTHING_PAID).refund_rate
     label = _("Refund rate, %(currency)s") % {"currency": currency}
     return [Summary(label, _percent(now), describe_points(now, before, more_is_good=False))]
 
@@ -64,10 +129,6 @@ def describe_points(now: float | None, before: float | None, *, more_is_good: bo
     points = 100 * (now - before)
     text = _("%(change)s points compared with the previous period") % {"change": _signed(points)}
     return Change(_signed(points), text, None if round(points, 1) == 0 else (points > 0) == more_is_good)
-
-
-def _refund_rate(total: PaidTotal) -> float | None:
-    return total.refunded_minor / total.captured_minor if total.captured_minor else None
 
 
 def _percent(rate: float | None) -> str:

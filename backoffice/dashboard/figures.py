@@ -8,7 +8,14 @@ from typing import Any
 
 from django.db import connection
 
-from backoffice.dashboard.aggregation import HOUR, HOURS, bucket_ms
+from backoffice.dashboard.aggregation import HOUR, HOURS, MOVED_MONEY, bucket_ms
+from backoffice.dashboard.groups import Group, PaidTotal
+from backoffice.dashboard.merchant_figures import (
+    MERCHANTS,
+    SHOWN_MERCHANTS,
+    MerchantFigures,
+    build_merchant_figures,
+)
 from common.clock import database_now
 from gateway.models import OPEN_PAYMENT_STATUSES, PaymentStatus
 from monitoring.lag import LAGS
@@ -27,31 +34,22 @@ _OUTCOME_OF = {status: outcome for outcome, statuses in STATUS_GROUPS.items() fo
 
 _PAYMENTS = """
 SELECT date_trunc(%(unit)s, hour, 'UTC'), channel, status, sum(count)
-FROM payment_hours WHERE hour >= %(start)s AND hour < %(live)s AND environment = %(environment)s
+FROM payment_hours WHERE hour >= %(start)s AND hour < %(from)s AND environment = %(environment)s
 GROUP BY 1, 2, 3
 UNION ALL
 SELECT date_trunc(%(unit)s, created_at, 'UTC'), channel, status, count(*)
-FROM payments WHERE created_at >= %(live)s AND environment = %(environment)s
+FROM payments WHERE created_at >= %(from)s AND environment = %(environment)s
 GROUP BY 1, 2, 3
 """
 # Paid and refunded in that time, regardless of when the payments were created.
-_PAID = """
-SELECT currency, sum(paid), sum(refunded) FROM (
-    SELECT currency, captured_minor AS paid, refunded_minor AS refunded FROM paid_hours
-    WHERE hour >= %(start)s AND hour < %(live)s AND environment = %(environment)s
+_PAID = f"""
+SELECT channel, currency, sum(paid), sum(refunded) FROM (
+    SELECT channel, currency, captured_minor AS paid, refunded_minor AS refunded FROM paid_hours
+    WHERE hour >= %(start)s AND hour < %(from)s AND environment = %(environment)s
     UNION ALL
-    SELECT currency, captured_minor, 0 FROM payments
-    WHERE paid_at >= %(live)s AND environment = %(environment)s
-      AND NOT EXISTS (SELECT FROM captures WHERE payment_id = payments.id AND status = 'succeeded')
-    UNION ALL
-    SELECT payment.currency, capture.amount_minor, 0
-    FROM captures AS capture JOIN payments AS payment ON payment.id = capture.payment_id
-    WHERE capture.settled_at >= %(live)s AND capture.status = 'succeeded' AND payment.environment = %(environment)s
-    UNION ALL
-    SELECT currency, 0, amount_minor FROM refunds
-    WHERE settled_at >= %(live)s AND status = 'succeeded' AND surplus_of_id IS NULL AND environment = %(environment)s
-) AS moved GROUP BY currency ORDER BY currency
-"""
+    SELECT channel, currency, paid, refunded FROM ({MOVED_MONEY}) AS live WHERE environment = %(environment)s
+) AS moved GROUP BY channel, currency ORDER BY currency
+"""  # noqa: S608 - no part of it comes from outside
 _LATENCY = """
 SELECT channel, bucket, sum(count) FROM latency_hours WHERE hour >= %(start)s GROUP BY 1, 2 ORDER BY 1, 2
 """
@@ -61,8 +59,8 @@ SELECT channel, status, sum(count) FROM payment_hours
 WHERE hour >= %(previous)s AND hour < %(previous_end)s AND environment = %(environment)s GROUP BY 1, 2
 """
 _PREVIOUS_PAID = """
-SELECT currency, sum(captured_minor), sum(refunded_minor) FROM paid_hours
-WHERE hour >= %(previous)s AND hour < %(previous_end)s AND environment = %(environment)s GROUP BY 1
+SELECT channel, currency, sum(captured_minor), sum(refunded_minor) FROM paid_hours
+WHERE hour >= %(previous)s AND hour < %(previous_end)s AND environment = %(environment)s GROUP BY 1, 2
 """
 _LAST_RUN = """
 SELECT run.id, run.finished_at, result.name, result.passed, result.count
@@ -96,19 +94,6 @@ class Latency:
     p95_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class PaidTotal:
-    """In minor units of one currency."""
-
-    captured_minor: int
-    refunded_minor: int
-
-    @property
-    def net_minor(self) -> int:
-        """Negative when more was refunded, also of older payments, than captured."""
-        return self.captured_minor - self.refunded_minor
-
-
 @dataclass(slots=True)
 class Figures:
     now: dt.datetime
@@ -116,24 +101,15 @@ class Figures:
     environment: str
     moments: Sequence[dt.datetime] = ()
     by_moment: dict[dt.datetime, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    by_currency: dict[str, PaidTotal] = field(default_factory=dict)
-    previous_by_channel: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    previous_by_currency: dict[str, PaidTotal] = field(default_factory=dict)
+    channels: dict[str, Group] = field(default_factory=lambda: defaultdict(Group))
+    total: Group = field(default_factory=Group)
+    merchants: Sequence[MerchantFigures] = ()
     latencies: Sequence[Latency] = ()
     lags: dict[str, OpenItems] = field(default_factory=dict)
     run_id: int | None = None
     run_at: dt.datetime | None = None
     checks: Sequence[CheckOutcome] = ()
     behind: bool = False
-
-    @property
-    def outcomes(self) -> Counter[str]:
-        return sum(self.by_channel.values(), Counter())
-
-    @property
-    def previous_outcomes(self) -> Counter[str]:
-        return sum(self.previous_by_channel.values(), Counter())
 
 
 def load_figures(*, span: dt.timedelta, by_day: bool, environment: str) -> Figures:
@@ -149,41 +125,34 @@ def load_figures(*, span: dt.timedelta, by_day: bool, environment: str) -> Figur
     parameters = {
         "unit": unit,
         "start": first,
-        "live": live,
+        "from": live,
+        "until": now + MAX_LIVE,  # nothing is newer
         "environment": environment,
         "previous": first - span,
         "previous_end": now - span,
     }
-    _count_payments(figures, _rows(_PAYMENTS, parameters))
-    figures.by_currency = {
-        name: PaidTotal(int(paid), int(back)) for name, paid, back in _rows(_PAID, parameters)
-    }
-    _add_previous(figures, parameters)
+    _add_channels(figures, parameters)
+    figures.merchants = build_merchant_figures(_rows(MERCHANTS, {**parameters, "merchants": SHOWN_MERCHANTS}))
     figures.latencies = _latencies(_rows(_LATENCY, parameters))
     figures.lags = {name: OpenItems(*_rows(sql, {"most": MAX_OPEN_ITEMS})[0]) for name, sql in LAGS.items()}
     _add_last_check(figures)
     return figures
 
 
-def success_rate(outcomes: Counter[str]) -> float | None:
-    """Returns succeeded / (succeeded + failed). Payments that the customer abandoned do not count."""
-    ended = outcomes["succeeded"] + outcomes["failed"]
-    return outcomes["succeeded"] / ended if ended else None
-
-
-def _count_payments(figures: Figures, rows: Iterable[tuple[Any, ...]]) -> None:
-    for moment, channel, status, count in rows:
+def _add_channels(figures: Figures, parameters: dict[str, Any]) -> None:
+    channels = figures.channels
+    for moment, channel, status, count in _rows(_PAYMENTS, parameters):
         outcome = _OUTCOME_OF[status]
         figures.by_moment[moment][outcome] += int(count)
-        figures.by_channel[channel][outcome] += int(count)
-
-
-def _add_previous(figures: Figures, parameters: dict[str, Any]) -> None:
+        channels[channel].outcomes[outcome] += int(count)
     for channel, status, count in _rows(_PREVIOUS_PAYMENTS, parameters):
-        figures.previous_by_channel[channel][_OUTCOME_OF[status]] += int(count)
-    figures.previous_by_currency = {
-        name: PaidTotal(int(paid), int(back)) for name, paid, back in _rows(_PREVIOUS_PAID, parameters)
-    }
+        channels[channel].previous_outcomes[_OUTCOME_OF[status]] += int(count)
+    for channel, currency, paid, refunded in _rows(_PAID, parameters):
+        channels[channel].paid[currency] = PaidTotal(int(paid), int(refunded))
+    for channel, currency, paid, refunded in _rows(_PREVIOUS_PAID, parameters):
+        channels[channel].previous_paid[currency] = PaidTotal(int(paid), int(refunded))
+    for group in channels.values():
+        figures.total.add(group)
 
 
 def _aggregated_until(now: dt.datetime) -> dt.datetime:

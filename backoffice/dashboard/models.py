@@ -3,6 +3,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from merchants.models import Merchant
+
 
 class PaymentHour(models.Model):
     """Payments that were created in one hour, by what became of them. An hour with open payments is added up anew."""
@@ -36,6 +38,7 @@ class PaidHour(models.Model):
     id = models.BigAutoField(primary_key=True)
     hour = models.DateTimeField(_("hour"))
     environment = models.CharField(_("environment"), max_length=10)
+    channel = models.CharField(_("channel"), max_length=30)
     currency = models.CharField(_("currency"), max_length=3)
     captured_minor = models.BigIntegerField(_("captured"))
     refunded_minor = models.BigIntegerField(_("refunded"))
@@ -45,11 +48,42 @@ class PaidHour(models.Model):
         verbose_name = _("hour of money")
         verbose_name_plural = _("hours of money")
         constraints = [
-            models.UniqueConstraint(name="paid_hour_once", fields=["hour", "environment", "currency"])
+            models.UniqueConstraint(
+                name="paid_hour_once", fields=["hour", "environment", "channel", "currency"]
+            )
         ]
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:00} {self.currency}"
+
+
+class MerchantHour(models.Model):
+    """Payments of one merchant that were created in one hour, and the money that moved in it."""
+
+    id = models.BigAutoField(primary_key=True)
+    hour = models.DateTimeField(_("hour"))
+    environment = models.CharField(_("environment"), max_length=10)
+    merchant = models.ForeignKey(Merchant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    currency = models.CharField(_("currency"), max_length=3)
+    payment_count = models.PositiveIntegerField(_("payments"))
+    succeeded_count = models.PositiveIntegerField(_("succeeded"))
+    failed_count = models.PositiveIntegerField(_("failed"))
+    captured_minor = models.BigIntegerField(_("captured"))
+    refunded_minor = models.BigIntegerField(_("refunded"))
+
+    class Meta:
+        db_table = "merchant_hours"
+        verbose_name = _("hour of a merchant")
+        verbose_name_plural = _("hours of merchants")
+        constraints = [
+            models.UniqueConstraint(
+                name="merchant_hour_once", fields=["merchant", "hour", "environment", "currency"]
+            )
+        ]
+        indexes = [models.Index(name="merchant_hour_by_hour", fields=["hour"])]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:00} {self.merchant_id}"
 
 
 class LatencyHour(models.Model):

@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.dashboard.charts import payments_chart
-from backoffice.dashboard.comparison import build_summaries, describe_change, describe_points
-from backoffice.dashboard.figures import STATUS_GROUPS, Figures, load_figures, success_rate
+from backoffice.dashboard.comparison import Row, build_row, build_summaries, describe_change
+from backoffice.dashboard.figures import STATUS_GROUPS, Figures, load_figures
+from backoffice.dashboard.groups import NOTHING_PAID
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
 from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.open_items import QueueFilter, count_open_items
@@ -81,13 +82,14 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
         "title": _("Dashboard"),
         "figures": figures,
         "ranges": _links("range", RANGES, chosen, request),
-        "summaries": build_summaries(figures),
+        "summaries": build_summaries(figures.total),
         "money_first": any(has_permission(request.user, each) for each in MONEY_PERMISSIONS)
         and not has_permission(request.user, Permission.OPERATE),
         "chart": payments_chart(figures, by_day=by_day, list_url=payments_url),
         "chart_rows": _chart_rows(figures),
         "outcomes": [(outcome, OUTCOME_LABELS[outcome]) for outcome in STATUS_GROUPS],
         "channels": _channels(figures, payments_url),
+        "merchants": _merchants(figures, payments_url),
         "amounts": _amounts(figures, payments_url),
         "latencies": [
             (
@@ -130,43 +132,33 @@ def _since(figures: Figures) -> str:
     return f"environment={figures.environment}&created_from={figures.start:%Y-%m-%dT%H:%MZ}"
 
 
-def _channels(figures: Figures, url: str) -> list[dict[str, Any]]:
-    rows = []
-    for channel, outcomes in sorted(figures.by_channel.items()):
-        rate, rate_before = success_rate(outcomes), success_rate(figures.previous_by_channel[channel])
-        rows.append(
-            {
-                "name": channel,
-                "rate": "—" if rate is None else f"{number_format(round(rate * 100, 1))} %",
-                "bar": round((rate or 0) * 200),
-                "rate_change": describe_points(rate, rate_before, more_is_good=True),
-                "count": number_format(sum(outcomes.values()), force_grouping=True),
-                "change": describe_change(
-                    sum(outcomes.values()), sum(figures.previous_by_channel[channel].values())
-                ),
-                "url": f"{url}?channel={channel}&{_since(figures)}",
-            }
-        )
-    return rows
+def _channels(figures: Figures, url: str) -> list[Row]:
+    return [
+        build_row(channel, f"{url}?channel={channel}&{_since(figures)}", group)
+        for channel, group in sorted(figures.channels.items())
+    ]
+
+
+def _merchants(figures: Figures, url: str) -> list[Row]:
+    return [
+        build_row(each.name, f"{url}?merchant={each.id}&{_since(figures)}", each.group)
+        for each in figures.merchants
+    ]
 
 
 def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
+    before = figures.total.previous_paid
     return [
         {
             "currency": currency,
             "paid": money_text(paid.captured_minor, currency),
             "refunded": money_text(paid.refunded_minor, currency),
             "net": money_text(paid.net_minor, currency),
-            "change": describe_change(
-                paid.captured_minor,
-                figures.previous_by_currency[currency].captured_minor
-                if currency in figures.previous_by_currency
-                else 0,
-            ),
+            "change": describe_change(paid.captured_minor, before.get(currency, NOTHING_PAID).captured_minor),
             "url": f"{url}?currency={currency}&environment={figures.environment}"
             f"&paid_from={figures.start:%Y-%m-%dT%H:%MZ}",
         }
-        for currency, paid in figures.by_currency.items()
+        for currency, paid in sorted(figures.total.paid.items())
     ]
 
 

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from backoffice.dashboard import aggregation
-from backoffice.dashboard.figures import PaidTotal, load_figures
+from backoffice.dashboard.figures import load_figures
+from backoffice.dashboard.groups import PaidTotal
 from backoffice.dashboard.models import LatencyHour, PaymentHour
 from backoffice.work_queue.page import VIEW_PERMISSIONS
 from gateway.models import Payment
@@ -43,7 +44,12 @@ def totals() -> dict[str, int]:
     for outcomes in figures.by_moment.values():
         for outcome, count in outcomes.items():
             together[outcome] = together.get(outcome, 0) + count
-    assert together == dict(figures.by_channel["simulator"])
+    assert together == dict(figures.channels["simulator"].outcomes)
+    (merchant,) = figures.merchants
+    ended = {outcome: together.get(outcome, 0) for outcome in ("succeeded", "failed")}
+    other = sum(together.values()) - sum(ended.values())
+    assert dict(merchant.group.outcomes) == {**ended, "other": other}
+    assert merchant.group.paid == figures.total.paid
     return together
 
 
@@ -55,7 +61,7 @@ def test_closed_hours_and_the_running_one_together_are_all_payments(client: Sign
     assert aggregation.aggregate_hours() > 0
     shop.paid(client)
     assert totals() == {"succeeded": 2, "failed": 1, "open": 1}
-    assert load_figures(span=DAY, by_day=False, environment="test").by_currency == {
+    assert load_figures(span=DAY, by_day=False, environment="test").total.paid == {
         "USD": PaidTotal(20_000, 0)
     }
     assert PaymentHour.objects.count() == 3
@@ -90,8 +96,9 @@ def test_the_page_shows_figures_that_lead_to_lists(vera: Client, client: SignedC
     assert "100.00 USD" in html
     assert '<rect class="office-part-succeeded"' in html
     links = re.findall(r'<a class="office-tile[^"]*" href="([^"]+)"', html)
-    links += re.findall(r'<a href="([^"]+created_from=[^"]+)"', html)
-    assert len(links) >= 7
+    links += re.findall(r'<a (?:class="text-link" )?href="([^"]+created_from=[^"]+)"', html)
+    assert f"merchant={payment.merchant_id}&" in links[-1]
+    assert len(links) >= 9
     assert sum("/queue/?kind=" in link for link in links) == len(VIEW_PERMISSIONS)
     for link in links:
         shown = vera.get(link)
@@ -119,8 +126,14 @@ def test_the_period_before_is_compared(vera: Client, client: SignedClient) -> No
     shop.paid(client, amount=20_000)
     aggregation.aggregate_hours()
     figures = load_figures(span=DAY, by_day=False, environment="test")
-    assert figures.previous_outcomes == {"succeeded": 1}
-    assert figures.previous_by_currency == {"USD": PaidTotal(10_000, 0)}
+    assert figures.total.previous_outcomes == {"succeeded": 1}
+    assert figures.total.previous_paid == {"USD": PaidTotal(10_000, 0)}
+    (merchant,) = figures.merchants
+    assert merchant.group.previous_outcomes.total() == 1
+    assert (merchant.group.paid, merchant.group.previous_paid) == (
+        figures.channels["simulator"].paid,
+        figures.total.previous_paid,
+    )
     html = unescape(vera.get(reverse("admin:index")).content.decode())
     assert "+100.0 % compared with the previous period" in html
     assert "+300.0 %" in html
@@ -170,8 +183,11 @@ def test_paid_by_currency_is_what_was_captured_when_it_was_paid(vera: Client, cl
         paid_at=Payment.objects.get(payment_no=old["payment_no"]).created_at
     )
     aggregation.aggregate_hours()
-    found = load_figures(span=DAY, by_day=False, environment="test").by_currency
-    assert found == {"JPY": PaidTotal(3_000, 1_000), "USD": PaidTotal(11_000, 0)}
+    figures = load_figures(span=DAY, by_day=False, environment="test")
+    assert figures.total.paid == {"JPY": PaidTotal(3_000, 1_000), "USD": PaidTotal(11_000, 0)}
+    shift("payments", 4)  # a merchant without payments in the period has no row
+    aggregation.rebuild()
+    assert load_figures(span=DAY, by_day=False, environment="test").merchants == []
     html = unescape(vera.get(reverse("admin:index")).content.decode())
     assert [text in html for text in ("110.00 USD", "3,000 JPY", "1,000 JPY", "2,000 JPY")] == [True] * 4
     (link,) = re.findall(r'href="([^"]+currency=USD&[^"]+paid_from=[^"]+)"', html)

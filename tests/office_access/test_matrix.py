@@ -8,7 +8,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.db.models import Model
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
@@ -20,6 +20,7 @@ from sagas.models import SagaInstance
 from staff.groups import sync_groups
 from staff.roles import ROLE_PERMISSIONS, Role
 from tests.office_access.conftest import World, member, signed_in
+from tests.office_access.direct_calls import call_view, with_permissions
 from tests.support import shop
 from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
@@ -184,6 +185,8 @@ PAGES |= {
 }
 # Pages that need a permission for their model, which each role has.
 PAGES_OF_A_MODEL = {"gateway_routingrule_try", "work_queue"}
+# Their parts depend on the permissions, so they are drawn for every role.
+DIFFERENT_FOR_EACH_ROLE = {"index", "admin_more", "work_queue"}
 # What may be done, wherever the button is.
 OPERATION_PERMISSIONS = {
     "staff.answer_disputes": "FA",
@@ -275,10 +278,10 @@ def address_of(name: str, model: type[Model] | None) -> str:
     return reverse(f"admin:{name}", args=[quote(row.pk)])
 
 
-def has_view_permission(letter: str, model: type[Model] | None) -> bool:
+def has_view_permission(person: User, model: type[Model] | None) -> bool:
     assert model is not None
     request = RequestFactory().get("/")
-    request.user = User.objects.get(username=ROLES[letter].lower())
+    request.user = person
     return admin.site._registry[model].has_view_permission(request)
 
 
@@ -290,22 +293,32 @@ def test_every_address_has_a_decision_and_none_is_stale() -> None:
 
 
 def test_every_page_for_every_role(rows: None, subtests: pytest.Subtests) -> None:
-    browsers = {letter: signed_in(member(role.lower(), role)) for letter, role in ROLES.items()}
-    stranger, without_role = Client(), signed_in(member("nobody"))
+    """Each page is drawn for one role, through every middleware. The view itself decides about the others."""
+    people = {letter: with_permissions(member(role.lower(), role)) for letter, role in ROLES.items()}
+    browsers = {letter: signed_in(person) for letter, person in people.items()}
+    without_role = with_permissions(member("nobody"))
     for name, model in sorted({each for each in addresses() if each[0] not in EXEMPT_URLS}, key=str):
         assert name is not None
         allowed, address = get_allowed_roles(name, model) or "", address_of(name, model)
         with subtests.test(name):
-            for letter, browser in browsers.items():
-                if letter in allowed and name not in PAGES and letter != allowed[0]:
-                    assert has_view_permission(
-                        letter, model
-                    )  # a page of rows is drawn once: drawing it is slow
+            for letter, person in people.items():
+                expected = 200 if letter in allowed else 403
+                if letter == allowed[:1] or name in DIFFERENT_FOR_EACH_ROLE:
+                    assert browsers[letter].get(address).status_code == expected, letter
+                elif letter in allowed and name not in PAGES:
+                    assert has_view_permission(person, model), letter  # reading the rows again is slow
                 else:
-                    assert browser.get(address).status_code == (200 if letter in allowed else 403), letter
-            assert "/login/" in stranger.get(address).headers.get("Location", "") or name == "jsi18n"
+                    assert call_view(address, person).status_code == expected, letter
+            refused = call_view(address, AnonymousUser())
+            assert "/login/" in refused.headers.get("Location", "") or name == "jsi18n"
             is_for_everybody = allowed == ALL and name in PAGES and name not in PAGES_OF_A_MODEL
-            assert without_role.get(address).status_code == (200 if is_for_everybody else 403)
+            assert call_view(address, without_role).status_code == (200 if is_for_everybody else 403)
+
+
+def test_a_refused_person_sees_the_page_of_refusals(as_: Callable[[str], Client]) -> None:
+    address = reverse("admin:auth_user_changelist")
+    assert as_("Viewer").get(address).status_code == 403
+    assert "/login/" in Client().get(address)["Location"]
 
 
 def test_every_action_for_every_role(transactional_db: None) -> None:

@@ -35,6 +35,7 @@ REGISTERED = list(admin.site._registry)
 # its versions.
 WITHOUT_PAGES = {
     "dashboard.LatencyHour",
+    "dashboard.MerchantHour",
     "dashboard.PaidHour",
     "dashboard.PaymentHour",
     "dashboard.Progress",
