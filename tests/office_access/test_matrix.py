@@ -1,17 +1,16 @@
 """Every URL of the back office and every action, for every role. A URL that is missing below fails this test: add the
 roles that may see the new page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.db.models import Model
 from django.test import Client, RequestFactory
-from django.urls import NoReverseMatch, URLPattern, get_resolver, reverse
+from django.urls import NoReverseMatch, reverse
 
 from audit.models import StaffAction
 from channels.registry import get_credential_fields, list_channel_names
@@ -19,6 +18,7 @@ from sagas.availability import Operation
 from sagas.models import SagaInstance
 from staff.groups import sync_groups
 from staff.roles import ROLE_PERMISSIONS, Role
+from tests.office_access.addresses import list_addresses
 from tests.office_access.conftest import World, member, signed_in
 from tests.office_access.direct_calls import call_view, with_permissions
 from tests.support import shop
@@ -187,6 +187,7 @@ PAGES |= {
 PAGES_OF_A_MODEL = {"gateway_routingrule_try", "work_queue"}
 # Their parts depend on the permissions, so they are drawn for every role.
 DIFFERENT_FOR_EACH_ROLE = {"index", "admin_more", "work_queue"}
+DRAWN_ELSEWHERE = ("_changelist", "_history")
 # What may be done, wherever the button is.
 OPERATION_PERMISSIONS = {
     "staff.answer_disputes": "FA",
@@ -223,6 +224,8 @@ EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_c
 # The forms of one's own passkeys, and the sign-in with one.
 EXEMPT_URLS |= {"passkey_add", "passkey_confirm", "passkey_rename", "passkey_remove"}
 EXEMPT_URLS |= {"passkey_sign_in", "passkey_sign_in_confirm"}
+# The page before a sensitive action (tests/office_access/test_step_up.py).
+EXEMPT_URLS |= {"step_up"}
 # Sessions of another person and the forms to end sessions (tests/office_access/test_sessions.py).
 EXEMPT_URLS |= {"staff_sessions_of", "staff_sessions_end", "staff_sessions_of_end"}
 # To the provider of single sign-on and back, and the way out.
@@ -230,23 +233,6 @@ EXEMPT_URLS |= {"single_sign_on", "single_sign_on_callback", "single_sign_on_lin
 ACTIONS = {
     f"sagas.SagaInstance {operation.value}": "OA" for operation in Operation if operation != "skip_step"
 }
-
-
-def addresses() -> Iterator[tuple[str | None, type[Model] | None]]:
-    """Yields the URL name of each address below /admin/, with its model."""
-    models = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in apps.get_models()}
-
-    def walk(patterns: list[object], where: str = "") -> Iterator[str | None]:
-        for pattern in patterns:
-            route = where + str(pattern.pattern)  # type: ignore[attr-defined]
-            if not isinstance(pattern, URLPattern):
-                yield from walk(pattern.url_patterns, route)  # type: ignore[attr-defined]
-            elif route.startswith("admin/"):
-                yield pattern.name
-
-    for name in walk(get_resolver().url_patterns):
-        prefixes = (prefix for prefix in models if (name or "").startswith(f"{prefix}_"))
-        yield name, models.get(max(prefixes, key=len, default=""))
 
 
 def get_allowed_roles(name: str | None, model: type[Model] | None) -> str | None:
@@ -286,26 +272,29 @@ def has_view_permission(person: User, model: type[Model] | None) -> bool:
 
 
 def test_every_address_has_a_decision_and_none_is_stale() -> None:
-    found = {(name, model) for name, model in addresses() if name not in EXEMPT_URLS}
+    found = {(each.name, each.model) for each in list_addresses() if each.name not in EXEMPT_URLS}
     assert [name for name, model in found if get_allowed_roles(name, model) is None] == []
     assert set(PAGES) - {name for name, _model in found} == set()
     assert set(VIEW_PERMISSIONS) - {model._meta.label for _name, model in found if model} == set()
 
 
 def test_every_page_for_every_role(rows: None, subtests: pytest.Subtests) -> None:
-    """Each page is drawn for one role, through every middleware. The view itself decides about the others."""
+    """Each page is drawn for one role, through every middleware. The view itself decides about the others. Lists are
+    drawn in tests/ops/test_admin_pages.py, and histories look all the same."""
     people = {letter: with_permissions(member(role.lower(), role)) for letter, role in ROLES.items()}
     browsers = {letter: signed_in(person) for letter, person in people.items()}
     without_role = with_permissions(member("nobody"))
-    for name, model in sorted({each for each in addresses() if each[0] not in EXEMPT_URLS}, key=str):
+    found = {(each.name, each.model) for each in list_addresses() if each.name not in EXEMPT_URLS}
+    for name, model in sorted(found, key=str):
         assert name is not None
         allowed, address = get_allowed_roles(name, model) or "", address_of(name, model)
         with subtests.test(name):
             for letter, person in people.items():
                 expected = 200 if letter in allowed else 403
-                if letter == allowed[:1] or name in DIFFERENT_FOR_EACH_ROLE:
+                is_drawn = letter == allowed[:1] and not name.endswith(DRAWN_ELSEWHERE)
+                if is_drawn or name in DIFFERENT_FOR_EACH_ROLE:
                     assert browsers[letter].get(address).status_code == expected, letter
-                elif letter in allowed and name not in PAGES:
+                elif letter in allowed[1:] and name not in PAGES:
                     assert has_view_permission(person, model), letter  # reading the rows again is slow
                 else:
                     assert call_view(address, person).status_code == expected, letter
@@ -337,7 +326,7 @@ def test_a_post_needs_the_same_permission_as_the_page(rows: None, as_: Callable[
     """A form that the role does not see is refused when posted, too."""
     viewer = as_("Viewer")
     audit_before = StaffAction.objects.count()
-    for name, model in addresses():
+    for name, model in {(each.name, each.model) for each in list_addresses()}:
         if name in PAGES and PAGES[name] != ALL:
             answer = viewer.post(address_of(name, model), {"reason": "x", "overlap_hours": "0"})
             assert answer.status_code == 403, name
