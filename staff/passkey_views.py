@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from staff import passkeys, second_factor, sign_in_cookies
+from staff import passkeys, second_factor, sign_in_cookies, step_up
 from staff.backends import BACKEND
 from staff.forms import CODE_WRONG, AddPasskeyForm, PasskeyNameForm
 from staff.views import find_own_address, for_staff, get_user, render_page
@@ -118,6 +118,7 @@ def confirm_sign_in(request: HttpRequest) -> HttpResponse:
         user: Any = passkey.user
         user.otp_device = passkey  # django-otp reads this and marks the session as verified
         login(request, user, backend=BACKEND)
+        step_up.record_check(request.session)
         response = HttpResponseRedirect(find_own_address(request, request.POST.get("next", "")))
     sign_in_cookies.forget(response, SIGN_IN_COOKIE)
     return response

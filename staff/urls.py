@@ -3,7 +3,16 @@
 from django.contrib import admin
 from django.urls import path, reverse_lazy
 
-from staff import environment_switch, list_settings, passkey_views, profile, session_views, sso_views, views
+from staff import (
+    environment_switch,
+    list_settings,
+    passkey_views,
+    profile,
+    session_views,
+    sso_views,
+    step_up_views,
+    views,
+)
 from staff.invitation import InvitationView
 
 urlpatterns = [
@@ -45,6 +54,8 @@ urlpatterns = [
     path("passkeys/<int:passkey_id>/remove/", passkey_views.remove, name="passkey_remove"),
     path("passkeys/sign-in/", passkey_views.sign_in, name="passkey_sign_in"),
     path("passkeys/sign-in/confirm/", passkey_views.confirm_sign_in, name="passkey_sign_in_confirm"),
+    path("confirm/", step_up_views.confirm, name="step_up"),
+    path("login/", step_up_views.sign_in, name="login"),
     path("single-sign-on/", sso_views.begin, name="single_sign_on"),
     path("single-sign-on/callback/", sso_views.callback, name="single_sign_on_callback"),
     path("single-sign-on/link/", sso_views.link, name="single_sign_on_link"),

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_otp import login as mark_verified
 
 from common.admin_forms import with_theme_widgets
-from staff import passkeys, second_factor, sso_accounts
+from staff import passkeys, second_factor, sso_accounts, step_up
 from staff.forms import CODE_WRONG, AddPasskeyForm, CodeForm
 from staff.models import Authenticator
 
@@ -71,6 +71,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
         if enrollment is not None:
             request.session.cycle_key()
             mark_verified(request, enrollment.authenticator)
+            step_up.record_check(request.session)
             return render_page(request, is_enrolled=True, recovery_codes=enrollment.recovery_codes)
         form.add_error("token", CODE_WRONG)
     return _show_code_form(request, pending, form)

@@ -41,7 +41,9 @@ from backoffice.actions.row_references import (
 from backoffice.exports.list_filters import list_query
 from common.admin import ReadOnlyAdmin
 from common.errors import ApiError, FieldsRefused, OperationRefused
+from staff import step_up
 from staff.roles import Permission, has_permission
+from staff.step_up_views import redirect_to_step_up
 
 MAX_ROWS = 50  # of one bulk action: as many as a page of the list has, and a link can name
 
@@ -215,6 +217,8 @@ class ActionsAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, action: AdminAction, object_id: str | None
     ) -> HttpResponseBase:
         self._require_permission(request, action)
+        if step_up.is_step_up_needed(request.session, action.permission):
+            return redirect_to_step_up(request)
         rows = self._rows_of(request, object_id)
         if request.method != "POST":
             # A link may fill in the form: the export of a list that was filtered.
@@ -317,6 +321,8 @@ class ActionsAdmin(ReadOnlyAdmin):
         self._require_permission(request, action)
         if action is None or action.scope is not Scope.ROWS:
             raise Http404
+        if step_up.is_step_up_needed(request.session, action.permission):
+            return redirect_to_step_up(request)
         if request.method != "POST":
             rows = self._selected_rows(request, action, request.GET.getlist("id"))
             return self._rows_page(request, action, rows, action.build_form(rows))

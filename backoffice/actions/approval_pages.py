@@ -22,7 +22,9 @@ from backoffice.approvals.models import Approval
 from common.admin import ReadOnlyAdmin, money_text
 from common.admin_forms import with_theme_widgets
 from common.errors import ApiError, OperationRefused
+from staff import step_up
 from staff.roles import Permission, has_permission
+from staff.step_up_views import redirect_to_step_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,12 @@ def decide(
     ):
         raise PermissionDenied
     is_post = request.method == "POST"
+    if (approves or adopts or "approve" in request.GET) and step_up.is_step_up_needed(
+        request.session, Permission.APPROVE
+    ):
+        return redirect_to_step_up(
+            request, address=f"{request.path}?approve=1" if approves else back if adopts else ""
+        )
     if approval is None or (is_post and request.POST.get("approval") != str(approval.pk)):
         messages.error(request, _("This approval has been decided already."))
         return redirect(back)

@@ -14,6 +14,9 @@ AUTHENTICATION_BACKENDS = [
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # of the link that a new member of staff gets
 # A password alone opens the back office on the local stack only; the system check access.E001 enforces that.
 STAFF_OTP_REQUIRED: bool = env.bool("STAFF_OTP_REQUIRED", default=not LOCAL_STACK)
+# Before approvals and changes of keys, accounts, payouts and staff, the second factor must have been checked within
+# this time (staff/step_up.py); 0: only at the sign-in.
+STAFF_STEP_UP_SECONDS: int = env.int("STAFF_STEP_UP_SECONDS", default=900)
 # Pause after a wrong second-factor code; it doubles with each one.
 STAFF_OTP_THROTTLE_SECONDS: float = env.float("STAFF_OTP_THROTTLE_SECONDS", default=1.0)
 # Failures are counted in PostgreSQL, so that flushing Redis unlocks nothing. They count by name *and* address: a
