@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from backoffice import (  # noqa: F401  (each registers its pages)
     approval_admin,
     audit_admin,
+    bank_account_admin,
     channel_account_admin,
     dispute_admin,
     fee_admin,
@@ -13,6 +14,7 @@ from backoffice import (  # noqa: F401  (each registers its pages)
     object_admin,
     payment_admin,
     payout_admin,
+    payout_run_admin,
     routing_admin,
     saga_admin,
     settlement_admin,

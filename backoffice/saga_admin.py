@@ -15,6 +15,7 @@ from backoffice.renderers import saga_page
 from backoffice.renderers.saga_labels import describe_progress, describe_wait
 from backoffice.saga_actions import SAGA_ACTIONS, SAGA_APPROVALS
 from backoffice.services import saga_inspection
+from common.downloads import attachment_headers
 from merchants.admin import TaskQueueFilter
 from sagas.admin import SagaInstanceAdmin
 from sagas.inspection import SagaView
@@ -67,6 +68,5 @@ class SagaPageAdmin(ActionsAdmin, SagaInstanceAdmin):  # type: ignore[misc]  # u
             raise Http404
         details = saga_inspection.load_saga_details(saga=found[0])
         text = saga_page.format_json(details, saga_page.load_payloads(saga_id))
-        response = HttpResponse(text, content_type="application/json; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="saga-{saga_id}.json"'
-        return response
+        headers = attachment_headers(f"saga-{saga_id}.json")
+        return HttpResponse(text, content_type="application/json; charset=utf-8", headers=headers)

@@ -21,6 +21,7 @@ from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, Shown
 from common.admin import ReadOnlyAdmin, flag_column
 from staff import accounts, second_factor, sso_accounts
 from staff.roles import Permission, Role
+from staff.superusers import SUPERUSER_REFUSED
 
 ROLES = {
     Role.VIEWER: gettext_lazy("Viewer: views payments, orders, refunds and sagas"),
@@ -92,7 +93,7 @@ def _find_unlink_obstacle(user: User) -> str:
 
 
 def _find_superuser_obstacle(user: User) -> str:
-    return str(accounts.SUPERUSER_REFUSED) if user.is_superuser else ""
+    return str(SUPERUSER_REFUSED) if user.is_superuser else ""
 
 
 def _find_deactivate_obstacle(user: User) -> str:

@@ -5,6 +5,7 @@ from tempfile import TemporaryFile
 
 from django.http import FileResponse, HttpResponse
 
+from common.downloads import attachment_headers
 from fees.models import MerchantStatement
 from fees.services.statements import open_statement_lines
 from fees.statement_csv import write_csv
@@ -32,4 +33,4 @@ def send_pdf(statement: MerchantStatement) -> HttpResponse:
 
 def _headers(statement: MerchantStatement, ending: str) -> dict[str, str]:
     name = f"statement-{statement.period}-{statement.first_day}-{statement.currency}.{ending}"
-    return {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return attachment_headers(name)

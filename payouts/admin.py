@@ -1,4 +1,4 @@
-"""Pages of payouts, for reading. The back office adds the actions (backoffice/payout_admin.py)."""
+"""Pages of payouts, for reading. The back office adds the actions (backoffice/payout_*.py)."""
 
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _

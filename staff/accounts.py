@@ -17,7 +17,6 @@ from django.urls import reverse
 from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.models import StaffAction
@@ -29,8 +28,7 @@ from staff.mailboxes import is_company_mailbox, normalize_mailbox
 from staff.models import SingleSignOnIdentity
 from staff.roles import Role
 from staff.sessions import delete_sessions
-
-SUPERUSER_REFUSED = gettext_lazy("This is a superuser account. It can only be managed in the terminal.")
+from staff.superusers import refuse_superuser
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +139,7 @@ def lock_member(user_id: int, actor: str) -> User:
         raise UnknownObject(_("There is no such staff account."))
     if user.get_username() == actor:
         raise OperationRefused(_("You cannot do this for your own account. Another person must do it."))
-    if user.is_superuser:
-        raise OperationRefused(str(SUPERUSER_REFUSED))
+    refuse_superuser(user)
     return user
 
 

@@ -47,13 +47,20 @@ class ShownView:
     owner: str
 
 
-def list_shown_environments(request: HttpRequest) -> list[str]:
-    """What a page with both environments shows: the one of the address, or both, or else that of the switch."""
+def get_shown_environment(request: HttpRequest, *, can_be_both: bool = True) -> str:
+    """Returns what a page shows: `test`, `live` or `all` as the address says, else what the switch says. It is empty
+    on pages without a person, such as the sign-in."""
     named = request.GET.get("environment", "")
-    if named == BOTH_ENVIRONMENTS:
-        return list(Environment.values)
-    chosen: Preferences = request.staff_preferences  # type: ignore[attr-defined]
-    return [named if named in Environment.values else chosen.environment]
+    if named in Environment.values or (can_be_both and named == BOTH_ENVIRONMENTS):
+        return named
+    chosen: Preferences | None = getattr(request, "staff_preferences", None)
+    return chosen.environment if chosen is not None else ""
+
+
+def list_shown_environments(request: HttpRequest) -> list[str]:
+    """Returns one environment, or both."""
+    shown = get_shown_environment(request)
+    return list(Environment.values) if shown == BOTH_ENVIRONMENTS else [shown]
 
 
 def load_preferences(user: User) -> Preferences:

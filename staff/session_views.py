@@ -14,9 +14,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from audit.action_types import StaffActionType
-from common.errors import UnknownObject
+from common.errors import OperationRefused, UnknownObject
 from staff import sessions
-from staff.accounts import SUPERUSER_REFUSED
 from staff.forms import EndSessionsForm
 from staff.roles import Permission, has_permission
 from staff.second_factor import record_own_change
@@ -49,26 +48,26 @@ def end_sessions(request: HttpRequest, user_id: int | None = None) -> HttpRespon
         messages.error(request, f"{_('Reason')}: {' '.join(map(str, form.errors['reason']))}")
         return back
     actor, reason = get_user(request).get_username(), form.cleaned_data["reason"]
-    if user_id is not None and not reason:
-        messages.error(request, _("Give a reason."))
-        return back
-    if user.is_superuser and actor != user.get_username():
-        messages.error(request, str(SUPERUSER_REFUSED))
-        return back
-    chosen = request.POST.get("session", "")
-    if not chosen:
-        own_key = request.session.session_key
-        ended = sessions.end_all_sessions(user=user, actor=actor, reason=reason, except_key=own_key)
-        messages.success(request, _("Sessions ended: %(count)d") % {"count": ended})
-        return back
     try:
-        session_id = UUID(chosen)
-        sessions.end_session(user=user, session_id=session_id, actor=actor, reason=reason)
+        done = _end(request, user, actor=actor, reason=reason)
     except (ValueError, UnknownObject):
         messages.error(request, _("This session has ended already."))
+    except OperationRefused as refused:
+        messages.error(request, str(refused))
     else:
-        messages.success(request, _("The session has ended."))
+        messages.success(request, done)
     return back
+
+
+def _end(request: HttpRequest, user: User, *, actor: str, reason: str) -> str:
+    """Returns what was done. Raises `ValueError` for what is no id of a session, and the errors of the service."""
+    chosen = request.POST.get("session", "")
+    if chosen:
+        sessions.end_session(user=user, session_id=UUID(chosen), actor=actor, reason=reason)
+        return _("The session has ended.")
+    own_key = request.session.session_key
+    ended = sessions.end_all_sessions(user=user, actor=actor, reason=reason, except_key=own_key)
+    return _("Sessions ended: %(count)d") % {"count": ended}
 
 
 def change_password(request: HttpRequest) -> HttpResponse:

@@ -12,10 +12,11 @@ from django.utils.translation import gettext as _
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
-from common.errors import UnknownObject
+from common.errors import OperationRefused, UnknownObject
 from common.origin import current_address
 from staff.models import StaffSession
 from staff.session_store import SessionStore
+from staff.superusers import refuse_superuser
 
 # How exact "last seen" is: not every page writes a row.
 SEEN_AGAIN = dt.timedelta(minutes=5)
@@ -77,7 +78,8 @@ def describe_browser(user_agent: str) -> str:
 
 
 def end_session(*, user: User, session_id: uuid.UUID, actor: str, reason: str = "") -> None:
-    """Raises `UnknownObject` if the person has no such session."""
+    """Raises `UnknownObject` if the person has no such session, and `OperationRefused` (`_check_may_end`)."""
+    _check_may_end(user, actor, reason)
     with recording(
         StaffActionType.SESSION_ENDED, ObjectType.STAFF, user.get_username(), actor=actor, reason=reason
     ) as entry:
@@ -89,13 +91,23 @@ def end_session(*, user: User, session_id: uuid.UUID, actor: str, reason: str = 
 
 
 def end_all_sessions(*, user: User, actor: str, reason: str = "", except_key: str | None = None) -> int:
-    """Returns how many sessions ended. `except_key`: the actor's own."""
+    """Returns how many sessions ended. `except_key`: the actor's own. Raises `OperationRefused` (`_check_may_end`)."""
+    _check_may_end(user, actor, reason)
     with recording(
         StaffActionType.SESSIONS_ENDED, ObjectType.STAFF, user.get_username(), actor=actor, reason=reason
     ) as entry:
         ended = delete_sessions(user, except_key=except_key)
         entry.after = {"ended": ended}
     return ended
+
+
+def _check_may_end(user: User, actor: str, reason: str) -> None:
+    """The sessions of another person need a reason, and those of a superuser end in the terminal only."""
+    if actor == user.get_username():
+        return
+    refuse_superuser(user)
+    if not reason:
+        raise OperationRefused(_("Give a reason."))
 
 
 def delete_sessions(user: User, *, except_key: str | None = None) -> int:

@@ -3,7 +3,7 @@
 Authlib builds the requests and validates the claims, joserfc the signature. The settings are `OIDC_…`.
 
 A provider that hangs must not stop the payment API, which shares the process's threads: at most `MOST_CALLS` sign-ins
-wait for it, one thread reads its discovery document, and a failed read is remembered. All others fail at once.
+wait for it, and the others fail at once (`sso_metadata.py` does the same for the discovery document).
 """
 
 import secrets
@@ -13,32 +13,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import requests
-import structlog
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from django.conf import settings
 from joserfc import jwt
 from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import KeySet
 
-log = structlog.get_logger(__name__)
+from staff.sso_metadata import ProviderUnavailable, forget_metadata, load_metadata
 
 # Signatures with a private key of the provider. Not `none`, and not HS256, whose key every holder of the client's
 # secret has.
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-METADATA_SECONDS = 3600
-FAILURE_SECONDS = 30
 MOST_CALLS = 3  # in each process
-NEEDED_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-ENDPOINTS = (*NEEDED_ENDPOINTS, "userinfo_endpoint", "end_session_endpoint")
-
-
-class ProviderUnavailable(Exception):
-    """The provider does not answer, or not as its specification says. The person can try again."""
 
 
 class SignInRefused(Exception):
@@ -63,27 +53,7 @@ class ProviderAnswer:
     id_token: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Metadata:
-    document: dict[str, Any]
-    keys: KeySet
-    ends_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    text: str
-    ends_at: float
-
-
-_known: dict[str, _Metadata | _Failure] = {}
-_reading = threading.Lock()
 _calls = threading.BoundedSemaphore(MOST_CALLS)
-
-
-def forget_metadata() -> None:
-    """The next sign-in reads the provider's discovery document and keys again."""
-    _known.clear()
 
 
 def build_authorization_request(*, redirect_uri: str, must_reauthenticate: bool) -> AuthorizationRequest:
@@ -99,7 +69,7 @@ def build_authorization_request(*, redirect_uri: str, must_reauthenticate: bool)
         more["acr_values"] = " ".join(settings.OIDC_ACR_VALUES)
     with _open_session(redirect_uri) as session:
         url, state = session.create_authorization_url(  # type: ignore[no-untyped-call]
-            _load_metadata().document["authorization_endpoint"],
+            load_metadata().document["authorization_endpoint"],
             nonce=nonce,
             code_verifier=code_verifier,
             **more,
@@ -111,7 +81,7 @@ def redeem_code(
     *, code: str, redirect_uri: str, nonce: str, code_verifier: str, must_reauthenticate: bool
 ) -> ProviderAnswer:
     """Exchanges the code for the person's claims. Raises `ProviderUnavailable` and `SignInRefused`."""
-    document = _load_metadata().document
+    document = load_metadata().document
     with _limit_calls(), _open_session(redirect_uri) as session:
         try:
             token = session.fetch_token(  # type: ignore[no-untyped-call]
@@ -139,7 +109,7 @@ def build_logout_address(*, id_token: str, return_to: str) -> str:
     """Returns where the browser signs out at the provider (OpenID Connect RP-Initiated Logout 1.0); empty if the
     provider has no such address or does not answer."""
     try:
-        address: str = _load_metadata().document.get("end_session_endpoint", "")
+        address: str = load_metadata().document.get("end_session_endpoint", "")
     except ProviderUnavailable:
         return ""
     parameters = {
@@ -181,10 +151,10 @@ def _check_signature(id_token: str) -> jwt.Token:
     """Reads the keys again when the token names one that is not known: the provider has rotated them."""
     algorithms = list(ALGORITHMS)
     try:
-        return jwt.decode(id_token, _load_metadata().keys, algorithms=algorithms)
+        return jwt.decode(id_token, load_metadata().keys, algorithms=algorithms)
     except InvalidKeyIdError:
         forget_metadata()
-        return jwt.decode(id_token, _load_metadata().keys, algorithms=algorithms)
+        return jwt.decode(id_token, load_metadata().keys, algorithms=algorithms)
 
 
 def _lacks_claims(claims: Mapping[str, Any]) -> bool:
@@ -221,9 +191,7 @@ def _get_max_age(must_reauthenticate: bool) -> int | None:
 
 
 def _open_session(redirect_uri: str) -> OAuth2Session:
-    supported = _load_metadata().document.get(
-        "token_endpoint_auth_methods_supported", ["client_secret_basic"]
-    )
+    supported = load_metadata().document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
     method = "client_secret_basic" if "client_secret_basic" in supported else "client_secret_post"
     return OAuth2Session(  # type: ignore[no-untyped-call]
         client_id=settings.OIDC_CLIENT_ID,
@@ -245,68 +213,3 @@ def _limit_calls() -> Iterator[None]:
         yield
     finally:
         _calls.release()
-
-
-def _load_metadata() -> _Metadata:
-    """Returns the discovery document and the keys, which are read once an hour. Raises `ProviderUnavailable`: at once
-    if the last read has just failed, or while another thread reads."""
-    issuer: str = settings.OIDC_ISSUER
-    known = _get_known(issuer)
-    if known is None:
-        if not _reading.acquire(blocking=False):
-            raise ProviderUnavailable("another sign-in reads the discovery document")
-        try:
-            known = _get_known(issuer) or _read_and_keep(issuer)
-        finally:
-            _reading.release()
-    if isinstance(known, _Failure):
-        raise ProviderUnavailable(known.text)
-    return known
-
-
-def _get_known(issuer: str) -> _Metadata | _Failure | None:
-    known = _known.get(issuer)
-    return known if known is not None and known.ends_at > time.time() else None
-
-
-def _read_and_keep(issuer: str) -> _Metadata | _Failure:
-    read: _Metadata | _Failure
-    try:
-        read = _read_metadata(issuer)
-    except ProviderUnavailable as error:
-        read = _Failure(str(error), time.time() + FAILURE_SECONDS)
-    _known[issuer] = read
-    return read
-
-
-def _read_metadata(issuer: str) -> _Metadata:
-    """Raises `ProviderUnavailable`."""
-    document = _read_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    if document.get("issuer") != issuer:
-        raise ProviderUnavailable(f"the discovery document is of the issuer {document.get('issuer')!r}")
-    for name in ENDPOINTS:
-        if name in document or name in NEEDED_ENDPOINTS:
-            _require_secure(name, document.get(name))
-    try:
-        keys = KeySet.import_key_set(_read_json(document["jwks_uri"]))  # type: ignore[arg-type]
-    except (JoseError, ValueError, KeyError, TypeError) as error:
-        raise ProviderUnavailable(f"jwks_uri: {error!r}") from error
-    return _Metadata(document, keys, time.time() + METADATA_SECONDS)
-
-
-def _require_secure(name: str, address: object) -> None:
-    scheme = urlsplit(address).scheme if isinstance(address, str) else ""
-    if scheme != "https" and not (settings.LOCAL_STACK and scheme == "http"):
-        raise ProviderUnavailable(f"{name} of the discovery document is not an address with https")
-
-
-def _read_json(address: str) -> dict[str, Any]:
-    try:
-        response = requests.get(address, timeout=settings.OIDC_TIMEOUT_SECONDS, allow_redirects=False)
-        response.raise_for_status()
-        content = response.json()
-    except (requests.RequestException, ValueError) as error:
-        raise ProviderUnavailable(f"{address}: {error}") from error
-    if not isinstance(content, dict):
-        raise ProviderUnavailable(f"{address}: not a JSON object")
-    return content

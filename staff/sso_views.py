@@ -22,11 +22,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from common.api.request_id import current_request_id
 from common.crypto import SecretUnreadable, equals_in_constant_time, seal, unseal
-from staff import second_factor, sign_in_cookies, sso_accounts, sso_provider
+from staff import second_factor, sign_in_cookies, sso_accounts, sso_provider, step_up
 from staff.backends import BACKEND
 from staff.forms import CODE_WRONG, CodeForm
 from staff.sso_accounts import AccessRefused
-from staff.sso_provider import ProviderUnavailable, SignInRefused
+from staff.sso_metadata import ProviderUnavailable
+from staff.sso_provider import SignInRefused
 from staff.views import find_own_address, for_staff, get_user
 
 log = structlog.get_logger(__name__)
@@ -142,6 +143,9 @@ def _finish(request: HttpRequest, kept: dict[str, str] | None) -> HttpResponse:
     user.otp_device = identity  # django-otp reads this and marks the session as verified
     login(request, user, backend=BACKEND)
     request.session[SESSION_ID_TOKEN] = seal(answer.id_token)
+    # The provider may know the person from a session of its own, which is older than this sign-in.
+    auth_time = answer.claims.get("auth_time")
+    step_up.record_check(request.session, checked_at=auth_time if isinstance(auth_time, int) else 0)
     return HttpResponseRedirect(kept["next"])
 
 

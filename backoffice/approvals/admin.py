@@ -1,4 +1,8 @@
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import Exists, OuterRef, QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -8,6 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from backoffice.approvals.models import Approval, ApprovalState
 from backoffice.saga_forms import ReasonCode
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
+from gateway.models import Payment
+from merchants.admin import EnvironmentFilter
+from merchants.models import Environment
+from sagas.models import SagaInstance
 
 COLOURS = {
     "pending": "warning",
@@ -16,6 +24,19 @@ COLOURS = {
     "stale": "info",
     "expired": "info",
 }
+
+
+class ApprovalEnvironmentFilter(EnvironmentFilter):
+    """An approval is about a payment, or about a saga, whose queue has the name of its environment."""
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        environment = self.value()
+        if environment not in Environment.values:
+            return rows
+        payment = Payment.objects.filter(payment_no=OuterRef("business_id"), environment=environment)
+        queues = (environment, "default")
+        saga = SagaInstance.objects.filter(pk=OuterRef("saga_id"), task_queue__in=queues)
+        return rows.filter(Exists(payment) | Exists(saga))
 
 
 @admin.register(Approval)
@@ -32,7 +53,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         "requested_by",
         "decided_by",
     )
-    list_filter = ("state",)
+    list_filter = ("state", ApprovalEnvironmentFilter)
     saved_views = (
         (_("All"), ""),
         (ApprovalState.PENDING.label, "state__exact=pending"),

@@ -20,7 +20,7 @@ from backoffice.work_queue.page import VIEW_PERMISSIONS, describe_count
 from common.admin import money_text
 from merchants.models import Environment
 from monitoring.integrity import registry
-from staff.preferences import Preferences
+from staff.preferences import get_shown_environment
 from staff.roles import Permission, has_permission
 
 RANGES = {
@@ -69,7 +69,7 @@ def add_dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict
         return context
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else "24h"
-    environment = _choose_environment(request)
+    environment = get_shown_environment(request, can_be_both=False)  # amounts of both cannot be added up
     _label, length, by_day = RANGES[chosen]
     figures = load_figures(span=length, by_day=by_day, environment=environment)
     payments_url = reverse("admin:gateway_payment_changelist")
@@ -160,15 +160,6 @@ def _amounts(figures: Figures, url: str) -> list[dict[str, Any]]:
         }
         for currency, paid in sorted(figures.total.paid.items())
     ]
-
-
-def _choose_environment(request: HttpRequest) -> str:
-    """The one of the address, else the one of the switch in the header."""
-    environment = request.GET.get("environment", "")
-    if environment in Environment.values:
-        return environment
-    preferences: Preferences = request.staff_preferences  # type: ignore[attr-defined]
-    return preferences.environment
 
 
 def _queue_tiles(figures: Figures, environment: str, user: Any) -> list[dict[str, Any]]:

@@ -1,15 +1,13 @@
 """The pages of exports: request one, watch its progress, download it."""
 
 import datetime as dt
-from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -21,6 +19,7 @@ from backoffice.exports import services
 from backoffice.exports.kinds import KINDS
 from backoffice.exports.models import UNFINISHED, Export, ExportStatus
 from common.admin import badge_column
+from common.downloads import stream_csv
 from common.errors import OperationRefused
 from common.time_zones import find_zone
 from merchants.models import Environment
@@ -106,13 +105,13 @@ def _request_export(user: User, _row: None, data: dict[str, Any]) -> HttpRespons
     )
     if isinstance(answer, Export):
         return redirect("admin:exports_export_change", answer.pk)
-    return _as_file(answer, kind.name)
+    return stream_csv(answer, kind=kind.name)
 
 
 def _download(user: User, export: Export, _data: dict[str, Any]) -> HttpResponseBase:
     if not user.has_perm(KINDS[export.kind].view_permission):
         raise OperationRefused(_("Your role does not permit viewing these rows."))
-    return _as_file(services.download(export_id=export.pk, actor=user.get_username()), export.kind)
+    return stream_csv(services.download(export_id=export.pk, actor=user.get_username()), kind=export.kind)
 
 
 def _as_filter(name: str, value: Any, zone: dt.tzinfo) -> str:
@@ -121,15 +120,6 @@ def _as_filter(name: str, value: Any, zone: dt.tzinfo) -> str:
         return str(value)
     day = value + dt.timedelta(days=1) if name.endswith("_until") else value
     return dt.datetime.combine(day, dt.time.min, zone).isoformat()
-
-
-def _as_file(content: Iterator[bytes], kind: str) -> StreamingHttpResponse:
-    name = f"{kind}-{timezone.now():%Y%m%d-%H%M%S}.csv"
-    return StreamingHttpResponse(
-        content,
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
-    )
 
 
 def _find_download_obstacle(export: Export) -> str:

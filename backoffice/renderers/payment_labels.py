@@ -101,14 +101,16 @@ def _find_dispute(payment: Payment) -> PaymentLabel | None:
 
 
 def _find_unsuccessful_refund(subject: Subject) -> PaymentLabel | None:
-    """Looks at the newest refund only: an earlier one that failed has been repeated, or was given up."""
+    """Of those that failed, only the newest counts: an earlier one has been repeated, or was given up."""
     for refund in subject.refunds[:1]:
         if refund.status == RefundStatus.FAILED:
             reason = f"{refund.refund_no} · {refund.failure_message or refund.failure_code}"
             return PaymentLabel("undo", Tone.WARNING, _("the last refund failed"), reason)
-        if refund.status in OPEN_REFUND_STATUSES:
-            return PaymentLabel("undo", Tone.INFO, _("a refund is in progress"), refund.refund_no)
-    return None
+    unfinished = [each for each in subject.refunds if each.status in OPEN_REFUND_STATUSES]
+    if not unfinished:
+        return None
+    texts = (f"{money_text(each.amount_minor, each.currency)} · {each.refund_no}" for each in unfinished)
+    return PaymentLabel("undo", Tone.INFO, _("a refund is in progress"), ", ".join(texts))
 
 
 def channel_url(payment: Payment) -> str:

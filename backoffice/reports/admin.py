@@ -1,15 +1,13 @@
 """The pages of reports: read one, download one, schedule one, and watch the runs of schedules."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -24,6 +22,7 @@ from backoffice.reports.periods import ONE_DAY
 from backoffice.reports.services import NewSchedule
 from common.admin import badge_column
 from common.admin_forms import with_theme_widgets
+from common.downloads import stream_csv
 from staff.roles import Permission
 
 COLOURS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
@@ -37,16 +36,7 @@ def _create(actor: User, _row: None, data: dict[str, Any]) -> None:
 
 def _download(actor: User, _row: None, data: dict[str, Any]) -> HttpResponseBase:
     kind = data["kind"]
-    return _as_file(shown.download_report(data, actor=actor.get_username()), kind)
-
-
-def _as_file(content: Iterator[bytes], kind: str) -> StreamingHttpResponse:
-    name = f"{kind}-{timezone.now():%Y%m%d-%H%M%S}.csv"
-    return StreamingHttpResponse(
-        content,
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
-    )
+    return stream_csv(shown.download_report(data, actor=actor.get_username()), kind=kind)
 
 
 def _end(actor: User, schedule: ReportSchedule, data: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from backoffice.search.finder import Group, find_only_exact, search
 from backoffice.search.statements import MAX_FOUND, find_ids
 from backoffice.search.terms import parse_term
 from merchants.models import BOTH_ENVIRONMENTS, Environment, Merchant
-from staff.preferences import Preferences
+from staff.preferences import get_shown_environment
 
 MERCHANT_SOURCES = ("merchant_name", "merchant_email")
 SUGGESTIONS = 10
@@ -24,9 +24,7 @@ SUGGESTIONS = 10
 def find(request: HttpRequest) -> HttpResponse:
     """Redirects to the object that the term names in full. With `part`, answers only the short list of results."""
     term = request.GET.get("q", "").strip()
-    named = request.GET.get("environment", "")
-    preferences: Preferences = request.staff_preferences  # type: ignore[attr-defined]
-    shown = named if named in (*Environment.values, BOTH_ENVIRONMENTS) else preferences.environment
+    shown = get_shown_environment(request)
     environment = "" if shown == BOTH_ENVIRONMENTS else shown
     if "part" in request.GET:
         groups = search(request, term, environment=environment)

@@ -30,7 +30,7 @@ from backoffice.work_queue.rows import build_rows
 from backoffice.work_queue.services import ItemReference
 from common.errors import OperationRefused
 from merchants.models import BOTH_ENVIRONMENTS, Environment, Merchant
-from staff.preferences import Preferences
+from staff.preferences import get_shown_environment
 from staff.roles import Permission, has_permission
 
 VIEW_PERMISSIONS: Mapping[ItemKind, str] = {
@@ -93,7 +93,7 @@ def show_queue(request: HttpRequest) -> HttpResponse:
         "kind_links": _kind_links(parameters, kinds, counts),
         "whose_links": _links(parameters, "whose", ASSIGNEE_FILTERS),
         "environment_links": _links(
-            parameters, "environment", ENVIRONMENT_FILTERS, _choose_environment(request)
+            parameters, "environment", ENVIRONMENT_FILTERS, get_shown_environment(request)
         ),
         "hidden": [
             (name, parameters[name]) for name in ("kind", "whose", "environment") if parameters.get(name)
@@ -109,23 +109,15 @@ def show_queue(request: HttpRequest) -> HttpResponse:
 
 def _build_filter(request: HttpRequest, kinds: list[ItemKind], merchant: Merchant | None) -> QueueFilter:
     whose = request.GET.get("whose", "")
-    environment = _choose_environment(request)
-    environment = environment if environment in Environment.values else ""
+    shown = get_shown_environment(request)
     return QueueFilter(
         kinds,
         assignee=_user(request).get_username() if whose == MINE else "",
         is_unassigned=whose == UNASSIGNED,
         is_snoozed=whose == SNOOZED,
-        environment=environment,
+        environment="" if shown == BOTH_ENVIRONMENTS else shown,
         merchant_id=merchant.pk if merchant else None,
     )
-
-
-def _choose_environment(request: HttpRequest) -> str:
-    """The one of the address, else the one of the switch in the header."""
-    named = request.GET.get("environment", "")
-    preferences: Preferences = request.staff_preferences  # type: ignore[attr-defined]
-    return named if named in ENVIRONMENT_FILTERS else preferences.environment
 
 
 def _find_merchant(request: HttpRequest, term: str) -> Merchant | None:

@@ -6,7 +6,8 @@ from typing import Any
 from django import template
 from django.template import Context
 
-from merchants.models import BOTH_ENVIRONMENTS, Environment
+from merchants.models import Environment
+from staff.preferences import get_shown_environment
 
 register = template.Library()
 
@@ -35,9 +36,7 @@ def shown_environment(context: Context) -> ShownEnvironment:
     preferences = getattr(request, "staff_preferences", None)
     chosen = preferences.environment if preferences is not None else ""
     of_object = find_object_environment(context.get("original"))
-    named = request.GET.get("environment", "")
-    known = (*Environment.values, BOTH_ENVIRONMENTS)
-    return ShownEnvironment(chosen, of_object or (named if named in known else chosen), bool(of_object))
+    return ShownEnvironment(chosen, of_object or get_shown_environment(request), bool(of_object))
 
 
 def find_object_environment(row: Any) -> str:

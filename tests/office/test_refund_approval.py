@@ -76,7 +76,9 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
     assert ask(ana, paid) == 302
     assert not Refund.objects.exists()
     assert given_back(paid) == []
-    waiting = ben.get(reverse("admin:approvals_approval_changelist")).content.decode()
+    approvals = reverse("admin:approvals_approval_changelist")
+    assert not ben.get(approvals, {"environment": "live"}).context["cl"].result_list
+    waiting = ben.get(approvals).content.decode()
     (place,) = re.findall(r'href="([^"]+/find/[^"]+)"', waiting)
     assert ben.get(place)["Location"] == reverse("admin:gateway_payment_change", args=[paid.pk])
     html = page(ben, paid)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -24,11 +25,12 @@ from joserfc.jwk import OctKey, RSAKey
 from audit.models import StaffAction
 from backoffice.approvals.approvers import find_approver_conflict
 from common.errors import OperationRefused
-from staff import accounts, sso_accounts, sso_provider
+from staff import accounts, sso_accounts, sso_metadata, sso_provider, step_up
 from staff.models import Authenticator, SingleSignOnIdentity
 from staff.roles import Role
 from staff.sso_accounts import AccessRefused
-from staff.sso_provider import ProviderUnavailable, SignInRefused
+from staff.sso_metadata import ProviderUnavailable
+from staff.sso_provider import SignInRefused
 from tests.office_access.conftest import PASSWORD, member
 from tests.support.openid_provider import DISCOVERY, TOKEN, Claims, OpenIdProvider, sign
 from tests.support.waiting import PATIENCE_SECONDS
@@ -60,7 +62,7 @@ def server() -> Iterator[OpenIdProvider]:
 @pytest.fixture
 def provider(server: OpenIdProvider, settings: Any) -> Iterator[OpenIdProvider]:
     server.reset()
-    sso_provider.forget_metadata()
+    sso_metadata.forget_metadata()
     settings.STAFF_OTP_REQUIRED = True
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
@@ -470,6 +472,23 @@ def test_another_check_of_the_person_can_be_demanded(provider: OpenIdProvider, s
     assert_refused(answer, browser, "could not be verified")
 
 
+def test_the_time_of_the_providers_check_counts_before_sensitive_actions(provider: OpenIdProvider) -> None:
+    """`auth_time` says when; without one nothing is known. Another check at the provider leads back to the action."""
+    browser, now = new_browser(), int(time.time())
+    assert sign_in(provider, browser).status_code == 302
+    for auth_time, checked_at in ((None, 0), (now - 5000, now - 5000)):
+        provider.alter_token = with_claims(auth_time=auth_time)
+        sign_in(provider, browser)
+        assert browser.session[step_up.CHECKED_AT] == checked_at, auth_time
+    page = browser.get("/admin/confirm/", {"next": "/admin/queue/"}).content.decode()
+    (address,) = re.findall(r'href="(/admin/single-sign-on/[^"]+)"', page)
+    provider.alter_token = with_claims(auth_time=now)
+    answer = browser.get(unescape(address))
+    assert parse_qs(urlsplit(answer["Location"]).query)["prompt"] == ["login"]
+    assert come_back(browser, provider.approve(answer["Location"], "vera-1"))["Location"] == "/admin/queue/"
+    assert browser.session[step_up.CHECKED_AT] == now
+
+
 def test_an_answer_is_for_the_browser_that_asked_and_only_once(provider: OpenIdProvider) -> None:
     browser, victim = new_browser(), new_browser()
     location = provider.approve(begin(browser), "vera-1")
@@ -532,10 +551,10 @@ def test_a_sign_in_gets_a_new_session(provider: OpenIdProvider) -> None:
 def test_a_provider_that_is_down_has_a_page(provider: OpenIdProvider, settings: Any) -> None:
     browser = new_browser()
     location = provider.approve(begin(browser), "vera-1")
-    sso_provider.forget_metadata()
+    sso_metadata.forget_metadata()
     provider.answers_with = 503
     assert_refused(come_back(browser, location), browser, "does not answer", 503)
-    sso_provider.forget_metadata()
+    sso_metadata.forget_metadata()
     assert_refused(browser.get(START), browser, "does not answer", 503)
     settings.OIDC_ISSUER = "http://localhost:1"
     assert_refused(browser.get(START), browser, "does not answer", 503)
@@ -553,7 +572,7 @@ def test_a_failed_read_of_the_provider_is_remembered(
             ask_for_authorization()
     assert provider.paths.count(DISCOVERY) == 1
     provider.answers_with = None
-    monkeypatch.setattr(time, "time", lambda: began + sso_provider.FAILURE_SECONDS)
+    monkeypatch.setattr(time, "time", lambda: began + sso_metadata.FAILURE_SECONDS)
     ask_for_authorization()
     assert provider.paths.count(DISCOVERY) == 2
 
@@ -614,7 +633,7 @@ def test_few_sign_ins_wait_for_a_provider_that_hangs(
 )
 def test_a_discovery_document_of_somebody_else_is_refused(provider: OpenIdProvider, change: Claims) -> None:
     provider.alter_metadata = lambda document: document.update(change)
-    sso_provider.forget_metadata()
+    sso_metadata.forget_metadata()
     browser = new_browser()
     assert_refused(browser.get(START), browser, "does not answer", 503)
 
@@ -628,7 +647,7 @@ def test_signing_out_ends_the_session_at_the_provider_too(provider: OpenIdProvid
     assert len(asked["id_token_hint"][0].split(".")) == 3
     assert not is_signed_in(browser)
     sign_in(provider, browser)
-    sso_provider.forget_metadata()
+    sso_metadata.forget_metadata()
     provider.answers_with = 503
     assert browser.post("/admin/logout/").status_code == 200
     assert not is_signed_in(browser)
