@@ -54,6 +54,9 @@ def _find_account_obstacle(account: BankAccount) -> str:
     return _("This bank account has been decided already.")
 
 
+admin.site.unregister([BankAccount, PayoutPlan])
+
+
 @admin.register(BankAccount)
 class BankAccountPageAdmin(ActionsAdmin, BankAccountAdmin):  # type: ignore[misc]  # unfold's mixins
     staff_actions = (

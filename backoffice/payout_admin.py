@@ -46,6 +46,9 @@ def _find_return_obstacle(payout: Payout) -> str:
     return _("Only a payout that was sent can come back.")
 
 
+admin.site.unregister(Payout)
+
+
 @admin.register(Payout)
 class PayoutPageAdmin(ActionsAdmin, PayoutAdmin):  # type: ignore[misc]  # unfold's mixins
     staff_actions = (

@@ -19,10 +19,7 @@ from common.admin import money_text
 from common.downloads import attachment_headers
 from payouts.admin import PayoutRunAdmin
 from payouts.models import (
-    BankAccount,
-    Payout,
     PayoutFile,
-    PayoutPlan,
     PayoutRun,
     PayoutStatus,
     RunStatus,
@@ -99,7 +96,7 @@ def _list_run_facts(run: PayoutRun) -> Sequence[tuple[str, str]]:
     ]
 
 
-admin.site.unregister((PayoutRun, Payout, BankAccount, PayoutPlan))
+admin.site.unregister(PayoutRun)
 
 
 @admin.register(PayoutRun)
