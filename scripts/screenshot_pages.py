@@ -4,6 +4,7 @@ The way to a page is an address, then what to press, separated by `>`: `row` is 
 else is a selector of Playwright.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,6 +12,8 @@ SAGAS = "/admin/sagas/sagainstance/?needs_attention__exact=1"
 PAYMENTS = "/admin/gateway/payment/"
 MERCHANT = "/admin/merchants/merchant/?q=coffee@demo.example> row"
 DRY_RUN = "/admin/gateway/routingrule/try/?merchant_email=coffee@demo.example&environment=test"
+TODAY = dt.datetime.now(dt.UTC).date()
+REPORT = f"kind=daily_totals&first_day={TODAY - dt.timedelta(days=27)}&last_day={TODAY}&environment=test"
 PAGES: Final[Mapping[str, str]] = {
     "home": "/",
     "dashboard": "/admin/?range=30d",
@@ -71,11 +74,35 @@ PAGES: Final[Mapping[str, str]] = {
     "transfers": "/admin/ledger/ledgertransfer/",
     "transfer": "/admin/ledger/ledgertransfer/> row",
     "closes": "/admin/ledger/dailyclose/",
+    "settlement-days": "/admin/settlements/settlementday/",
+    "settlement-cases": "/admin/settlements/settlementcase/",
+    "statements": "/admin/settlements/statementfile/",
+    "fee-rates": "/admin/settlements/channelfeerate/",
+    "new-fee-rate": "/admin/settlements/channelfeerate/new/",
+    "payout-runs": "/admin/payouts/payoutrun/",
+    "new-payout-run": "/admin/payouts/payoutrun/new/",
+    "payouts": "/admin/payouts/payout/",
+    "bank-accounts": "/admin/payouts/bankaccount/",
+    "bank-account": "/admin/payouts/bankaccount/?status__exact=awaiting_approval> row",
+    "new-bank-account": "/admin/payouts/bankaccount/new/",
+    "payout-plans": "/admin/payouts/payoutplan/",
+    "payout-plan": "/admin/payouts/payoutplan/> row",
+    "fee-changes": "/admin/fees/feeplanchange/",
+    "fee-change": "/admin/fees/feeplanchange/?state__exact=pending> row",
+    "new-fee-version": "/admin/fees/feeplanchange/version/",
+    "fee-versions": "/admin/fees/feeplanversion/",
+    "merchant-statements": "/admin/fees/merchantstatement/",
+    "reports": "/admin/reports/reportschedule/",
+    "report": f"/admin/reports/reportschedule/show/?{REPORT}",
+    "new-report": "/admin/reports/reportschedule/new/",
+    "report-runs": "/admin/reports/reportrun/",
     "consistency": "/admin/monitoring/consistencyrun/",
     "consistency-run": "/admin/monitoring/consistencyrun/> row",
     "events": "/admin/events/outboxevent/",
     "event": "/admin/events/outboxevent/> row",
     "profile": "/admin/profile/",
     "second-factor": "/admin/second-factor/",
+    "confirm": "/admin/confirm/",
+    "sessions": "/admin/sessions/",
     "not-found": "/admin/gateway/payment/00000000-0000-0000-0000-000000000000/change/",
 }

@@ -16,12 +16,14 @@ from backoffice.exports.models import Export
 from demo.history import MERCHANTS, plan_payments, seed_history
 from demo.scenarios import SCENARIOS
 from events.models import OutboxEvent
+from fees.models import FeePlanChange
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from ledger.closes import verify_days
 from ledger.models import DailyClose, LedgerTransfer, RollupQueueItem
 from monitoring.integrity.search import find_all_violations
 from monitoring.models import ConsistencyRun
 from monitoring.services import run_checks
+from payouts.models import BankAccount
 from sagas.models import SagaInstance
 from tests.support.tables import row_counts
 from webhooks.models import WebhookAttempt, WebhookDelivery
@@ -108,6 +110,8 @@ def test_the_local_stack_has_staff_actions_and_webhook_deliveries(settings: Any)
     assert Export.objects.filter(status="done", rows_written__gt=0).count() == 2
     assert set(StaffAction.objects.values_list("actor", flat=True)) >= {"admin", "finance", "operator"}
     assert WebhookDelivery.objects.filter(status="delivered").exists()
+    assert set(FeePlanChange.objects.values_list("state", flat=True)) == {"approved", "pending"}
+    assert set(BankAccount.objects.values_list("status", flat=True)) == {"active", "awaiting_approval"}
     oldest = WebhookAttempt.objects.earliest("started_at")
     assert oldest.started_at - oldest.delivery.event.created_at < dt.timedelta(minutes=5), "both were moved"
     assert PaymentHour.objects.values("hour").distinct().count() > COUNT / 2
