@@ -78,7 +78,7 @@ def search(
     term = parse_term(typed)
     if term is None:
         return []
-    found = find_ids(term, list_channel_names())
+    found = find_ids(term, list_channel_names(), environment=environment)
     return [
         group for kind in KINDS if (group := _group(request, kind, found, environment, shown)) is not None
     ]

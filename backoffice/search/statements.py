@@ -13,7 +13,9 @@ from django.db import connection
 
 from backoffice.search.terms import Term
 
-MAX_FOUND = 50  # of one source
+MAX_FOUND = 50  # of one source and, where the environment matters, of each environment
+MAX_READ = 500  # rows of one source that are read to find those of the environment
+SCOPED_TABLES: Final = frozenset({"payments", "orders", "refunds", "disputes"})  # with a column `environment`
 # Greater than every text that begins with what stands before it: the last character of Unicode.
 _LAST = "chr(1114111)"
 
@@ -92,21 +94,12 @@ _IDS: Final = {
     "merchant_id": "merchants",
 }
 # The newest of each currency: a price that a million payments have costs as much as one that a single payment has.
-_AMOUNTS: Final = """(SELECT '{source}', found.id::text, false FROM
+_AMOUNTS: Final = """SELECT found.id::text AS id, false AS is_exact, found.created_at, found.environment FROM
     unnest(%(currencies)s::text[], %(amounts)s::bigint[]) AS wanted (currency, amount_minor),
-    LATERAL (SELECT id, created_at FROM {table} AS rows
-        WHERE rows.currency = wanted.currency AND rows.amount_minor = wanted.amount_minor
-        ORDER BY rows.created_at DESC LIMIT %(limit)s) AS found
-    ORDER BY found.created_at DESC LIMIT %(limit)s)"""
-
-
-_CARDS: Final = """(SELECT 'payment_amount', found.id::text, false FROM
-    unnest(%(currencies)s::text[], %(amounts)s::bigint[]) AS wanted (currency, amount_minor),
-    LATERAL (SELECT id, created_at FROM payments
-        WHERE card_last_four = %(card_last_four)s AND card_last_four <> ''
-          AND payments.currency = wanted.currency AND payments.amount_minor = wanted.amount_minor
-        ORDER BY created_at DESC LIMIT %(limit)s) AS found
-    ORDER BY found.created_at DESC LIMIT %(limit)s)"""
+    LATERAL (SELECT id, created_at, environment FROM {table} AS rows
+        WHERE rows.currency = wanted.currency AND rows.amount_minor = wanted.amount_minor {condition}
+        ORDER BY rows.created_at DESC LIMIT %(read)s) AS found"""
+_OF_CARD: Final = "AND rows.card_last_four = %(card_last_four)s AND rows.card_last_four <> ''"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +116,14 @@ class Found:
         return {each for source, each in self.exact if source in sources}
 
 
-def find_ids(term: Term, channels: Sequence[str], only: Sequence[str] = ()) -> Found:
-    """`only` names the prefixes to read; without it, everything is read."""
+def find_ids(
+    term: Term, channels: Sequence[str], only: Sequence[str] = (), *, environment: str = ""
+) -> Found:
+    """`only` names the prefixes to read; without it, everything is read. With an environment, its rows are found also
+    behind many rows of the other one, up to `MAX_READ`."""
     ids: dict[str, list[str]] = {}
     exact = set()
-    sql, parameters = build_statement(term, channels, only)
+    sql, parameters = build_statement(term, channels, only, environment=environment)
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         for source, found, is_exact in cursor.fetchall():
@@ -138,12 +134,23 @@ def find_ids(term: Term, channels: Sequence[str], only: Sequence[str] = ()) -> F
 
 
 def build_statement(
-    term: Term, channels: Sequence[str], only: Sequence[str] = ()
+    term: Term, channels: Sequence[str], only: Sequence[str] = (), *, environment: str = ""
 ) -> tuple[str, dict[str, Any]]:
-    parameters: dict[str, Any] = {"text": term.text, "limit": MAX_FOUND, "channels": list(channels)}
+    parameters: dict[str, Any] = {
+        "text": term.text,
+        "limit": MAX_FOUND,
+        "channels": list(channels),
+        "environment": environment,
+        "read": MAX_READ if environment else MAX_FOUND,
+    }
+    prefixes = [
+        _prefix_part(each, is_scoped=bool(environment))
+        for each in PREFIXES
+        if not only or each.source in only
+    ]
     if only:
-        return "\nUNION ALL ".join(_prefix_part(each) for each in PREFIXES if each.source in only), parameters
-    parts = [*EXACT, *(_prefix_part(each) for each in PREFIXES)]
+        return "\nUNION ALL ".join(prefixes), parameters
+    parts = [*EXACT, *prefixes]
     if term.amounts:
         currencies, amounts = zip(*term.amounts, strict=True)
         parameters |= {"currencies": list(currencies), "amounts": list(amounts)}
@@ -158,17 +165,39 @@ def _amount_parts(term: Term, parameters: dict[str, Any]) -> Iterator[str]:
     """With the last four digits of a card: payments alone, because a refund has no card of its own."""
     if term.card_last_four:
         parameters["card_last_four"] = term.card_last_four
-        yield _CARDS
+        yield _amount_part("payment_amount", "payments", _OF_CARD)
         return
-    yield _AMOUNTS.format(source="payment_amount", table="payments")
-    yield _AMOUNTS.format(source="refund_amount", table="refunds")
+    yield _amount_part("payment_amount", "payments")
+    yield _amount_part("refund_amount", "refunds")
 
 
-def _prefix_part(each: Prefix) -> str:
+def _amount_part(source: str, table: str, condition: str = "") -> str:
+    """The newest, of each environment."""
+    rows = _AMOUNTS.format(table=table, condition=condition)
+    return _first_of_each_environment(source, rows, order="created_at DESC")
+
+
+def _prefix_part(each: Prefix, *, is_scoped: bool) -> str:
     """In the order of the index, so that what has exactly this name comes first."""
+    if is_scoped and each.table in SCOPED_TABLES:
+        return _first_of_each_environment(
+            each.source,
+            f"""SELECT {each.result}::text AS id, {each.text} = {each.typed} AS is_exact, {each.text} AS place,
+                environment FROM {each.table}
+            WHERE {each.text} ~>=~ {each.typed} AND {each.text} ~<~ ({each.typed} || {_LAST}) AND {each.condition}
+            ORDER BY {each.text} USING ~<~ LIMIT %(read)s""",  # noqa: S608 - no part of it comes from outside
+            order="place USING ~<~",
+        )
     return f"""(SELECT '{each.source}', {each.result}::text, {each.text} = {each.typed} FROM {each.table}
         WHERE {each.text} ~>=~ {each.typed} AND {each.text} ~<~ ({each.typed} || {_LAST}) AND {each.condition}
         ORDER BY {each.text} USING ~<~ LIMIT %(limit)s)"""  # noqa: S608 - no part of it comes from outside
+
+
+def _first_of_each_environment(source: str, rows: str, *, order: str) -> str:
+    """So that the rows of one environment do not hide those of the other."""
+    return f"""(SELECT '{source}', id, is_exact FROM (
+        SELECT id, is_exact, row_number() OVER (PARTITION BY environment ORDER BY {order}) AS number
+        FROM ({rows}) AS found) AS numbered WHERE number <= %(limit)s)"""  # noqa: S608 - no part comes from outside
 
 
 def _id_parts() -> Iterator[str]:

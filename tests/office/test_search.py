@@ -246,6 +246,23 @@ def test_a_term_that_everything_begins_with_reads_few_rows(many: None) -> None:
     assert len(ids) == MAX_FOUND
 
 
+def test_many_rows_of_the_other_environment_hide_nothing(vera: Client, client: SignedClient) -> None:
+    """Sixty payments of live have smaller numbers, the same price and are newer."""
+    payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
+    long_lists.fill(60)
+    with without_triggers() as cursor:
+        cursor.execute(
+            "UPDATE payments SET environment = 'live', amount_minor = %s, currency = %s,"
+            " payment_no = overlay(payment_no placing 'PAY-00000' from 1 for 8) WHERE id <> %s",
+            [payment.amount_minor, payment.currency, payment.pk],
+        )
+        cursor.execute(
+            "UPDATE payments SET created_at = created_at - interval '1 year' WHERE id = %s", [payment.pk]
+        )
+    for term in ("PAY-", f"{payment.currency} {payment.amount_minor / 100:.2f}"):
+        assert found(vera, term)["Payments"] == [payment.payment_no], term
+
+
 def test_an_amount_with_the_last_four_digits_finds_the_payment(vera: Client, client: SignedClient) -> None:
     payments = [Payment.objects.get(payment_no=shop.paid(client)["payment_no"]) for _ in range(2)]
     wanted, other = payments

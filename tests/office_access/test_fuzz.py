@@ -17,9 +17,9 @@ from django.utils.http import urlencode
 from staff.roles import Role
 from tests.office_access.addresses import Address, list_addresses
 from tests.office_access.conftest import PASSWORD, member
-from tests.office_access.direct_calls import call_view, with_permissions
 from tests.ops.conftest import World
 from tests.support import shop
+from tests.support.direct_calls import call_view, with_permissions
 from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
 

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from django.contrib import admin
-from django.test import Client
+from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
@@ -23,6 +23,7 @@ from gateway.models import Payment
 from merchants.models import Merchant
 from tests.office_access.conftest import member, signed_in
 from tests.support import shop
+from tests.support.direct_calls import call_view, with_permissions
 from tests.support.signing import SignedClient
 from tests.support.triggers import without_triggers
 from webhooks.fanout import fan_out_batch
@@ -71,16 +72,20 @@ def business(client: SignedClient) -> None:
 def test_an_export_has_the_rows_that_the_list_shows(
     business: None, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser = signed_in(member("pat", ROLES.get(kind, "Admin")))
+    """The first query is asked on the page itself, with the form on it; the others call the views directly."""
+    pat = with_permissions(member("pat", ROLES.get(kind, "Admin")))
+    browser = signed_in(pat)
     model = KINDS[kind].model
     monkeypatch.setattr(admin.site.get_model_admin(model), "list_per_page", 500)
     address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     seen = set()
-    for query in _queries(browser, address):
-        page = browser.get(f"{address}?{query}")
-        assert page.status_code == 200, query
-        shown = [KEYS[kind][1](row) for row in page.context["cl"].result_list]
-        exported = [row[KEYS[kind][0]] for row in _export(browser, page)]
+    page = browser.get(address)
+    assert _read_form(page) == _build_form(page.context)
+    for query in _queries(page.context["cl"]):
+        listed: Any = call_view(f"{address}?{query}", pat)
+        assert listed.status_code == 200, query
+        shown = [KEYS[kind][1](row) for row in listed.context_data["cl"].result_list]
+        exported = [row[KEYS[kind][0]] for row in _export(pat, _build_form(listed.context_data))]
         if kind == "staff_actions":  # asking for an export is in the audit, too, before it is read
             exported = exported[len(exported) - len(shown) :]
         assert exported == shown, query
@@ -88,10 +93,9 @@ def test_an_export_has_the_rows_that_the_list_shows(
     assert len(seen) > 1, "no filter made a difference"
 
 
-def _queries(browser: Client, address: str) -> Iterator[str]:
+def _queries(changelist: Any) -> Iterator[str]:
     """Yields no filter, each choice of each filter, each input, all inputs, saved views, a search, and two filters."""
     yield ""
-    changelist = browser.get(address).context["cl"]
     choices = []
     for spec in changelist.filter_specs:
         if isinstance(spec, InputsFilter):
@@ -121,15 +125,23 @@ def _value(parameter: str) -> str:
     return f"{timezone.now() - timedelta(minutes=minutes_ago):%Y-%m-%dT%H:%M}"
 
 
-def _export(browser: Client, page: Any) -> list[dict[str, str]]:
-    """Submits the export form of the list with a reason."""
+def _read_form(page: Any) -> dict[str, str]:
+    """The hidden fields of the form for the export of a list, and its time zone."""
     html = unescape(page.content.decode())
     (form,) = re.findall(
         r'<form method="post" action="/admin/exports/export/new/".*?</form>', html, re.DOTALL
     )
-    given = dict(re.findall(r'<input type="(?:hidden|text)" name="(\w+)"[^>]*? value="([^"]*)"', form))
-    answer = browser.post("/admin/exports/export/new/", {**given, "reason": "month's end"})
-    content = b"".join(answer.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
+    found = dict(re.findall(r'<input type="(?:hidden|text)" name="(\w+)"[^>]*? value="([^"]*)"', form))
+    return {name: value for name, value in found.items() if name != "csrfmiddlewaretoken"}
+
+
+def _build_form(context: Any) -> dict[str, str]:
+    return {"kind": context["export_kind"], "list": context["export_list"], "time_zone": "UTC"}
+
+
+def _export(user: User, form: dict[str, str]) -> list[dict[str, str]]:
+    answer: Any = call_view("/admin/exports/export/new/", user, form={**form, "reason": "month's end"})
+    content = b"".join(answer.streaming_content).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(content)))
 
 

@@ -1,4 +1,4 @@
-"""Calls the views of the back office without drawing the page, and with no middleware but the one that refuses a NUL.
+"""Calls the views of the back office without drawing the page, and with two middlewares: the request's id, and the NUL.
 What remains is what the view itself decides, in a tenth of the time: for tests that ask every page as every role, or
 with every odd parameter."""
 
@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from django.urls import resolve
 from django.utils import translation
 
-from common.api.middleware import RefuseUnservableMiddleware
+from common.api.middleware import RefuseUnservableMiddleware, RequestIdMiddleware
 from staff.preferences import Preferences, load_preferences
 from staff.session_store import SessionStore
 
@@ -32,7 +32,7 @@ def call_view(
     request._dont_enforce_csrf_checks = True
     request.resolver_match = resolve(request.path_info)
     with translation.override("en"):
-        return RefuseUnservableMiddleware(_call)(request)
+        return RequestIdMiddleware(RefuseUnservableMiddleware(_call))(request)
 
 
 def _call(request: Any) -> HttpResponse:
