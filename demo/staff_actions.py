@@ -13,7 +13,7 @@ from backoffice.services import merchant_operations, routing_rules
 from backoffice.services.routing_rules import RuleDraft
 from channels.simulator.channel import SimulatorChannel
 from common.ids import uuid7
-from demo import finance_actions
+from demo.finance_actions import agree_fee_plan, prepare_payouts
 from demo.people import ADMIN, FINANCE, OPERATOR
 from gateway.models import Payment, PaymentStatus, RoutingRule
 from merchants.models import ApiKey, Environment, Merchant, MerchantStatus
@@ -31,8 +31,8 @@ def perform_staff_actions(*, merchant: Merchant) -> None:
     _refund_part_of_payment(merchant)
     _refund_largest_payments()
     _export_month()
-    finance_actions.agree_fee_plan(merchant)
-    finance_actions.prepare_payouts(merchant)
+    agree_fee_plan(merchant)
+    prepare_payouts(merchant)
     _manage_merchant(merchant)
 
 
