@@ -33,7 +33,8 @@ SELECT balance.day, account.environment, account.merchant_id, account.channel, a
     coalesce(sum(posted_debit_minor - posted_credit_minor) FILTER (WHERE kind = ANY(%(fee_kinds)s)), 0)::bigint,
     coalesce(sum(posted_credit_minor - posted_debit_minor) FILTER (WHERE kind = ANY(%(merchant_kinds)s)), 0)::bigint,
     coalesce(sum(posted_credit_minor - posted_debit_minor) FILTER (WHERE kind = 'fee_income'), 0)::bigint,
-    coalesce(sum(posted_debit_minor - posted_credit_minor) FILTER (WHERE kind = 'channel_fees'), 0)::bigint
+    coalesce(sum(posted_debit_minor - posted_credit_minor) FILTER (WHERE kind = 'channel_fees'), 0)::bigint,
+    coalesce(sum(balance.entry_count) FILTER (WHERE kind = 'merchant_payable'), 0)::bigint
 FROM ledger_daily_balances AS balance JOIN ledger_accounts AS account ON account.id = balance.account_id
 WHERE balance.day >= %(start)s AND balance.day < %(end)s AND {filters}
 GROUP BY balance.day, account.environment, account.merchant_id, account.channel, account.currency
@@ -84,7 +85,8 @@ class DailyTotals:
     """What one day moved, in minor units. `merchant_id` is None for the platform's own accounts.
 
     `net_minor` is the change of the merchant's balance. It contains all kinds of accounts that a merchant has:
-    `other_minor` is what no other amount shows.
+    `other_minor` is what no other amount shows. `captures` is how often money came in: `merchant_payable` has one entry
+    for each captured, late and duplicate payment.
     """
 
     day: dt.date
@@ -100,6 +102,7 @@ class DailyTotals:
     net_minor: int
     fee_income_minor: int
     channel_fees_minor: int
+    captures: int
 
     @property
     def other_minor(self) -> int:

@@ -20,5 +20,7 @@ def settle_statements() -> None:
     time, because a large statement takes minutes."""
     with try_exclusive("settlements.settle_statements") as is_ours:
         if is_ours:
-            void_approved_statements()
-            match_and_post()
+            try:
+                void_approved_statements()
+            finally:
+                match_and_post()

@@ -26,6 +26,7 @@ class ColumnType(enum.Enum):
     MONEY = "money"  # in major units
     TIME = "time"
     DAY = "day"
+    COUNT = "count"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ def _write_parquet(path: Path, columns: Sequence[Column], rows: Iterator[Row], z
         ColumnType.MONEY: pyarrow.decimal128(22, 3),  # three decimals, as the dinars have
         ColumnType.TIME: pyarrow.timestamp("us", tz=str(zone)),
         ColumnType.DAY: pyarrow.date32(),
+        ColumnType.COUNT: pyarrow.int64(),
     }
     schema = pyarrow.schema([(column.name, types[column.type]) for column in columns])
     count = 0
@@ -101,6 +102,6 @@ def _build_table(
 
 
 def _convert(column: Column, value: Any, zone: dt.tzinfo) -> Any:
-    if value is None or column.type in (ColumnType.TIME, ColumnType.DAY):
+    if value is None or column.type in (ColumnType.TIME, ColumnType.DAY, ColumnType.COUNT):
         return value
     return Decimal(value) if column.type is ColumnType.MONEY else csv_rows.format_value(value, zone)

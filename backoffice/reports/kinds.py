@@ -122,6 +122,7 @@ KINDS: Mapping[str, ReportKind] = {
             _("Daily totals"),
             [
                 *_PLACE,
+                _plain("captures", ColumnType.COUNT),
                 _money("payments"),
                 _money("refunds"),
                 _money("disputes"),

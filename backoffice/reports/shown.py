@@ -25,6 +25,7 @@ LABELS: Final = {
     "merchant": gettext_lazy("Merchant"),
     "channel": gettext_lazy("Channel"),
     "currency": gettext_lazy("Currency"),
+    "captures": gettext_lazy("Captures"),
     "payments": gettext_lazy("Payments"),
     "refunds": gettext_lazy("Refunds"),
     "disputes": gettext_lazy("Disputes"),

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 
 import structlog
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils.translation import gettext as _
 
 from audit.action_types import ObjectType, StaffActionType
@@ -27,6 +27,10 @@ from settlements.services.matching import build_parameters, compare_lines
 log = structlog.get_logger(__name__)
 
 BATCH_LINES = 5_000
+
+
+class VoidingFailed(Exception):
+    """Some statements were not voided; the others were. The next run tries again."""
 
 
 def request_void(*, file_id: uuid.UUID, actor: str, reason: str) -> None:
@@ -62,11 +66,20 @@ def approve_void(*, file_id: uuid.UUID, actor: str, reason: str, find_conflict: 
 
 
 def void_approved_statements(*, progress: Progress = ignore_progress) -> int:
-    """Returns how many."""
+    """Returns how many. One that the database refuses is rolled back, and the others are voided. Raises
+    `VoidingFailed` at the end."""
     approved = StatementFile.objects.exclude(state=FileState.VOIDED).exclude(void_approved_by="")
     ids = list(approved.order_by("id").values_list("id", flat=True))
+    failures = []
     for file_id in ids:
-        void_statement(file_id=file_id, progress=progress)
+        try:
+            void_statement(file_id=file_id, progress=progress)
+        except DatabaseError as error:
+            reason = str(error).splitlines()[0]
+            log.exception("statement.not_voided", file=str(file_id), reason=reason)
+            failures.append(f"{file_id}: {reason}")
+    if failures:
+        raise VoidingFailed("; ".join(failures))
     return len(ids)
 
 
@@ -79,10 +92,11 @@ def void_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) 
         cursor.execute(void_statements.MARK_FILE, parameters)
         if not cursor.rowcount:
             return
-        reversed_count = sum(reverse_transfers(ids) for ids in _list_posted_lines(file))
         for text in void_statements.FREE:
             for statement in text.split(";\n"):
                 cursor.execute(statement, parameters)
+        # Now that its lines are voided, none of them is posted any more.
+        reversed_count = sum(reverse_transfers(ids) for ids in _list_posted_lines(file))
         cursor.execute(void_statements.DECIDED_CASES)
         reversed_count += reverse_transfers([row[0] for row in cursor.fetchall()])
         cursor.execute(void_statements.DROP)

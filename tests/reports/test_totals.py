@@ -37,7 +37,7 @@ def test_the_totals_of_a_day(acme: NewMerchant) -> None:
     own, merchants = read_daily_totals(WEEK)
     assert (own.merchant_id, own.fee_income_minor, own.channel_fees_minor, own.net_minor) == (None, 90, 40, 0)
     assert (merchants.day, merchants.merchant_id, merchants.channel) == (DAY, acme.merchant.pk, "simulator")
-    assert (merchants.payments_minor, merchants.paid_out_minor) == (10_000, 300)
+    assert (merchants.payments_minor, merchants.paid_out_minor, own.captures) == (10_000, 300, 0)
     assert (merchants.refunds_minor, merchants.disputes_minor, merchants.fees_minor) == (1_500, 700, 90)
     assert (merchants.net_minor, merchants.other_minor) == (10_000 - 300 - 1_500 - 700 - 90, 0)
 
@@ -92,11 +92,11 @@ def test_reports_agree_with_the_balance_of_the_api(client: SignedClient) -> None
     roll_up()
     days = TotalsQuery(start=dt.date(2026, 1, 1), end=dt.date(9999, 1, 1))
     moved = {
-        row.currency: (row.payments_minor, row.net_minor)
+        row.currency: (row.payments_minor, row.net_minor, row.captures)
         for row in read_daily_totals(days)
         if row.merchant_id
     }
-    assert moved == {"USD": (10_000, 10_000), "JPY": (500, 500)}
+    assert moved == {"USD": (10_000, 10_000, 1), "JPY": (500, 500, 1)}
     with connection.cursor() as cursor:
         cursor.execute("SELECT max(day) FROM ledger_daily_balances")
         (last,) = cursor.fetchone()

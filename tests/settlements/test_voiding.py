@@ -5,8 +5,10 @@ import io
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
 from common.errors import NotPermitted
+from ledger.bulk_posting import reverse_transfers
 from ledger.models import LedgerTransfer, TransferEntry
 from monitoring.integrity.settlements import CHECKS
 from settlements.models import (
@@ -20,7 +22,12 @@ from settlements.models import (
 from settlements.services.cases import book_case, dismiss_case
 from settlements.services.importing import import_statement
 from settlements.services.matching import settle_statement
-from settlements.services.voiding import approve_void, request_void, void_approved_statements
+from settlements.services.voiding import (
+    VoidingFailed,
+    approve_void,
+    request_void,
+    void_approved_statements,
+)
 from tests.settlements.statements import (
     Reported,
     build_csv,
@@ -204,3 +211,30 @@ def test_a_duplicate_is_dismissed_and_nothing_else_is() -> None:
     with pytest.raises(NotPermitted):
         dismiss_case(case_id=unknown.id, actor="ana", reason="go away")
     assert list_violations() == []
+
+
+def test_lines_are_voided_before_their_postings_are_reversed() -> None:
+    """Lines are posted without the account's lock: until they are voided, another process may post more of them."""
+    expect(("PAY-1", 10_000))
+    file = import_lines([Reported("PAY-1", 10_000, fee_minor=300)])
+    with CaptureQueriesContext(connection) as captured:
+        void(file)
+    statements = [query["sql"] for query in captured]
+    (voided,) = [at for at, sql in enumerate(statements) if "SET state = 'voided', match_id = NULL" in sql]
+    (read,) = [at for at, sql in enumerate(statements) if '"posted_at" IS NOT NULL' in sql][:1]
+    assert voided < read
+
+
+def test_a_statement_that_cannot_be_voided_stops_no_other() -> None:
+    expect(("PAY-1", 10_000))
+    broken = import_lines([Reported("PAY-1", 10_000, fee_minor=300)])
+    fine = import_lines([Reported("PAY-2", 5)], 1)
+    for file in (broken, fine):
+        request_void(file_id=file.id, actor="ana", reason="wrong")
+        approve_void(file_id=file.id, actor="ben", reason="seen", find_conflict=is_same_person)
+    with transaction.atomic():  # as if its fee were reversed already
+        reverse_transfers(list(broken.lines.values_list("id", flat=True)))
+    with pytest.raises(VoidingFailed, match=str(broken.id)):
+        void_approved_statements()
+    states = dict(StatementFile.objects.values_list("id", "state"))
+    assert states == {broken.id: "posted", fine.id: "voided"}
