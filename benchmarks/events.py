@@ -69,7 +69,7 @@ def _publish(merchant_id: uuid.UUID, count: int) -> float:
                 build_event_row(event(merchant_id, start + n)) for n in range(1000)
             )
     with MockCluster() as kafka:
-        sink = KafkaSink(brokers=kafka.brokers, topic=TOPIC)
+        sink = KafkaSink(connection={"bootstrap.servers": kafka.brokers}, topic=TOPIC)
         with relay.open_relay_session() as session:
             relay.publish_batch(session, [sink])  # connections, topic and caches are there
             began, sent = time.perf_counter(), 0

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from benchmarks.processes import read_cpu_of_family, read_memory_mb
+from common.redis import open_client
 from payment_platform.celery import app
 
 BENCHMARK = Benchmark(
@@ -47,7 +48,7 @@ def note() -> None:
 
 
 def _connect() -> redis.Redis:
-    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=600)
+    return open_client(timeout_seconds=600)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 
 import redis
 import structlog
+from django.conf import settings
 from django_redis import get_redis_connection
 from kombu.exceptions import OperationalError as BrokerUnavailable
 from redis.exceptions import NoScriptError
+from redis.sentinel import Sentinel
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -55,6 +57,18 @@ class LuaScript:
             return client.evalsha(self._sha, len(names), *names, *arguments)
         except NoScriptError:
             return client.eval(self._text, len(names), *names, *arguments)
+
+
+def open_client(*, timeout_seconds: float, connect_seconds: float | None = None) -> "redis.Redis":
+    """A client of its own for one process or thread, with other time limits than those of requests."""
+    address = settings.REDIS_ADDRESS
+    limits = {"socket_timeout": timeout_seconds, "socket_connect_timeout": connect_seconds or timeout_seconds}
+    if not address.sentinels:
+        return redis.Redis.from_url(address.url, **limits)
+    manager = Sentinel(address.sentinels, sentinel_kwargs=settings.SENTINEL_OPTIONS)  # type: ignore[no-untyped-call]
+    credentials = {name: value for name in ("username", "password") if (value := getattr(address, name))}
+    client: redis.Redis = manager.master_for(address.master_name, db=address.database, **credentials, **limits)  # type: ignore[no-untyped-call]
+    return client
 
 
 def _pause(error: Exception) -> None:

@@ -214,26 +214,32 @@ class DatabaseGauges(Collector):
 
 
 class BrokerGauges(Collector):
-    """The lengths of Celery's queues. Without Redis, only `redis_up` is exported."""
+    """The lengths of Celery's queues in Redis. Without Redis, only `redis_up` is exported.
+
+    RabbitMQ has metrics of its own. A scrape does not ask it, because its client has no time limit for an answer.
+    """
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("redis_up", "Whether Redis answered")
-        prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
-        queues = [queue.name for queue in settings.CELERY_TASK_QUEUES]
         try:
             client = get_redis_connection("default")
-            waiting = {queue: client.llen(f"{prefix}{queue}") for queue in queues}
-            taken = client.hlen(f"{prefix}unacked")
+            client.ping()
+            gauges = _read_celery_queues(client) if settings.BROKER_IS_REDIS else []
         except redis.RedisError:
             up.add_metric([], 0)
         else:
             up.add_metric([], 1)
-            depth = GaugeMetricFamily("celery_queue_depth", "Tasks that wait for a worker", labels=["queue"])
-            for queue, count in waiting.items():
-                depth.add_metric([queue], count)
-            yield depth
-            yield GaugeMetricFamily("celery_tasks_taken", "Tasks that a worker holds", value=taken)
+            yield from gauges
         yield up
+
+
+def _read_celery_queues(client: "redis.Redis") -> list[GaugeMetricFamily]:
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    depth = GaugeMetricFamily("celery_queue_depth", "Tasks that wait for a worker", labels=["queue"])
+    for queue in settings.CELERY_TASK_QUEUES:
+        depth.add_metric([queue.name], client.llen(f"{prefix}{queue.name}"))
+    taken = client.hlen(f"{prefix}unacked")
+    return [depth, GaugeMetricFamily("celery_tasks_taken", "Tasks that a worker holds", value=taken)]
 
 
 def _due_by_queue(cursor: CursorWrapper) -> Iterator[GaugeMetricFamily]:

@@ -4,6 +4,7 @@ import datetime as dt
 from typing import Any
 
 from celery.beat import PersistentScheduler
+from django.conf import settings
 
 from common.redis import attempt
 from common.task_hints import has_room
@@ -15,9 +16,9 @@ class SteadyScheduler(PersistentScheduler):
     _latest = dt.datetime.min.replace(tzinfo=dt.UTC)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Skips a full queue: each task does all due work, however late it runs."""
+        """Skips a full queue: each task does all due work, however late it runs. RabbitMQ bounds its queues itself."""
         queue = entry.options.get("queue", self.app.conf.task_default_queue)
-        if attempt(lambda client: has_room(client, queue), otherwise=True):
+        if not settings.BROKER_IS_REDIS or attempt(lambda client: has_room(client, queue), otherwise=True):
             super().apply_entry(entry, producer=producer)
 
     def tick(self, *args: Any, **options: Any) -> float:

@@ -18,6 +18,7 @@ from prometheus_client import REGISTRY
 from psycopg_pool import PoolTimeout
 
 from common.postgresql.sessions import get_direct_settings, open_session
+from common.redis import open_client
 from common.tracing import configure_tracing
 from sagas import registry
 
@@ -67,8 +68,8 @@ def prepare(*, info: Print, warn: Print) -> None:
     info("数据库迁移完成（包含 Saga 表）")
     if reason := _redis_failure():
         warn(
-            f"Redis连接失败: {settings.REDIS_HOST}:{settings.REDIS_PORT} ({reason}) — starting without Redis: "
-            "payments work, slower. Is Redis running there? Check REDIS_HOST and REDIS_PORT."
+            f"Redis连接失败: {settings.REDIS_ADDRESS.label} ({reason}) — starting without Redis: "
+            "payments work, slower. Is Redis running there? Check REDIS_URL, or REDIS_HOST and REDIS_PORT."
         )
     else:
         info("Redis连接成功")
@@ -173,9 +174,7 @@ def _take_migration_lock(session: "psycopg.Connection[Any]") -> bool:
 def _redis_failure() -> str:
     """Why Redis does not answer. Empty when it does."""
     try:
-        with redis.Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS
-        ) as client:
+        with open_client(timeout_seconds=REDIS_SECONDS) as client:
             client.ping()
     except redis.RedisError as error:
         return " ".join(str(error).split())

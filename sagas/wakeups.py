@@ -11,7 +11,7 @@ import redis
 from django.conf import settings
 from django.db import transaction
 
-from common.redis import attempt
+from common.redis import attempt, open_client
 
 BLOCK_SECONDS = 1
 
@@ -41,10 +41,7 @@ def listen_for_wakeups(
     task_queue: str, *, has_room: threading.Event, wake: Callable[[], None], stop: threading.Event
 ) -> None:
     """Calls `wake` for each wake-up until `stop` is set. Leaves them to other workers while this one has no room."""
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_connect_timeout=BLOCK_SECONDS, socket_timeout=2 * BLOCK_SECONDS
-    )
-    with client:
+    with open_client(timeout_seconds=2 * BLOCK_SECONDS, connect_seconds=BLOCK_SECONDS) as client:
         while not stop.is_set():
             if not has_room.wait(BLOCK_SECONDS):
                 continue

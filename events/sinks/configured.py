@@ -9,6 +9,6 @@ from events.sinks.log import LogSink
 
 def configured_sinks() -> list[Sink]:
     """Includes Kafka when KAFKA_BROKERS is set. Webhooks are not a sink: see `webhooks.fanout`."""
-    if not settings.KAFKA_BROKERS:
+    if not settings.KAFKA_CONNECTION:
         return [LogSink()]
-    return [KafkaSink(brokers=settings.KAFKA_BROKERS, topic=settings.KAFKA_TOPIC), LogSink()]
+    return [KafkaSink(connection=settings.KAFKA_CONNECTION, topic=settings.KAFKA_TOPIC), LogSink()]

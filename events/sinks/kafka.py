@@ -7,7 +7,7 @@ without parsing.
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -40,9 +40,10 @@ PRODUCER = {
 class KafkaSink:
     name = "kafka"
 
-    def __init__(self, *, brokers: str, topic: str) -> None:
+    def __init__(self, *, connection: Mapping[str, str], topic: str) -> None:
+        """`connection` are librdkafka's properties of the brokers, TLS and SASL."""
         self._topic = topic
-        self._settings = {**PRODUCER, "bootstrap.servers": brokers, "client.id": "payment-relay"}
+        self._settings = {**PRODUCER, **connection, "client.id": "payment-relay"}
         self._producer: Producer | None = None
         self._in_flight: set[uuid.UUID] = set()
         self._acknowledged: set[uuid.UUID] = set()

@@ -35,7 +35,7 @@ def cluster() -> Iterator[MockCluster]:
 
 @pytest.fixture
 def sink(cluster: MockCluster) -> Iterator[KafkaSink]:
-    sink = KafkaSink(brokers=cluster.brokers, topic=TOPIC)
+    sink = KafkaSink(connection={"bootstrap.servers": cluster.brokers}, topic=TOPIC)
     yield sink
     sink.close()
 

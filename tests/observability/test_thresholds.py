@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 
 from common.postgresql.partitions import PERIOD
-from common.task_hints import QUEUE_LIMIT
 from idempotency import retention as idempotency_retention
 from monitoring import retention
 from payment_platform.schedule import beat_schedule
@@ -47,9 +47,9 @@ def test_documents_repeat_the_defaults_of_settings() -> None:
 
 def test_a_full_queue_raises_an_alert() -> None:
     """Beat and the wake-up hints keep a queue below its limit, so the alert must fire well below it."""
-    assert QUEUE_LIMIT / 2 <= threshold("QueueGrows") <= 0.8 * QUEUE_LIMIT
+    assert settings.TASK_QUEUE_LIMIT / 2 <= threshold("QueueGrows") <= 0.8 * settings.TASK_QUEUE_LIMIT
     assert f"Over {threshold('QueueGrows'):.0f} periodic tasks" in OPERATIONS
-    assert f"queue of\n{QUEUE_LIMIT} tasks" in OPERATIONS
+    assert f"queue of\n{settings.TASK_QUEUE_LIMIT} tasks" in OPERATIONS
 
 
 def test_stuck_sagas_raise_an_alert() -> None:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 import pytest
 from django.conf import settings
 
-from common.task_hints import QUEUE_LIMIT
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Write, payment
 from tests.support.processes import RECOVERY_SECONDS, Platform
@@ -92,7 +91,7 @@ def _require_few_messages(platform: Platform) -> None:
         lists = {key: client.llen(key) for key in client.scan_iter(_type="list")}
     prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
     for queue in settings.CELERY_TASK_QUEUES:
-        assert lists.pop(f"{prefix}{queue.name}".encode(), 0) <= QUEUE_LIMIT + 5, queue.name
+        assert lists.pop(f"{prefix}{queue.name}".encode(), 0) <= settings.TASK_QUEUE_LIMIT + 5, queue.name
     assert all(b":sagas:wake:" in key for key in lists), lists
     assert all(length <= 1 for length in lists.values()), lists
 
