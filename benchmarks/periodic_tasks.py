@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
-from django.conf import settings
 
 from benchmarks.figures import Benchmark, Effort, Figure, median_figure
 from benchmarks.processes import read_cpu_of_family, read_memory_mb

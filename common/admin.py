@@ -26,6 +26,8 @@ from common import list_columns
 from common.admin_labels import LABELS, label_of, set_field_labels
 from common.admin_lists import KeysetChangeList, list_query
 from common.money import EXPONENTS
+from common.own_writes import reads_primary
+from common.postgresql.replica import PRIMARY, REPLICA, read_near
 from common.redaction import PAGES, redact
 from common.secret_columns import without_secret_columns
 
@@ -52,6 +54,8 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
+        if getattr(request, "list_database", PRIMARY) == REPLICA:
+            rows = rows.using(REPLICA)
         if not isinstance(self.list_select_related, bool):
             # Django joins these only to rows that join nothing else, such as a table without its secret columns.
             rows = rows.select_related(*self.list_select_related)
@@ -86,7 +90,12 @@ class ReadOnlyAdmin(ModelAdmin):
             "column_choices": list_columns.list_choices(self, self.get_list_display(request)),
             **(extra_context or {}),
         }
-        return super().changelist_view(request, context)
+
+        def show(database: str) -> Any:
+            request.list_database = database  # type: ignore[attr-defined]
+            return super(ReadOnlyAdmin, self).changelist_view(request, context)
+
+        return show(PRIMARY) if reads_primary(request) else read_near(show)
 
     def scoped_query(self, request: HttpRequest) -> QueryDict:
         """The query of the list, with the environment that the person has chosen where it names none."""

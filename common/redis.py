@@ -67,7 +67,9 @@ def open_client(*, timeout_seconds: float, connect_seconds: float | None = None)
         return redis.Redis.from_url(address.url, **limits)
     manager = Sentinel(address.sentinels, sentinel_kwargs=settings.SENTINEL_OPTIONS)  # type: ignore[no-untyped-call]
     credentials = {name: value for name in ("username", "password") if (value := getattr(address, name))}
-    client: redis.Redis = manager.master_for(address.master_name, db=address.database, **credentials, **limits)  # type: ignore[no-untyped-call]
+    client: redis.Redis = manager.master_for(
+        address.master_name, db=address.database, **credentials, **limits
+    )  # type: ignore[no-untyped-call]
     return client
 
 

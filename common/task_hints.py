@@ -11,8 +11,8 @@ from common.redis import attempt
 def send_hint(task_name: str) -> None:
     """Publishes the task, unless its queue is full or Redis is known to be down. Waits for Redis as requests do.
 
-    Workers wait for the broker for seconds, on connections of their own (CELERY_BROKER_TRANSPORT_OPTIONS). RabbitMQ gets
-    no hints: only beat and Celery's workers connect to it, so that its outages reach no request.
+    Workers wait for the broker for seconds, on connections of their own (CELERY_BROKER_TRANSPORT_OPTIONS). RabbitMQ
+    gets no hints: only beat and Celery's workers connect to it, so that its outages reach no request.
     """
     if not settings.BROKER_IS_REDIS:
         return
@@ -20,7 +20,7 @@ def send_hint(task_name: str) -> None:
 
 
 def has_room(client: "redis.Redis", queue: str = settings.CELERY_TASK_DEFAULT_QUEUE) -> bool:
-    """Whether a queue of periodic tasks in Redis takes another message. Each task does all due work, so few are enough."""
+    """Whether a queue in Redis takes another message. Each periodic task does all due work, so few are enough."""
     prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
     return int(client.llen(f"{prefix}{queue}")) < settings.TASK_QUEUE_LIMIT
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import connections, transaction
 
+from common.postgresql.replica import PRIMARY
 from ledger.chart import FEE_KINDS, MERCHANT_KINDS
 
 STATEMENT_TIMEOUT_SECONDS: Final = 600
@@ -78,6 +79,7 @@ class TotalsQuery:
     channel: str | None = None
     currency: str | None = None
     limit: int | None = None
+    database: str = PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,8 @@ def _stream(statement: str, query: TotalsQuery) -> Iterator[tuple[Any, ...]]:
         "merchant_kinds": [kind.value for kind in MERCHANT_KINDS],
         "fee_kinds": [kind.value for kind in FEE_KINDS],
     }
-    with transaction.atomic(durable=True):
+    connection = connections[query.database]
+    with transaction.atomic(using=query.database, durable=True):
         if query.limit is None:  # not for a page
             with connection.cursor() as cursor:
                 cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")

@@ -6,8 +6,8 @@ from celery.worker.consumer import Consumer
 class PlatformConsumer(Consumer):
     """Leaves out Celery's 28 queues of delayed tasks, which it makes on RabbitMQ as soon as a queue is a quorum queue.
 
-    No task of the platform has a time (`eta`, `countdown`). Each of these queues would be replicated too, and while a node
-    of RabbitMQ is down, making them delays the start of a worker by 20 s.
+    No task of the platform has a time (`eta`, `countdown`). Each of these queues would be replicated too, and while a
+    node of RabbitMQ is down, making them delays the start of a worker by 20 s.
     """
 
     class Blueprint(Consumer.Blueprint):

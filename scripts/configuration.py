@@ -24,6 +24,7 @@ SOURCES = {
     "payment_platform/settings/security.py": "Security",
     "payment_platform/settings/database.py": "PostgreSQL",
     "payment_platform/settings/redis.py": "Redis",
+    "payment_platform/settings/celery.py": "Celery",
     "payment_platform/settings/sagas.py": "Sagas",
     "payment_platform/settings/channels.py": "Channels",
     "payment_platform/settings/payments.py": "Payments",

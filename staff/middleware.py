@@ -14,6 +14,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from common import time_zones
+from common.own_writes import remember_write
 from staff import preferences, second_factor, sessions
 
 BACK_OFFICE = "/admin/"
@@ -47,6 +48,19 @@ class SessionMiddleware(django_sessions.SessionMiddleware):
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
         request.session.user_agent = request.headers.get("User-Agent", "")  # type: ignore[attr-defined]
+
+
+class OwnWritesMiddleware:
+    """After each form, lists read the primary until the replica must have caught up."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if request.path_info.startswith(BACK_OFFICE):
+            remember_write(request, response)
+        return response
 
 
 class SecondFactorMiddleware:

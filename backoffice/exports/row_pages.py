@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from backoffice.exports.kinds import ExportKind, Row
 from backoffice.exports.list_filters import LIST, list_rows
+from common.postgresql.replica import REPLICA
 
 Position = Sequence[Any]
 TIMES: Mapping[str, str] = {"created_from": "created_at__gte", "created_until": "created_at__lt"}
@@ -36,9 +37,19 @@ def count_up_to(kind: ExportKind, filters: Mapping[str, str], limit: int) -> int
     return matching_rows(kind, filters).order_by().values("pk")[:limit].count()
 
 
-def read_page(kind: ExportKind, filters: Mapping[str, str], *, after: Position | None, size: int) -> RowPage:
+def read_page(
+    kind: ExportKind,
+    filters: Mapping[str, str],
+    *,
+    after: Position | None,
+    size: int,
+    database: str | None = None,
+) -> RowPage:
+    """Up to `size` rows after a position, from the named database."""
     fields = {field for column in kind.columns for field in column.needs}
     rows = matching_rows(kind, filters).order_by(*(f"-{name}" for name in kind.order))
+    if database == REPLICA:
+        rows = rows.using(REPLICA)
     if after is not None:
         rows = rows.filter(_beyond(kind, after))
     found = list(rows.values(*fields, *kind.order)[:size])
@@ -47,12 +58,12 @@ def read_page(kind: ExportKind, filters: Mapping[str, str], *, after: Position |
 
 
 def read_pages(
-    kind: ExportKind, filters: Mapping[str, str], *, size: int, limit: int
+    kind: ExportKind, filters: Mapping[str, str], *, size: int, limit: int, database: str | None = None
 ) -> Iterator[Sequence[Row]]:
     """Up to `limit` rows."""
     after, remaining = None, limit
     while remaining > 0:
-        found = read_page(kind, filters, after=after, size=min(size, remaining))
+        found = read_page(kind, filters, after=after, size=min(size, remaining), database=database)
         if not found.rows:
             return
         yield found.rows

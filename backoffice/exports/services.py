@@ -21,6 +21,7 @@ from backoffice.exports.list_filters import LIST, InvalidListQuery, list_kind
 from backoffice.exports.models import UNFINISHED, Export, ExportChunk, ExportStatus
 from common import crash
 from common.errors import OperationRefused, UnknownObject
+from common.postgresql.replica import read_near
 from common.time_zones import find_zone
 
 log = structlog.get_logger(__name__)
@@ -153,8 +154,15 @@ def _write_chunk(export: Export) -> bool:
     left = export.row_limit - export.rows_written
     size = min(CHUNK_ROWS, left)
     # One row more than fits shows whether the limit truncates the export.
-    page = row_pages.read_page(
-        kind, export.filters, after=export.position, size=size if left > size else size + 1
+    page = read_near(
+        lambda database: row_pages.read_page(
+            kind,
+            export.filters,
+            after=export.position,
+            size=size if left > size else size + 1,
+            database=database,
+        ),
+        not_before=export.created_at,
     )
     rows = page.rows[:size]
     is_last = len(page.rows) != size or left == size

@@ -13,6 +13,7 @@ from backoffice.exports.kinds import KINDS as EXPORT_KINDS
 from backoffice.exports.kinds import Column, ColumnType, Row
 from backoffice.reports.periods import Period, find_start
 from common.money import to_major_text
+from common.postgresql.replica import PRIMARY
 from ledger import reporting
 from ledger.reporting import TotalsQuery
 from merchants.models import Merchant
@@ -34,6 +35,7 @@ class ReportQuery:
     zone: dt.tzinfo
     filters: Mapping[str, str]
     limit: int | None = None
+    database: str = PRIMARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def _build_query(query: ReportQuery) -> TotalsQuery:
         end=query.period.end,
         merchant_id=merchant.pk if merchant else None,
         limit=query.limit,
+        database=query.database,
         **filters,
     )
 
@@ -89,7 +92,8 @@ def _build_row_reader(name: str) -> Callable[[ReportQuery], Iterator[Row]]:
             "created_from": find_start(query.period.start, query.zone).isoformat(),
             "created_until": find_start(query.period.end, query.zone).isoformat(),
         }
-        for page in row_pages.read_pages(kind, filters, size=PAGE_ROWS, limit=query.limit or _MANY):
+        limit = query.limit or _MANY
+        for page in row_pages.read_pages(kind, filters, size=PAGE_ROWS, limit=limit, database=query.database):
             yield from page
 
     return read_rows

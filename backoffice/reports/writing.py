@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.db.models.functions import Now
 
@@ -23,7 +24,9 @@ from backoffice.reports.kinds import KINDS, ReportQuery, ReportUnreadable
 from backoffice.reports.models import ReportRun, RunStatus
 from backoffice.reports.periods import Period
 from common import crash
+from common.clock import database_now
 from common.postgresql.exclusive import try_exclusive
+from common.postgresql.replica import PRIMARY, choose_database
 from common.time_zones import find_zone
 from ledger import balances
 
@@ -105,9 +108,11 @@ def _write_file(run: ReportRun, path: Path) -> WrittenFile:
     schedule = run.schedule
     zone = find_zone(schedule.time_zone) or dt.UTC
     kind = KINDS[schedule.kind]
-    query = ReportQuery(Period(run.period_start, run.period_end), zone, schedule.filters)
     if kind.has_days_in_utc:
         balances.roll_up()  # what the periodic task has not added up yet
+    query = ReportQuery(
+        Period(run.period_start, run.period_end), zone, schedule.filters, database=_choose_database(run)
+    )
     return files.write_file(
         path,
         file_format=schedule.file_format,
@@ -115,6 +120,13 @@ def _write_file(run: ReportRun, path: Path) -> WrittenFile:
         rows=kind.read_rows(query),
         zone=zone,
     )
+
+
+def _choose_database(run: ReportRun) -> str:
+    """A second attempt reads the primary: the replica may have cancelled the first one."""
+    if run.attempts > 1 or not settings.DB_REPLICA_HOST:
+        return PRIMARY
+    return choose_database(not_before=database_now(), wait_seconds=settings.DB_REPLICA_MAX_LAG_SECONDS)
 
 
 def _store_delivery(run: ReportRun, written: WrittenFile) -> bool:

@@ -92,11 +92,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 open=False,
                 configure=self._configure_connection,
                 connection_class=PooledSession,
-                check=require_writable,
+                check=self._check_of_pool(),
                 **options,
             )
             self._connection_pools.setdefault(self.alias, pool)
         return self._connection_pools[self.alias]
+
+    def _check_of_pool(self) -> "Callable[[Any], None]":
+        """A replica's sessions are read-only by intention."""
+        is_replica = self.settings_dict["OPTIONS"].get("target_session_attrs") == "standby"
+        return ConnectionPool.check_connection if is_replica else require_writable
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()

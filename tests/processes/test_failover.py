@@ -1,17 +1,24 @@
 """The primary changes under load: payments wait for seconds, nobody is restarted, and nothing is done twice."""
 
+import copy
+import datetime as dt
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
+from django.db import connections
+from django.db.utils import ConnectionHandler
 
+from common.postgresql import replica
 from scripts.local.config import ROOT, Database
 from scripts.local.postgres import connect
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, payment
-from tests.support.processes import RECOVERY_SECONDS, Platform
+from tests.support.processes import RECOVERY_SECONDS, Platform, free_port
 from tests.support.replicas import Forwarder, Node
 from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS, wait_until
 
@@ -73,6 +80,64 @@ class ReplicatedPlatform(Platform):
 def platform() -> Iterator[ReplicatedPlatform]:
     with ReplicatedPlatform() as platform:
         yield platform
+
+
+def test_reads_of_a_replica_that_lags(
+    platform: ReplicatedPlatform, settings: Any, monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any
+) -> None:
+    """The replica is read while it is near, and has what a reader has seen; gone or promoted, it is not."""
+    primary, standby = (platform.new, platform.old) if platform.is_switched else (platform.old, platform.new)
+    settings.DB_REPLICA_HOST, settings.DB_REPLICA_MAX_LAG_SECONDS = "127.0.0.1", 3600.0
+    monkeypatch.setattr(replica, "_paused_until", 0.0)
+
+    def use(of_replica: int) -> None:
+        ports = {replica.PRIMARY: primary.database.port, replica.REPLICA: of_replica}
+        databases = {alias: _connection_to(port) for alias, port in ports.items()}
+        monkeypatch.setattr(replica, "connections", ConnectionHandler(databases))
+
+    with (
+        django_db_blocker.unblock(),
+        connect(primary.database) as writer,
+        connect(standby.database) as on_standby,
+    ):
+        use(standby.database.port)
+
+        def has_come(written_at: dt.datetime) -> bool:
+            return replica.choose_database(not_before=written_at) == replica.REPLICA
+
+        wait_until(lambda: has_come(_write(writer)), LOADED_SECONDS, "the replica")
+        on_standby.execute("SELECT pg_wal_replay_pause()")
+        paused = "SELECT pg_get_wal_replay_pause_state() = 'paused'"
+        wait_until(lambda: on_standby.execute(paused).fetchone() == (True,), LOADED_SECONDS, "the pause")
+        written_at = _write(writer)
+        assert replica.choose_database() == replica.REPLICA, "it is behind, and near enough"
+        assert replica.choose_database(not_before=written_at) == replica.PRIMARY
+        settings.DB_REPLICA_MAX_LAG_SECONDS = 0.0
+        assert replica.choose_database() == replica.PRIMARY
+        settings.DB_REPLICA_MAX_LAG_SECONDS = 3600.0
+        on_standby.execute("SELECT pg_wal_replay_resume()")
+        wait_until(lambda: has_come(written_at), LOADED_SECONDS, "the replica to catch up")
+
+        use(primary.database.port)
+        assert replica.choose_database() == replica.PRIMARY, "it is no standby"
+        use(free_port())
+        assert replica.choose_database() == replica.PRIMARY
+        use(standby.database.port)
+        assert replica.choose_database() == replica.PRIMARY, "after a failure nobody asks for a while"
+
+
+def _connection_to(port: int) -> dict[str, Any]:
+    ours = copy.deepcopy(connections["default"].settings_dict)
+    del ours["OPTIONS"]["pool"], ours["OPTIONS"]["target_session_attrs"]
+    return {**ours, "HOST": "127.0.0.1", "PORT": port, "NAME": Database.name}
+
+
+def _write(session: "psycopg.Connection[Any]") -> dt.datetime:
+    """A commit that changes no table. Returns a time before it."""
+    row = session.execute("SELECT clock_timestamp(), pg_logical_emit_message(true, 'test', '')").fetchone()
+    assert row is not None
+    written_at: dt.datetime = row[0]
+    return written_at
 
 
 def test_address_leads_to_a_standby_and_then_to_the_new_primary(platform: ReplicatedPlatform) -> None:
