@@ -10,7 +10,7 @@ class PlatformConsumer(Consumer):
     node of RabbitMQ is down, making them delays the start of a worker by 20 s.
     """
 
-    class Blueprint(Consumer.Blueprint):
+    class Blueprint(Consumer.Blueprint):  # type: ignore[valid-type, misc]
         default_steps = tuple(
             step for step in Consumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
         )
