@@ -44,6 +44,7 @@ EVERYTHING = {
         "mailPort": 587,
     },
     "evidence": {"existingClaim": "evidence"},
+    "certificatesSecretName": "certificates",
     "podAnnotations": {"example.com/team": "payments"},
     "nodeSelector": {"pool": "payments"},
     "tolerations": [{"key": "payments", "operator": "Exists"}],
@@ -56,6 +57,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "PUBLIC_BASE_URL",
     ),
     "a demonstration": ({"settings": {**SETTINGS, "PAYMENT_DEMO": "1"}}, "PAYMENT_DEMO"),
+    "no Redis": ({"settings": {**SETTINGS, "REDIS_HOST": ""}}, "settings.REDIS_HOST"),
+    "a password in an address": (
+        {"settings": {**SETTINGS, "CELERY_BROKER_URL": "amqp://user:password@broker"}},
+        "CELERY_BROKER_URL",
+    ),
     "a secret in plain text": ({"settings": {**SETTINGS, "SECRET_KEY": "x"}}, "SECRET_KEY"),
     "an address without certificate": (
         {**DEFAULTS, "ingress": {"enabled": True, "host": "a.example.com"}},

@@ -43,9 +43,10 @@ securityContext:
 
 {{- /* The secret's keys are settings too. What stands under `env` wins over them. */ -}}
 {{- define "platform.environment" -}}
-{{- range tuple "DB_HOST" "REDIS_HOST" "PUBLIC_BASE_URL" "ALLOWED_HOSTS" "TRUSTED_PROXIES" }}
+{{- range tuple "DB_HOST" "PUBLIC_BASE_URL" "ALLOWED_HOSTS" "TRUSTED_PROXIES" }}
 {{- $_ := required (printf "settings.%s is required" .) (get $.Values.settings .) }}
 {{- end }}
+{{- $_ := required "settings.REDIS_HOST or settings.REDIS_URL is required" (get .Values.settings "REDIS_URL" | default (get .Values.settings "REDIS_HOST")) }}
 envFrom:
   - secretRef: {name: {{ .Values.secretName }}}
 env:
