@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django_redis import get_redis_connection
 from kombu import Connection
 
 from common import redis as accelerator
@@ -51,8 +50,9 @@ def test_cache_wake_up_and_broker_follow_the_master(servers: WatchedRedis) -> No
     ) as publisher:
         queue = publisher.SimpleQueue("periodic")
         assert put("before")
-        assert servers.first.client().select(3)
-        assert get_redis_connection("default").connection_pool.get_master_address()[1] == servers.first.port
+        with servers.first.client() as client:
+            client.select(3)
+            assert client.get("probe") == "before"
         queue.put("before")
         assert queue.get(timeout=PATIENCE_SECONDS).payload == "before"
         listener.start()
