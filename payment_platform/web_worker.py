@@ -20,6 +20,7 @@ from gunicorn.workers.base import Worker
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import Error
@@ -67,6 +68,17 @@ class RequestTask(WSGITask):
         return environ
 
 
+class RequestParser(HTTPRequestParser):
+    """Refuses requests of which a proxy before the gateway may see another end (request smuggling; RFC 9112, 6.1)."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Content-Length and Transfer-Encoding are both given")
+        if "TRANSFER_ENCODING" in self.headers:  # waitress removes it from a request of HTTP/1.1
+            raise ParsingError("Transfer-Encoding needs HTTP/1.1")
+
+
 class TooManyRequests(Error):
     """The lane of the request is full, or the request has waited too long (`admission.py`)."""
 
@@ -102,6 +114,7 @@ def _choose_error(status: int) -> errors.ApiError:
 class Connection(HTTPChannel):
     """A client's connection, and the request of it that is served next (`admission.PendingRequest`)."""
 
+    parser_class = RequestParser
     task_class = RequestTask
     error_task_class = RefusalTask
 

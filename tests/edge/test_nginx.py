@@ -9,6 +9,7 @@ import pytest
 
 from scripts.local.config import ROOT
 from tests.edge.conftest import ATTACKERS, ATTACKING, BIG, HealthyCustomers
+from tests.edge.smuggling import SMUGGLED, count_answers
 from tests.support.nginx import run_edge
 from tests.support.slow_clients import Attack, Kind
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
@@ -43,3 +44,12 @@ def test_connections_per_address_are_limited(edge: int) -> None:
 def test_metrics_are_not_public(edge: int) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://127.0.0.1:{edge}/metrics", timeout=PATIENCE_SECONDS)
+
+
+def test_a_smuggled_request_does_not_reach_the_gateway(edge: int, subtests: pytest.Subtests) -> None:
+    """nginx and the gateway see the same end of each request, or one of the two refuses it."""
+    for name, sent in SMUGGLED.items():
+        with subtests.test(name):
+            answers, received = count_answers(edge, sent)
+            assert answers == 1, received
+            assert b" 200 " not in received

@@ -21,6 +21,7 @@ from tests.edge.conftest import (
     WORKERS,
     HealthyCustomers,
 )
+from tests.edge.smuggling import HIDDEN, SMUGGLED, count_answers, request
 from tests.support.slow_clients import Attack, Kind
 from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS, wait_until
 
@@ -77,6 +78,25 @@ def test_a_chunked_body_is_received_whole(gateway: int) -> None:
         answer = http.client.HTTPResponse(client)
         answer.begin()
         assert answer.status == 401
+
+
+def test_a_smuggled_request_is_refused_and_the_connection_closed(
+    gateway: int, subtests: pytest.Subtests
+) -> None:
+    for name, sent in SMUGGLED.items():
+        with subtests.test(name):
+            answers, received = count_answers(gateway, sent)
+            assert answers == 1, received
+            assert received.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 501 ", b"HTTP/1.0 400 ")), received
+
+
+def test_two_requests_on_one_connection_get_two_answers(gateway: int) -> None:
+    """So that one answer above means that the rest was not taken for a request."""
+    plain = request(b"Content-Length: 0", body=b"") + HIDDEN.replace(
+        b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"
+    )
+    answers, received = count_answers(gateway, plain)
+    assert answers == 2, received
 
 
 def build_connection(client: socket.socket) -> Connection:

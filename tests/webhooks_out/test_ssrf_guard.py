@@ -33,6 +33,19 @@ REFUSED_BY_FORM = [
     "http://100.64.0.1/", "http://192.0.0.1/", "http://198.18.0.1/", "http://224.0.0.1/", "http://240.0.0.1/",
     "http://255.255.255.255/", "http://[::ffff:169.254.169.254]/", "http://" + "a" * 64 + ".example/",
     "http://shop.example/" + "x" * 2000,
+    # Metadata services of clouds, and notations that filters have overlooked.
+    "http://169.254.170.2/v2/credentials", "http://168.63.129.16/", "http://168.63.129.16./metadata",
+    "http://100.100.100.200/", "http://192.0.0.192/", "http://[fd00:ec2::254]/", "http://[::ffff:a9fe:a9fe]/",
+    "http://[::a9fe:a9fe]/", "http://[0:0:0:0:0:ffff:169.254.169.254]/", "http://[64:ff9b::a9fe:a9fe]/",
+    "http://[2002:a9fe:a9fe::]/", "http://[::ffff:168.63.129.16]/", "http://2852039166/", "http://0xa9fea9fe/",
+    "http://025177524776/", "http://169.254.43518/", "http://0xa9.0xfe.0xa9.0xfe/", "http://0251.0376.0251.0376/",
+    "http://0251.254.169.254/", "http://169.16689662/", "http://%31%32%37.0.0.1/",
+    "http://127.0.0.1%00.shop.example/", "http://127.0.0.1%2f.shop.example/", "http://shop.example:80@127.0.0.1/",
+    "http://shop.example%40127.0.0.1/", "http://127。0。0。1/", "http://①②⑦.0.0.1/", "http://127.0.0.1:80:80/",
+    "http://[127.0.0.1]/", "http://[::1]shop.example/", "http://[::1%25lo]/", "http:127.0.0.1/", "http:/127.0.0.1/",
+    "http:\\127.0.0.1/", "HTTP://127.0.0.1/", "http://127.0.0.1?@shop.example/", "http://127.0.0.1#@shop.example/",
+    "dict://shop.example:80/", "ldap://shop.example/", "http://\t127.0.0.1/", "http://127.0.0.1\r\nHost: x/",
+    "data:text/plain,x",
 ]  # fmt: skip
 
 
@@ -78,7 +91,23 @@ def test_allowed_forms(url: str, host_header: str, no_loopback: None) -> None:
 
 @pytest.mark.parametrize(
     "addresses",
-    [["127.0.0.1"], [PUBLIC, "10.0.0.1"], ["10.0.0.1", PUBLIC], ["::ffff:10.0.0.1"], ["fe80::1%eth0"]],
+    [
+        *[
+            [address]
+            for address in (
+                "127.0.0.1",
+                "0.0.0.0",
+                "255.255.255.255",
+                "::",
+                "fe80::1%eth0",
+                "64:ff9b::7f00:1",
+            )
+        ],
+        *[[address] for address in ("169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254")],
+        *[[address] for address in ("::ffff:10.0.0.1", "::ffff:a9fe:a9fe")],
+        [PUBLIC, "10.0.0.1"],
+        ["10.0.0.1", PUBLIC],
+    ],
 )
 def test_every_address_of_a_name_must_be_public(
     addresses: list[str], no_loopback: None, dns: dict[str, list[str]]
