@@ -162,6 +162,14 @@ class Connection(HTTPChannel):
     def _is_served(self) -> bool:
         return bool(self.requests or self.serving_threads)
 
+    def readable(self) -> bool:
+        """False once it is closed. The event loop still asks for the connections that `Listener.maintenance` has just
+        closed. A number of a closed socket is given to the next connection, which would be closed for it."""
+        return self.socket is not None and super().readable()
+
+    def writable(self) -> bool:
+        return self.socket is not None and super().writable()
+
     def is_overdue(self, now: float) -> bool:
         if self.total_outbufs_len:
             stalled = now - self.last_activity > STALLED_SECONDS

@@ -1,17 +1,21 @@
 """The gateway without a proxy, with clients that hold connections and hardly use them."""
 
+import contextlib
 import http.client
 import json
 import socket
 import statistics
 import threading
 import time
+from typing import Any
 
 import pytest
 import structlog
+from waitress import wasyncore
 from waitress.channel import HTTPChannel
 
-from payment_platform.web_worker import KEEP_ALIVE_SECONDS, Connection
+from payment_platform.admission import Admission
+from payment_platform.web_worker import KEEP_ALIVE_SECONDS, Connection, listen
 from tests.edge.conftest import (
     ATTACKERS,
     ATTACKING,
@@ -135,6 +139,26 @@ def test_a_connection_is_not_overdue_when_a_busy_process_has_not_read_it_yet() -
         theirs.send(b"P")
         assert not connection.is_overdue(time.time())
         assert ours.recv(1) == b"P", "the byte is still there"
+
+
+def test_a_connection_is_not_closed_for_an_overdue_one_whose_number_it_got() -> None:
+    """One turn of the event loop closes an overdue connection and accepts the next, which gets the same number."""
+    connections: dict[int, Any] = {}
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        listener = listen(None, listening, connections, Admission(places=1, threads=0), backlog=8)
+        with socket.create_connection(address), contextlib.closing(listener):
+            wasyncore.loop(timeout=PATIENCE_SECONDS, use_poll=True, map=connections, count=1)
+            (overdue,) = listener.active_channels.values()
+            overdue.waiting_since = listener.next_channel_cleanup = 0
+            with socket.create_connection(address) as client:
+                wasyncore.loop(timeout=PATIENCE_SECONDS, use_poll=True, map=connections, count=1)
+                assert overdue.socket is None
+                (accepted,) = listener.active_channels.values()
+                assert accepted.connected
+                client.setblocking(False)
+                with pytest.raises(BlockingIOError):
+                    client.recv(1)
 
 
 def test_log_lines_carry_nothing_of_the_previous_request() -> None:
