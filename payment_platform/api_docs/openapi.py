@@ -10,6 +10,7 @@ from common.money import EXPONENTS
 from events import catalogue
 from payment_platform.api_docs.errors import error_codes
 from payment_platform.api_docs.examples import ERROR_EXAMPLES, REQUEST_EXAMPLES, RESPONSE_EXAMPLES
+from payment_platform.api_docs.links import add_links
 
 Document = dict[str, Any]
 WRITES = ("post", "put", "patch", "delete")
@@ -67,6 +68,7 @@ def complete(result: Document, **_context: Any) -> Document:
             _secure(operation, method)
             _describe_responses(operation, method)
             _add_examples(operation)
+    add_links(result)
     result["components"]["headers"] = HEADERS
     result["webhooks"] = _webhooks(schemas)
     return result

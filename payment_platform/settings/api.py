@@ -79,6 +79,8 @@ SPECTACULAR_SETTINGS = {
         "MerchantStatus": "merchants.models.MerchantStatus",
         "KeyState": "merchants.models.KeyState",
         "WebhookEndpointStatus": "webhooks.api.serializers.SHOWN_STATUSES",
+        "WebhookEndpointDisabledReason": "webhooks.models.DisabledReason",
+        "ChannelAccountDisabledReason": "channel_accounts.models.AccountDisabledReason",
         "WebhookEndpointKind": "webhooks.models.EndpointKind",
         "WebhookDeliveryStatus": "webhooks.models.DeliveryStatus",
         "WebhookOutcome": "webhooks.models.AttemptOutcome",

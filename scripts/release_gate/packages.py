@@ -1,0 +1,81 @@
+"""What is installed: its list (SBOM) and its known vulnerabilities."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from scripts.release_gate import step
+from scripts.release_gate.step import StepFailed
+
+SBOM = step.REPORTS / "sbom.cdx.json"
+
+
+def write_list() -> str:
+    """Writes what is deployed as CycloneDX 1.6, and requires that every pinned requirement is in it."""
+    step.ensure_environment(step.DEPLOYED, "requirements.txt")
+    made = step.run(
+        step.TOOLS / "bin" / "cyclonedx-py", "environment", "--pyproject", "pyproject.toml", "--sv", "1.6",
+        "--of", "JSON", "--output-reproducible", "--validate", "-o", SBOM, step.DEPLOYED / "bin" / "python",
+    )  # fmt: skip
+    if made.returncode != 0:
+        raise StepFailed(made.stderr.strip())
+    listed = {_normal(part["name"]): part for part in json.loads(SBOM.read_text())["components"]}
+    missing = sorted(_pinned() - listed.keys())
+    if missing:
+        raise StepFailed(f"the list lacks {', '.join(missing)}")
+    return f"{len(listed)} packages in {SBOM.relative_to(step.ROOT)}"
+
+
+def find_vulnerabilities() -> str:
+    """Asks for the advisories of all packages that are deployed, or that build and test what is deployed."""
+    step.ensure_environment(step.DEPLOYED, "requirements.txt")
+    _require_an_answer()
+    found: list[str] = []
+    audited = 0
+    for environment in (step.DEPLOYED, Path(sys.prefix), step.TOOLS):
+        packages = _audit("--path", *environment.glob("lib/python3*/site-packages"))
+        audited += len(packages)
+        found += [
+            f"{package['name']} {package['version']}: {', '.join(each['id'] for each in package['vulns'])}"
+            for package in packages
+            if package.get("vulns")
+        ]
+        unknown = [f"{each['name']} ({each['skip_reason']})" for each in packages if "skip_reason" in each]
+        if unknown:
+            raise StepFailed(f"could not be asked: {'; '.join(unknown)}")
+    if found:
+        raise StepFailed("; ".join(sorted(set(found))))
+    return f"{audited} packages without a known vulnerability"
+
+
+def _require_an_answer() -> None:
+    """One question first. An index without advisories answers that it knows no package, which is no good news."""
+    one = step.REPORTS / "one-requirement.txt"
+    one.write_text(f"django=={_version_of_django()}\n")
+    (package,) = _audit("--requirement", one, "--no-deps", "--disable-pip")
+    if "skip_reason" in package:
+        raise StepFailed(f"the advisories could not be asked: {package['skip_reason']}")
+
+
+def _version_of_django() -> str:
+    (pin,) = re.findall(r"^django==(\S+)", (step.ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    return str(pin)
+
+
+def _audit(*what: str | Path) -> list[dict[str, Any]]:
+    asked = step.run(step.TOOLS / "bin" / "pip-audit", "--format", "json", "--progress-spinner", "off", *what)
+    if not asked.stdout.startswith("{"):
+        raise StepFailed(f"the advisories could not be asked: {asked.stderr.strip()[-500:]}")
+    packages: list[dict[str, Any]] = json.loads(asked.stdout)["dependencies"]
+    return packages
+
+
+def _pinned() -> set[str]:
+    text = (step.ROOT / "requirements.txt").read_text()
+    return {_normal(name) for name in re.findall(r"^([A-Za-z0-9_.-]+)(?:\[.*\])?==", text, re.MULTILINE)}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,49 @@
+"""What the steps of the gate share: how one fails, and where its files and tools are."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from scripts.local.config import ROOT
+from scripts.local.errors import StackError
+
+# Reports stay here until the next run: the list of packages, advisories, findings, mutants.
+REPORTS = ROOT / ".local" / "release-gate"
+# Virtual environments: the tools of the gate, and exactly what is deployed.
+TOOLS, DEPLOYED = REPORTS / "tools", REPORTS / "deployed"
+
+
+class StepFailed(Exception):
+    """The text says what was found, or why nothing could be looked at: both stop a release."""
+
+
+def ensure_environment(directory: Path, requirements: str) -> None:
+    """Installs the requirements into a virtual environment, unless it has them."""
+    result = subprocess.run(
+        [sys.executable, "-m", "scripts.local.venv", requirements],
+        cwd=ROOT,
+        env={**os.environ, "VENV_DIR": str(directory)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if result.returncode != 0:
+        raise StackError(result.stdout.strip())
+
+
+def run(
+    *command: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def tracked_files() -> list[str]:
+    """The files of the repository, in the state of the work tree."""
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if listed.returncode != 0:
+        raise StepFailed(f"git cannot list the files: {listed.stderr.strip()}")
+    return sorted(name for name in listed.stdout.split("\0") if (ROOT / name).is_file())

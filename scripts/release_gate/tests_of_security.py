@@ -1,0 +1,31 @@
+"""Steps that are tests of the suite, in their long form."""
+
+import re
+import sys
+
+from scripts.local import testing
+from scripts.release_gate import step
+from scripts.release_gate.step import StepFailed
+
+# A run of all processes: what they write is searched for the secrets that they were given.
+LEAKS = ["tests/observability/test_running_platform.py", "-k", "secret", "tests/merchants/test_secrecy.py"]
+# Random requests to each operation, and sequences of requests along the links of the document.
+API = ["tests/api/test_openapi.py", "tests/api/test_openapi_links.py", "--long"]
+
+
+def find_leaks() -> str:
+    return _run(*LEAKS)
+
+
+def try_the_api() -> str:
+    return _run(*API)
+
+
+def _run(*arguments: str) -> str:
+    with testing.servers() as environment:
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *arguments]
+        result = step.run(*command, env=environment)
+    ending = re.findall(r"^.*\b(?:passed|failed|error)\b.*$", result.stdout, re.MULTILINE)
+    if result.returncode != 0 or not ending:
+        raise StepFailed(f"{result.stdout[-4000:]}\n{result.stderr[-1000:]}")
+    return str(ending[-1]).strip("= ")
