@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.local.config import ROOT
 from scripts.release_gate import step
 from scripts.release_gate.step import StepFailed
 
@@ -25,7 +26,7 @@ def write_list() -> str:
     missing = sorted(_pinned() - listed.keys())
     if missing:
         raise StepFailed(f"the list lacks {', '.join(missing)}")
-    return f"{len(listed)} packages in {SBOM.relative_to(step.ROOT)}"
+    return f"{len(listed)} packages in {SBOM.relative_to(ROOT)}"
 
 
 def find_vulnerabilities() -> str:
@@ -60,7 +61,7 @@ def _require_an_answer() -> None:
 
 
 def _version_of_django() -> str:
-    (pin,) = re.findall(r"^django==(\S+)", (step.ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    (pin,) = re.findall(r"^django==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     return str(pin)
 
 
@@ -73,7 +74,7 @@ def _audit(*what: str | Path) -> list[dict[str, Any]]:
 
 
 def _pinned() -> set[str]:
-    text = (step.ROOT / "requirements.txt").read_text()
+    text = (ROOT / "requirements.txt").read_text()
     return {_normal(name) for name in re.findall(r"^([A-Za-z0-9_.-]+)(?:\[.*\])?==", text, re.MULTILINE)}
 
 

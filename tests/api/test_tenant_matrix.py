@@ -123,8 +123,9 @@ def requests_of_the_api() -> Iterator[str]:
 
     for route, pattern in walk(get_resolver().url_patterns, "/"):
         if route.startswith(API):
+            view: Any = pattern.callback
             for method in ("get", "post", "put", "patch", "delete"):
-                if hasattr(pattern.callback.cls, method):
+                if hasattr(view.cls, method):
                     yield f"{method.upper()} {route.removeprefix(API)}"
 
 

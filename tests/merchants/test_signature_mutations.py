@@ -4,6 +4,7 @@ are refused too."""
 import itertools
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -68,7 +69,7 @@ PATH = "/api/v1/merchant/api-keys"
 QUERY = "limit=1&cursor=%7e"
 BODY = '{"label":"é"}'.encode()
 
-LOOKS_THE_SAME = {
+LOOKS_THE_SAME: dict[str, list[Any]] = {
     "path": [
         f"{PATH}/?{QUERY}", f"//api/v1/merchant/api-keys?{QUERY}", f"/api/v1/./merchant/api-keys?{QUERY}",
         f"/api/v1/x/../merchant/api-keys?{QUERY}", f"/api/v1/merchant%2fapi-keys?{QUERY}",
