@@ -173,7 +173,8 @@ def _build_condition(chosen: QueueFilter) -> str:
     if chosen.is_snoozed is not None:
         conditions.append(f"{'' if chosen.is_snoozed else 'NOT'} coalesce({_IS_SNOOZED}, FALSE)")
     if chosen.environment:
-        conditions.append("coalesce(source.environment, %(environment)s) = %(environment)s")
+        # Not `coalesce`, which no statistics describe.
+        conditions.append("(source.environment = %(environment)s OR source.environment IS NULL)")
     if chosen.merchant_id is not None:
         conditions.append("source.merchant_id = %(merchant_id)s")
     if chosen.object_ids:

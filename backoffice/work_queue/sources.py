@@ -81,18 +81,28 @@ LEFT JOIN payments AS payment ON payment.payment_no = split_part(approval.busine
 LEFT JOIN refunds AS refund ON refund.refund_no = approval.business_id
 WHERE approval.state = 'pending' AND approval.requested_at > clock_timestamp() - %(approval_valid_for)s
 """
-_DISPUTES = """
+_DISPUTE = """
 SELECT 'dispute' AS kind, dispute.id AS object_id, 'dispute' AS object_type, dispute.dispute_no AS number,
        dispute.id AS page_id, dispute.amount_minor, dispute.currency, dispute.merchant_id, dispute.environment,
-       dispute.status AS code, dispute.reason, dispute.created_at AS since,
-       CASE WHEN dispute.status = 'needs_response' THEN dispute.evidence_due_by END AS due_at
-FROM disputes AS dispute
-WHERE dispute.id IN (
-    SELECT id FROM disputes WHERE status = 'needs_response'
-    UNION
-    SELECT disputed.id FROM payment_reviews AS review JOIN disputes AS disputed ON disputed.dispute_no = review.subject
-    WHERE review.code = 'dispute' AND review.resolved_at IS NULL)
+       dispute.status AS code, dispute.reason, dispute.created_at AS since, {due_at} AS due_at
+FROM {disputes}
+WHERE {condition}
 """
+# Two sources, so that the one whose items are not urgent is read in the order of an index, only as far as it is shown.
+_IS_DUE_SOON = "coalesce(dispute.evidence_due_by < clock_timestamp() + interval '2 days', FALSE)"
+_DISPUTES_DUE_SOON, _DISPUTES_DUE_LATER = (
+    _DISPUTE.format(
+        due_at="dispute.evidence_due_by",
+        disputes="disputes AS dispute",
+        condition=f"dispute.status = 'needs_response' AND {is_due_soon}",
+    )
+    for is_due_soon in (_IS_DUE_SOON, f"NOT {_IS_DUE_SOON}")
+)
+_DISPUTES_IN_REVIEW = _DISPUTE.format(
+    due_at="NULL::timestamptz",
+    disputes="payment_reviews AS review JOIN disputes AS dispute ON dispute.dispute_no = review.subject",
+    condition="review.code = 'dispute' AND review.resolved_at IS NULL AND dispute.status <> 'needs_response'",
+)
 _ENDPOINTS = """
 SELECT 'endpoint' AS kind, id AS object_id, 'webhook_endpoint' AS object_type,
        coalesce(nullif(url, ''), kind) AS number, id AS page_id,
@@ -149,7 +159,9 @@ SOURCES: Final[Sequence[Source]] = (
     Source(ItemKind.SAGA, _SAGAS_IN_REVIEW),
     Source(ItemKind.SAGA, _STUCK_SAGAS),
     Source(ItemKind.APPROVAL, _APPROVALS, has_due_time=True),
-    Source(ItemKind.DISPUTE, _DISPUTES, has_due_time=True),
+    Source(ItemKind.DISPUTE, _DISPUTES_DUE_SOON, has_due_time=True),
+    Source(ItemKind.DISPUTE, _DISPUTES_DUE_LATER),
+    Source(ItemKind.DISPUTE, _DISPUTES_IN_REVIEW),
     Source(ItemKind.ENDPOINT, _ENDPOINTS),
     Source(ItemKind.SETTLEMENT_CASE, _SETTLEMENT_CASES),
     Source(ItemKind.PAYOUT_RUN, _PAYOUT_RUNS, has_due_time=True),

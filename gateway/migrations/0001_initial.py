@@ -1125,6 +1125,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="dispute",
             index=models.Index(
+                condition=models.Q(("status", "needs_response")),
+                fields=["created_at"],
+                name="dispute_to_answer_by_age",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="dispute",
+            index=models.Index(
                 condition=models.Q(("suspense_minor__gt", 0)),
                 fields=["created_at"],
                 name="dispute_in_suspense",

@@ -128,6 +128,9 @@ class Dispute(models.Model):
             ),
             models.Index(name="dispute_newest", fields=["-created_at"]),
             models.Index(
+                name="dispute_to_answer_by_age", fields=["created_at"], condition=Q(status="needs_response")
+            ),
+            models.Index(
                 OpClass(Upper("channel_dispute_no"), name="text_pattern_ops"), name="dispute_find_channel_no"
             ),
             models.Index(

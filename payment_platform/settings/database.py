@@ -36,9 +36,12 @@ DB_TCP_TIMEOUT_SECONDS: int = env.int("DB_TCP_TIMEOUT_SECONDS", default=10)
 if not 2 <= DB_TCP_TIMEOUT_SECONDS <= 60:
     raise ImproperlyConfigured(f"DB_TCP_TIMEOUT_SECONDS={DB_TCP_TIMEOUT_SECONDS}: give 2 to 60 seconds.")
 # Locks of a dead client must not outlive a lease, so idle transactions end before.
-_TIMEOUTS = (
+_SESSION_OPTIONS = (
     f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS * 1000}"
     " -c lock_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+    # To compile a statement of the work queue would take longer than to run it. PostgreSQL does so above a certain
+    # estimate of its cost.
+    " -c jit=off"
 )
 DATABASE: dict[str, Any] = {
     "ENGINE": "common.postgresql",
@@ -66,7 +69,7 @@ DATABASE: dict[str, Any] = {
         "prepare_threshold": 3 if DB_PREPARED_STATEMENTS else None,
         "application_name": SERVICE_NAME,
         # A pooler accepts no options: there the role has the timeouts, and the gateway checks them when it starts.
-        **({} if DB_TRANSACTION_POOLING else {"options": _TIMEOUTS}),
+        **({} if DB_TRANSACTION_POOLING else {"options": _SESSION_OPTIONS}),
         "pool": {
             "min_size": 1,
             # Connections to PostgreSQL per process, at most.
@@ -86,7 +89,7 @@ DIRECT_DATABASE = {
     "OPTIONS": {
         **{name: value for name, value in DATABASE["OPTIONS"].items() if name != "pool"},
         "prepare_threshold": 3,
-        "options": _TIMEOUTS,
+        "options": _SESSION_OPTIONS,
     },
     "DISABLE_SERVER_SIDE_CURSORS": False,
 }

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 # needs less lowers the budget.
 CREATION = Work(statements=4, commits=2, database_round_trips=6, redis_round_trips=2, function_calls=7_480)
 REPLAY = Work(statements=1, commits=0, database_round_trips=1, redis_round_trips=1, function_calls=2_450)
-REFUND = Work(statements=12, commits=2, database_round_trips=16, redis_round_trips=2, function_calls=16_400)
-WEBHOOK = Work(statements=5, commits=1, database_round_trips=7, redis_round_trips=0, function_calls=3_270)
+REFUND = Work(statements=12, commits=2, database_round_trips=16, redis_round_trips=2, function_calls=16_340)
+WEBHOOK = Work(statements=5, commits=1, database_round_trips=7, redis_round_trips=0, function_calls=3_240)
 FUNCTION_CALL_TOLERANCE = 0.1
 
 

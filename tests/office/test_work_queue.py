@@ -129,7 +129,7 @@ def test_the_most_urgent_item_is_first_however_many_are_older(everything: Paymen
     assert len(found) == MAX_SHOWN
     assert found[0].object_id == urgent.pk
     html = sign_in("vera", "gateway.view_dispute").get(URL).content.decode()
-    assert "The first 50 of 500+ items." in html
+    assert "The first 50 of 501+ items." in html, "the urgent one, and as many others as are counted"
 
 
 def test_a_settled_item_leaves_the_queue(everything: Payment) -> None:
