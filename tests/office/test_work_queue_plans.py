@@ -1,6 +1,7 @@
 """The work queue reads what it shows, however many items are open and however many were settled. Rows and blocks are
 counted, not time: `benchmarks/work_queue.py` measures a million payments."""
 
+import uuid
 from typing import Final
 
 import pytest
@@ -42,7 +43,7 @@ def test_reviews_and_sagas_are_read_by_their_age(client: SignedClient) -> None:
     assert blocks_of(found) <= MOST_BLOCKS
 
 
-def _copy(cursor: CursorWrapper, table: str, row_id: object, changed: dict[str, str]) -> None:
+def _copy(cursor: CursorWrapper, table: str, row_id: uuid.UUID, changed: dict[str, str]) -> None:
     """Copies a row for n from 1 to twice OPEN, with other values in some columns."""
     cursor.execute(
         "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND is_generated = 'NEVER'",
