@@ -31,4 +31,6 @@ NAMES = (
     "work_queue",
     "growth",
     "migrate",
+    # Settlement
+    "month",
 )
