@@ -112,7 +112,7 @@ def write_statements(
         format, moved = FORMATS[channel], paid if channel == "stripe" else {}
         if channel == "wechat":
             moved = {"CNY": _round_fees(of_day)}
-        content = _build(channel, environment, day, of_day, unpaid if pays else [])
+        content = build_statement(channel, environment, day, of_day, unpaid if pays else [])
         written.append(_write(folder, channel, format, day, content, len(of_day), moved))
         if channel == "wechat" and pays:
             content = _build_wechat_funds(day, paid["CNY"])
@@ -143,7 +143,7 @@ def _write(
     return StatementOnDisk(path, format, channel, day, lines, moved_minor)
 
 
-def _build(
+def build_statement(
     channel: str, environment: str, day: dt.date, lines: Sequence[ReportedLine], paid: Sequence[ReportedLine]
 ) -> bytes:
     match channel:

@@ -131,15 +131,18 @@ LEDGER_AGREES_WITH_SUSPENSE = IntegrityCheck(
     _("The ledger holds each open suspense item, and nothing of a released one."),
     f"""
     SELECT i.channel_refund_no AS id,
-           i.status || ', ' || i.amount_minor || ' ' || i.currency || ', in suspense ' || l.suspense AS detail
+           i.status || ', ' || i.amount_minor || ' ' || i.currency || ', in suspense ' || l.suspense
+           || ', at the channel ' || l.received AS detail
     FROM suspense_items i
     CROSS JOIN LATERAL (
-        SELECT coalesce(sum({_SIGNED}), 0) AS suspense
+        SELECT coalesce(sum({_SIGNED}) FILTER (WHERE a.kind = 'suspense'), 0) AS suspense,
+               coalesce(sum({_SIGNED}) FILTER (WHERE a.kind = 'channel_receivable'), 0) AS received
         FROM ledger_transfers t JOIN ledger_entries e ON e.transfer_id = t.id
-        JOIN ledger_accounts a ON a.id = e.account_id AND a.kind = 'suspense' AND a.currency = i.currency
+        JOIN ledger_accounts a ON a.id = e.account_id AND a.currency = i.currency
         WHERE t.subject_id = i.id) AS l
     WHERE (i.opened_at >= %(since)s OR i.released_at >= %(since)s)
-      AND l.suspense <> CASE i.status WHEN 'open' THEN i.amount_minor ELSE 0 END
+      AND (l.suspense <> CASE i.status WHEN 'open' THEN i.amount_minor ELSE 0 END
+           OR l.received <> CASE WHEN i.status IN ('open', 'charged') THEN -i.amount_minor ELSE 0 END)
     """,
 )
 

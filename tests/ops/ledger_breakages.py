@@ -18,6 +18,21 @@ INSERT INTO suspense_items (id, payment_id, channel, channel_refund_no, amount_m
 SELECT gen_random_uuid(), id, channel, 're_1', 7, 'EUR', 'open' FROM payments WHERE payment_no = %(paid)s
 """
 
+BOOKED_CASE = f"""
+WITH booked AS (
+    INSERT INTO settlement_cases (id, channel, environment, kind, reference, currency, expected_minor, reported_minor,
+        reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by, resolved_at)
+    VALUES (gen_random_uuid(), 'simulator', 'test', 'missing_line', 'PAY-1', 'USD', 7, 0, 'USD', '', 'resolved', '',
+        '', '', 'booked', 'ann', now())
+    RETURNING id
+)
+INSERT INTO statement_expectations (entry_id, channel, environment, kind, currency, amount_minor, reference, channel_no,
+    occurred_at, expected_by, state, case_id)
+SELECT entry.id, 'simulator', 'test', 'payment', 'USD', amount_minor, '', '', now(), now() + interval '1 day',
+    'in_case', booked.id
+FROM ledger_entries AS entry, booked WHERE leg = 1 AND transfer_id = {CAPTURED}
+"""
+
 LEDGER_BREAKAGES = [
     Breakage(
         "ledger_balanced",
@@ -125,5 +140,24 @@ LEDGER_BREAKAGES = [
         " pending_debit_minor, pending_credit_minor, entry_count)"
         " SELECT id, current_date, 1, 0, 0, 0, 1 FROM ledger_accounts WHERE kind = 'refunds'",
         "SELECT id::text FROM ledger_accounts WHERE kind = 'refunds'",
+    ),
+    Breakage(
+        "ledger_accounts_agree",
+        "another account",
+        "UPDATE ledger_entries SET account_id = (SELECT id FROM ledger_accounts WHERE kind = 'refunds')"
+        f" WHERE direction = 'credit' AND transfer_id = {CAPTURED}",
+        "paid",
+    ),
+    Breakage(
+        "ledger_days_agree",
+        "another day",
+        f"UPDATE ledger_transfers SET day = day - 1 WHERE id = {CAPTURED}",
+        "paid",
+    ),
+    Breakage(
+        "cases_agree_with_ledger",
+        "a case that was booked without a correction",
+        BOOKED_CASE,
+        "SELECT 'missing_line PAY-1'",
     ),
 ]

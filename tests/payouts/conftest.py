@@ -19,7 +19,11 @@ def no_conflict(approver: str, requester: str) -> str:
 def age_ledger(days: int = 30) -> None:
     """As if all money had come so many days ago. Nothing of it may have been added up yet."""
     with without_triggers() as cursor:
-        cursor.execute("UPDATE ledger_transfers SET day = day - %s", [days])
+        cursor.execute(
+            "UPDATE ledger_transfers SET day = day - %(days)s,"
+            " created_at = created_at - make_interval(days => %(days)s)",
+            {"days": days},
+        )
 
 
 def give_plan(merchant_id: uuid.UUID, environment: str = "test", **values: object) -> PayoutPlan:

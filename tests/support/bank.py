@@ -159,3 +159,8 @@ def let_payment_expire(payment_no: str) -> None:
 def settle_due_payments() -> int:
     """Applies what has fallen due at the bank. Returns the number of payments."""
     return simulated_bank.settle_due_payments()
+
+
+def forget_script(payment_no: str) -> None:
+    """The bank behaves well from now on."""
+    SimulatedPayment.objects.filter(pk=payment_no).update(simulate="")

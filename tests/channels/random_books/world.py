@@ -1,0 +1,644 @@
+"""Merchants, customers, banks, channels and staff, driven by dice, while processes die."""
+
+import datetime as dt
+import io
+import random
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.db.models.functions import Now
+
+from benchmarks.month_statements import FORMATS, ReportedLine, build_statement
+from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState, WebhookRequest
+from channels.simulator.models import SimulatedPayment
+from common import crash
+from common.clock import database_now
+from common.errors import OperationRefused
+from fees.formula import Rate, RefundRule, Terms, Tier
+from fees.models import FeePlan
+from fees.services.plans import add_version, assign_plan
+from gateway import state_machine
+from gateway.models import Payment
+from gateway.services.channel_updates.disputes import apply_dispute_update
+from gateway.update_source import UpdateSource
+from merchants.services import NewMerchant
+from payouts.models import BankAccount, Payout, PayoutRun
+from payouts.services import runs
+from payouts.services.files import download_file
+from payouts.services.outcomes import BankOutcome, record_outcome
+from settlements.models import CaseState, SettlementCase, StatementFormat
+from settlements.parsers.base import StatementScope
+from settlements.parsers.registry import get_zone
+from settlements.services import cases
+from settlements.services.importing import import_statement, record_empty_day
+from settlements.services.matching import settle_statement
+from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness
+from tests.channels.random_books.channel_books import (
+    ChannelBook,
+    Movement,
+    SimulatedDispute,
+    build_reader,
+    can_be_paid,
+)
+from tests.channels.random_books.days import let_a_day_pass
+from tests.channels.test_journeys import deliver, pay
+from tests.payouts.conftest import give_bank_account, no_conflict
+from tests.payouts.conftest import give_plan as give_payout_plan
+from tests.support import background, bank
+from tests.support.fixtures import new_merchant, test_client_of
+from tests.support.polling import expire_due, poll_due
+from tests.support.shop import REFUNDS, Body, cancel, capture, create, get_payment, sync
+from tests.support.signing import SignedClient
+
+AMOUNTS = (10_000, 4_321, 33_333)
+# What the channel keeps of a payment: parts of a million, and minor units.
+CHANNEL_FEES = {"simulator": (15_000, 10), "stripe": (29_000, 30), "wechat": (6_000, 0), "alipay": (6_000, 0)}
+EXPECTED_STATUSES = (200, 202, 402, 404, 409, 422, 503)
+WORKER_ROUNDS = 5
+
+
+class Killed(BaseException):
+    """In place of SIGKILL: no handler of the platform catches it."""
+
+
+@dataclass
+class Shop:
+    """One merchant, with the terms of its plan at each moment: the oracle computes its fees from them."""
+
+    merchant: NewMerchant
+    client: SignedClient
+    terms: Terms | None
+    terms_since: list[tuple[dt.datetime, Terms]] = field(default_factory=list)
+
+
+@dataclass
+class Sale:
+    """A payment: where, whose, and how often a webhook still waits."""
+
+    shop: Shop
+    harness: ChannelHarness
+    body: Body
+    is_manual: bool = False
+
+    @property
+    def payment_no(self) -> str:
+        number: str = self.body["payment_no"]
+        return number
+
+
+@dataclass
+class PaidOut:
+    """A line of a file that the bank got. `returned_minor` came back, less the bank's fee."""
+
+    merchant_id: uuid.UUID
+    currency: str
+    amount_minor: int
+    returned_minor: int = 0
+
+
+@dataclass
+class Statement:
+    """What was in an imported statement: the fee in minor units and what was paid to the platform's bank."""
+
+    channel: str
+    gross_minor: dict[str, int]
+    fee_minor: dict[str, int]
+    paid_minor: dict[str, int]
+
+
+@dataclass
+class World:
+    dice: random.Random
+    monkeypatch: pytest.MonkeyPatch
+    harnesses: list[ChannelHarness]
+    shops: list[Shop] = field(default_factory=list)
+    sales: list[Sale] = field(default_factory=list)
+    books: dict[str, ChannelBook] = field(default_factory=dict)
+    disputes: list[SimulatedDispute] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    paid_out: dict[str, PaidOut] = field(default_factory=dict)
+    webhooks: list[tuple[ChannelHarness, WebhookRequest]] = field(default_factory=list)
+    reported: set[tuple[str, int]] = field(default_factory=set)
+    unpaid: list[ReportedLine] = field(default_factory=list)
+    imported: list[tuple[bytes, str, StatementScope]] = field(default_factory=list)
+    known: set[str] = field(default_factory=set)
+    charged: set[str] = field(default_factory=set)
+    history: list[str] = field(default_factory=list)
+    deaths: int = 0
+
+    def prepare(self) -> None:
+        for number, terms in enumerate(build_terms()):
+            merchant = new_merchant(name=f"Shop {number}")
+            self.shops.append(Shop(merchant, test_client_of(merchant), terms))
+            if terms is not None:
+                set_terms(self.shops[-1], terms)
+            give_payout_plan(merchant.merchant.id)
+            give_bank_account(merchant.merchant.id)
+        for harness in self.harnesses:
+            name = harness.channel.name
+            if name not in self.books:
+                self.books[name] = ChannelBook(name, build_reader(harness, self.disputes, self.known))
+
+    # --- Steps -----------------------------------------------------------------------------------------------
+
+    def run(self, steps: int) -> None:
+        often = (self.sell, self.sell, self.pay, self.pay, self.deliver, self.refund, self.dispute)
+        seldom = (
+            self.capture,
+            self.cancel,
+            self.sync,
+            self.poll,
+            self.work,
+            self.return_refund,
+            self.pay_late,
+        )
+        rarely = (self.pass_day, self.import_day, self.decide_case, self.pay_out, self.answer_payout)
+        staff = (self.charge_suspense, self.change_plan, self.import_again, self.refund_in_dashboard)
+        choices = [*often, *often, *seldom, *rarely, *staff]
+        for _ in range(steps):
+            step = self.dice.choice(choices)
+            self.history.append(step.__name__)
+            if self.dice.random() < 0.25:
+                self._die_in(step)
+            else:
+                step()
+            self._look()
+
+    def _die_in(self, step: Callable[[], None]) -> None:
+        """The process dies at one of the next named points, if the step comes to so many."""
+        with self._dying(self.dice.randrange(1, 6)):
+            try:
+                step()
+            except Killed:
+                self.deaths += 1
+        background.crash_of_every_worker()
+        self._look()
+
+    @contextmanager
+    def _dying(self, after: int) -> Iterator[None]:
+        left = [after]
+
+        def reach(point: str, *_details: object, **_named: object) -> None:
+            left[0] -= 1
+            if left[0] == 0:
+                self.history.append(f"died at {point}")
+                raise Killed
+
+        with self.monkeypatch.context() as patch:
+            patch.setattr(crash, "reach", reach)
+            yield
+
+    def _look(self) -> None:
+        for book in self.books.values():
+            book.look()
+
+    def sell(self) -> None:
+        harness, shop = self.dice.choice(self.harnesses), self.dice.choice(self.shops)
+        is_manual = isinstance(harness, SimulatorHarness | StripeHarness) and self.dice.random() < 0.3
+        fields: dict[str, Any] = harness.build_api_fields(
+            loses=self.dice.choice(("", "", "", "request", "answer"))
+        )
+        if is_manual:
+            options = getattr(harness, "repeated_capture_options", {})
+            fields |= {"capture_method": "manual", "payment_method_options": options}
+        key = uuid.uuid4().hex
+        order = f"ORDER-{len(self.sales)}-{key[:8]}"
+        wanted = {
+            "amount": self.dice.choice(AMOUNTS), "currency": harness.currency, "order_no": order, **fields,
+        }  # fmt: skip
+        try:
+            answer = create(shop.client, key=key, **wanted)
+        except Killed:
+            # The merchant's program repeats what was not answered.
+            self.deaths += 1
+            background.crash_of_every_worker()
+            with self.monkeypatch.context() as patch:
+                patch.setattr(crash, "reach", lambda *_details, **_named: None)
+                answer = create(shop.client, key=key, **wanted)
+        assert answer.status_code in EXPECTED_STATUSES, answer.content
+        row = Payment.objects.filter(order_no=order).first()
+        if row is not None:
+            body = get_payment(shop.client, {"payment_no": row.payment_no})
+            self.sales.append(Sale(shop, harness, body, is_manual))
+            self.known.add(row.payment_no)
+
+    def pay(self) -> None:
+        sale = self._choose(lambda body: body["status"] == "pending" and body["next_action"])
+        if sale and can_be_paid(sale.harness, sale.body):
+            pay(sale.harness, sale.body)
+
+    def pay_late(self) -> None:
+        sale = self._choose(lambda body: body["status"] in ("cancelled", "expired"))
+        if sale is None or not isinstance(sale.harness, SimulatorHarness) or sale.is_manual:
+            return
+        has_moved = any(each.payment_no == sale.payment_no for each in self.books["simulator"].movements)
+        if not has_moved and SimulatedPayment.objects.filter(pk=sale.payment_no).exists():
+            if self.dice.random() < 0.5:
+                self._open_simulated_dispute(sale)
+            sale.harness.pay_late(sale.payment_no)
+
+    def deliver(self) -> None:
+        """Some of the webhooks arrive, in any order; some of them arrive again later."""
+        for harness in self.harnesses:
+            self.webhooks += [(harness, each) for each in harness.take_webhooks()]
+        self.dice.shuffle(self.webhooks)
+        count = self.dice.randrange(6)
+        arriving, self.webhooks = self.webhooks[:count], self.webhooks[count:]
+        self.webhooks += [each for each in arriving if self.dice.random() < 0.2]
+        for harness, webhook in arriving:
+            deliver(harness, [webhook])
+
+    def capture(self) -> None:
+        if sale := self._choose(lambda body: body["status"] == "authorized"):
+            left = sale.body["capturable_amount"]
+            amount = self.dice.choice((left, left // 2 or left, left // 3 or left))
+            final = self.dice.random() < 0.5
+            self._expect(capture(sale.shop.client, sale.body, amount=amount, final_capture=final).status_code)
+
+    def cancel(self) -> None:
+        if sale := self._choose(lambda body: body["status"] in ("pending", "authorized")):
+            self._expect(cancel(sale.shop.client, sale.body).status_code)
+
+    def refund(self) -> None:
+        sale = self._choose(lambda body: body["refundable_amount"] > 0)
+        if sale:
+            left = sale.body["refundable_amount"]
+            amount = self.dice.choice((left, left // 2 or left, left // 3 or left))
+            body = {"payment_no": sale.payment_no, "amount": amount}
+            self._expect(sale.shop.client.post(REFUNDS, body).status_code)
+            sale.harness.settle_refunds()
+
+    def return_refund(self) -> None:
+        """The customer's bank returns a refund that had succeeded."""
+        refunds = [
+            each
+            for each in self.books["simulator"].movements
+            if each.kind == "refund" and not self._is_returned(each)
+        ]
+        if refunds:
+            bank.return_refund(self.dice.choice(refunds).reference)
+
+    def _is_returned(self, refund: Movement) -> bool:
+        return any(
+            each.kind == "refund_reversal" and each.reference == refund.reference
+            for each in self.books[refund.channel].movements
+        )
+
+    def refund_in_dashboard(self) -> None:
+        """Staff of the merchant refund at Stripe, whatever the platform has refunded or a bank disputes."""
+        paid = [each for each in self.books["stripe"].movements if each.kind == "payment"]
+        fake = self._stripe.fake
+        if paid:
+            intent = fake.intents[self.dice.choice(paid).channel_no]
+            charge = fake.account.charges[intent["latest_charge"]]
+            left = intent["amount_received"] - charge["amount_refunded"]
+            if left > 1:
+                fake.refund_in_dashboard(intent["id"], left // 2)
+
+    @property
+    def _stripe(self) -> StripeHarness:
+        return next(each for each in self.harnesses if isinstance(each, StripeHarness))
+
+    def dispute(self) -> None:
+        """A bank opens a dispute, or decides one."""
+        match self.dice.randrange(4):
+            case 0:
+                sale = self._choose(lambda body: body["captured_amount"] > 0)
+                if sale and isinstance(sale.harness, SimulatorHarness):
+                    self._open_simulated_dispute(sale)
+            case 1:
+                if self.disputes:
+                    self._decide_simulated_dispute(self.dice.choice(self.disputes))
+            case 2:
+                paid = [each for each in self.books["stripe"].movements if each.kind == "payment"]
+                disputed = {each["payment_intent"] for each in self._stripe.fake.account.disputes.values()}
+                fresh = [each.channel_no for each in paid if each.channel_no not in disputed]
+                if fresh:
+                    intent = self._stripe.fake.intents[self.dice.choice(fresh)]
+                    amount = self.dice.choice((intent["amount_received"], intent["amount_received"] // 2))
+                    self._stripe.fake.open_dispute(intent["id"], amount=amount)
+            case _:
+                self._decide_stripe_dispute()
+
+    def _decide_stripe_dispute(self) -> None:
+        account = self._stripe.fake.account
+        ours = {each.channel_no for each in self.books["stripe"].movements if each.kind == "dispute"}
+        waiting = [
+            each
+            for each in account.disputes.values()
+            if each["status"] == "needs_response" and each["id"] in ours
+        ]
+        if waiting:
+            chosen = self.dice.choice(waiting)
+            account.update_object(chosen, status=self.dice.choice(("won", "lost")))
+            account.emit_event("charge.dispute.closed", chosen)
+
+    def _open_simulated_dispute(self, sale: Sale) -> None:
+        amount = self.dice.choice((sale.body["amount"], sale.body["amount"] // 2))
+        number = f"dp_{uuid.uuid4().hex[:12]}"
+        self.disputes.append(SimulatedDispute(number, sale.payment_no, amount, sale.harness.currency))
+        self._tell(self.disputes[-1], DisputeState.NEEDS_RESPONSE)
+
+    def _decide_simulated_dispute(self, dispute: SimulatedDispute) -> None:
+        state = self.dice.choice((DisputeState.WON, DisputeState.LOST))
+        dispute.is_taken = state == DisputeState.LOST
+        self._tell(dispute, state)
+
+    def _tell(self, dispute: SimulatedDispute, state: DisputeState) -> None:
+        update = ChannelDispute(
+            environment="test",
+            channel_dispute_no=dispute.number,
+            channel_trade_no="",
+            state=state,
+            amount_minor=dispute.amount_minor,
+            currency=dispute.currency,
+            reason=DisputeReason.FRAUDULENT,
+            channel_reason="fraudulent",
+            stage=DisputeStage.CHARGEBACK,
+        )
+        with transaction.atomic():
+            source = UpdateSource("simulator")
+            apply_dispute_update(update=update, source=source, payment_reference=dispute.payment_no)
+
+    def sync(self) -> None:
+        if sale := self._choose(lambda _body: True):
+            self._expect(sync(sale.shop.client, sale.body).status_code)
+
+    def poll(self) -> None:
+        background.next_checks_are_due()
+        poll_due()
+
+    def work(self) -> None:
+        background.run_rounds(WORKER_ROUNDS)
+
+    def charge_suspense(self) -> None:
+        if sale := self._choose(lambda _body: True):
+            with transaction.atomic():
+                self.charged.add(sale.payment_no)
+                locked = Payment.objects.select_for_update().get(payment_no=sale.payment_no)
+                state_machine.charge_suspense(payment=locked, actor="ana", reason="agreed")
+
+    def change_plan(self) -> None:
+        """In the middle of everything, the first merchant's fees change."""
+        shop = self.shops[0]
+        assert shop.terms is not None
+        percent = self.dice.choice((19_000, 25_000, 31_000))
+        rates = [
+            Rate(
+                each.currency, (Tier(0, percent), Tier(30_000, 11_000)), fixed_minor=self.dice.choice((0, 25))
+            )
+            for each in shop.terms.rates
+        ]
+        shop.terms = Terms(rates, self.dice.choice(list(RefundRule)))
+        set_terms(shop, shop.terms)
+
+    # --- Days and statements ---------------------------------------------------------------------------------
+
+    def pass_day(self) -> None:
+        let_a_day_pass()
+        for book in self.books.values():
+            for each in book.movements:
+                each.seen_at -= dt.timedelta(days=1)
+        for line in self.unpaid:
+            line.at -= dt.timedelta(days=1)
+        for shop in self.shops:
+            shop.terms_since = [(at - dt.timedelta(days=1), terms) for at, terms in shop.terms_since]
+        self.imported = [
+            (content, name, StatementScope(*_place(scope), scope.day - dt.timedelta(days=1)))
+            for content, name, scope in self.imported
+        ]
+
+    def import_day(self) -> None:
+        """A day that is over, of any channel: not always the oldest one."""
+        days = self.list_days()
+        if days:
+            self.import_statement_of(*self.dice.choice(days))
+
+    def list_days(self) -> list[tuple[str, dt.date]]:
+        """Days that are over and were not reported yet. A channel's file of a day is made once."""
+        now = dt.datetime.now(dt.UTC)
+        found = set()
+        for channel, book in self.books.items():
+            today = now.astimezone(get_zone(channel)).date()
+            for each in book.movements:
+                day = each.seen_at.astimezone(get_zone(channel)).date()
+                if (channel, each.number) not in self.reported and day < today:
+                    found.add((channel, day))
+        return sorted(found)
+
+    def import_statement_of(self, channel: str, day: dt.date) -> None:
+        of_day = [
+            each
+            for each in self.books[channel].movements
+            if each.seen_at.astimezone(get_zone(channel)).date() == day
+        ]
+        lines = [self._report(each) for each in of_day]
+        self.reported |= {(channel, each.number) for each in of_day}
+        paid: list[ReportedLine] = []
+        if channel == "stripe":
+            self.unpaid += lines
+            if self.dice.random() < 0.5:
+                paid, self.unpaid = self.unpaid, []
+        content = build_statement(channel, "test", day, lines, paid)
+        scope = StatementScope(channel, "test", None, day)
+        self.statements.append(summarize(channel, lines, paid))
+        self.imported.append((content, FORMATS.get(channel, "csv"), scope))
+        self._import(self.imported[-1])
+
+    def import_again(self) -> None:
+        if self.imported:
+            self._import(self.dice.choice(self.imported))
+
+    def _import(self, each: tuple[bytes, str, StatementScope]) -> None:
+        content, name, scope = each
+        found = import_statement(file=io.BytesIO(content), format=StatementFormat(name), scope=scope)
+        settle_statement(file_id=found.file.id)
+
+    def _report(self, movement: Movement) -> ReportedLine:
+        rate, fixed = CHANNEL_FEES[movement.channel]
+        gross, fee = movement.amount_minor, 0
+        if movement.kind == "payment" and gross > 0:
+            fee = (gross * rate * 2 + 1_000_000) // 2_000_000 + fixed
+        elif movement.channel == "wechat" and movement.kind == "refund":
+            fee = -((-gross * rate * 2 + 1_000_000) // 2_000_000)
+        return ReportedLine(
+            kind=movement.kind,
+            gross_minor=gross,
+            fee_minor=fee,
+            currency=movement.currency,
+            at=movement.seen_at.replace(microsecond=0),
+            reference=movement.reference,
+            channel_no=movement.channel_no,
+            line_no=f"txn_{movement.channel}_{movement.number}",
+            trade_reference=movement.payment_no,
+        )
+
+    def decide_case(self) -> None:
+        open_cases = list(
+            SettlementCase.objects.exclude(state=CaseState.RESOLVED).order_by("opened_at", "id")
+        )
+        if open_cases:
+            self.resolve_case(self.dice.choice(open_cases), writes_off=self.dice.random() < 0.4)
+
+    def resolve_case(self, case: SettlementCase, *, writes_off: bool) -> None:
+        if writes_off:
+            cases.request_write_off(case_id=case.id, actor="ann", reason="small")
+            cases.approve_write_off(case_id=case.id, actor="bob", reason="small", find_conflict=no_conflict)
+        else:
+            cases.book_case(case_id=case.id, actor="ann", reason="as reported")
+
+    # --- Payouts ---------------------------------------------------------------------------------------------
+
+    def pay_out(self) -> None:
+        BankAccount.objects.update(usable_from=Now())
+        waiting = PayoutRun.objects.filter(status="awaiting_approval").first()
+        if waiting is None:
+            try:
+                run_id = runs.create_run(environment="test", currency="USD", actor="ann", reason="weekly")
+            except OperationRefused:
+                return  # nothing is payable
+        else:
+            run_id = waiting.id
+        run = PayoutRun.objects.get(id=run_id)
+        if run.status == "awaiting_approval":
+            if self.dice.random() < 0.25:
+                runs.reject_run(run_id=run_id, actor="bob", reason="wrong day")
+            else:
+                runs.approve_run(run_id=run_id, actor="bob", reason="checked", find_conflict=no_conflict)
+        self.read_files()
+
+    def read_files(self) -> None:
+        """What the bank gets, and pays: the rows of the files."""
+        for run in PayoutRun.objects.filter(status="sent"):
+            content = download_file(run_id=run.id, actor="ann", reason="upload").content.decode()
+            for row in content.splitlines()[1:]:
+                number, *_account, amount, currency = row.split(",")
+                if number not in self.paid_out:
+                    merchant_id = Payout.objects.get(payout_no=number).merchant_id
+                    self.paid_out[number] = PaidOut(merchant_id, currency, round(float(amount) * 100))
+
+    def answer_payout(self) -> None:
+        waiting = [number for number, paid in self.paid_out.items() if not paid.returned_minor]
+        if not waiting:
+            return
+        number = self.dice.choice(waiting)
+        if self.dice.random() < 0.5:
+            self._record(BankOutcome(number, "paid"), "ann")
+            return
+        fee = self.dice.choice((0, 25))
+        paid = self.paid_out[number]
+        if fee >= paid.amount_minor:
+            return
+        returned = BankOutcome(number, "returned", code="AC04", fee_minor=fee)
+        self._record(returned, "ann")
+        self._record(returned, "bob")
+        paid.returned_minor = paid.amount_minor - fee
+
+    def _record(self, outcome: BankOutcome, actor: str) -> None:
+        record_outcome(outcome=outcome, actor=actor, reason="report", find_conflict=no_conflict)
+
+    # --- The end ---------------------------------------------------------------------------------------------
+
+    def come_to_rest(self) -> None:
+        """Everything that is due later happens now; then two days pass, every day is reported, every case decided."""
+        for harness in self.harnesses:
+            harness.end_pages()
+        for _ in range(3):
+            background.finish()
+            for harness in self.harnesses:
+                harness.settle_refunds()
+                self.webhooks += [(harness, each) for each in harness.take_webhooks()]
+            for harness, webhook in self.webhooks:
+                deliver(harness, [webhook])
+            self.webhooks = []
+            self.poll()
+            expire_due()
+            self._look()
+        self.pay_out()
+        for _ in range(2):
+            self.pass_day()
+            self._look()
+        while days := self.list_days():
+            self.import_statement_of(*self.dice.choice(days))
+        yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+        for channel in self.books:
+            day = yesterday.astimezone(get_zone(channel)).date()
+            scope = StatementScope(channel, "test", None, day)
+            empty = record_empty_day(format=StatementFormat(FORMATS.get(channel, "csv")), scope=scope)
+            settle_statement(file_id=empty.file.id)
+        for case in SettlementCase.objects.exclude(state=CaseState.RESOLVED):
+            self.resolve_case(case, writes_off=False)
+
+    def was_charged(self, payment_no: str) -> bool:
+        return payment_no in self.charged
+
+    def find_terms(self, shop: Shop, at: dt.datetime) -> dict[str, Any] | None:
+        """The terms that were valid for the shop then."""
+        valid = [terms for since, terms in shop.terms_since if since <= at]
+        return valid[-1].as_json() if valid else None
+
+    def describe(self) -> str:
+        moved = sum(len(book.movements) for book in self.books.values())
+        return (
+            f"{len(self.sales)} payments, {moved} movements, {self.deaths} deaths, {len(self.statements)} statements,"
+            f" {len(self.paid_out)} payouts"
+        )
+
+    def _choose(self, fits: Callable[[Body], object]) -> Sale | None:
+        """A sale whose payment is so now."""
+        candidates = self.dice.sample(self.sales, min(4, len(self.sales)))
+        for sale in candidates:
+            sale.body = get_payment(sale.shop.client, sale.body)
+            if fits(sale.body):
+                return sale
+        return None
+
+    def _expect(self, status: int) -> None:
+        assert status in EXPECTED_STATUSES, (status, self.history)
+
+
+def build_terms() -> list[Terms | None]:
+    """Tiers; a fixed part that is kept; no plan."""
+    tiers = [
+        Rate(currency, (Tier(0, 29_000), Tier(25_000, 15_000), Tier(60_000, 5_000)), fixed_minor=30)
+        for currency in ("USD", "CNY")
+    ]
+    plain = [
+        Rate(currency, (Tier(0, 25_000),), fixed_minor=20, minimum_minor=150, maximum_minor=500)
+        for currency in ("USD", "CNY")
+    ]
+    return [Terms(tiers, RefundRule.PROPORTIONAL), Terms(plain, RefundRule.KEEP_FIXED), None]
+
+
+def set_terms(shop: Shop, terms: Terms) -> None:
+    name = f"Plan of {shop.merchant.merchant.pk}"
+    with transaction.atomic():
+        is_new = not FeePlan.objects.filter(name=name).exists()
+        add_version(plan_name=name, terms=terms, valid_from=None)
+        if is_new:
+            assign_plan(merchant=shop.merchant.merchant, plan=FeePlan.objects.get(name=name), valid_from=None)
+    shop.terms_since.append((database_now(), terms))
+
+
+def summarize(channel: str, lines: list[ReportedLine], paid: list[ReportedLine]) -> Statement:
+    """WeChat Pay's own sum of the fees is rounded once a day."""
+    gross, fee, out = dict[str, int](), dict[str, int](), dict[str, int]()
+    for line in lines:
+        gross[line.currency] = gross.get(line.currency, 0) + line.gross_minor
+        fee[line.currency] = fee.get(line.currency, 0) + line.fee_minor
+    if channel == "wechat":
+        thousandths = sum(line.gross_minor * 6 for line in lines)
+        whole = (abs(thousandths) * 2 + 1_000) // 2_000
+        fee["CNY"] = whole if thousandths >= 0 else -whole
+    for line in paid:
+        out[line.currency] = out.get(line.currency, 0) + line.net_minor
+    return Statement(channel, gross, fee, out)
+
+
+def _place(scope: StatementScope) -> tuple[str, str, uuid.UUID | None]:
+    return scope.channel, scope.environment, scope.channel_account_id

@@ -1,0 +1,67 @@
+"""Random schedules over all books: merchants, customers, banks, channels and staff act at random over the simulator,
+Stripe, WeChat Pay and Alipay while days pass and the process dies at named points. At the end every day is reported and
+every case decided, and then all books agree to the cent: by the integrity checks, and by arithmetic of the test's own
+(`tests/channels/random_books/oracle.py`).
+
+    ./scripts/test.sh tests/channels/test_random_books.py --long      many more seeds
+"""
+
+import random
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from monitoring.integrity.search import SETTLED, find_all_violations
+from tests.channels.alipay_harness import AlipayHarness
+from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness
+from tests.channels.random_books.oracle import find_differences
+from tests.channels.random_books.world import World
+from tests.channels.wechat_harness import WechatHarness
+from tests.support.alipay.bank import AlipayBank
+from tests.support.stripe.fake import FakeStripe
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
+    pytest.mark.usefixtures("_no_connection_in_calls"),
+]
+
+SEEDS, LONG_SEEDS = 2, 60
+STEPS, LONG_STEPS = 40, 120
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    count = LONG_SEEDS if metafunc.config.getoption("--long", False) else SEEDS
+    metafunc.parametrize("seed", range(1, count + 1))
+
+
+def test_all_books_agree(
+    fake: FakeStripe,
+    alipay: AlipayBank,
+    wechat: Callable[[str], WechatHarness],
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
+) -> None:
+    harnesses: list[ChannelHarness] = [
+        SimulatorHarness(),
+        SimulatorHarness("simulator_approval"),
+        StripeHarness(fake, saved_card=False),
+        StripeHarness(fake, saved_card=True),
+        wechat("wechat_native"),
+        AlipayHarness(alipay, monkeypatch, "alipay_qr"),
+    ]
+    world = World(random.Random(seed), monkeypatch, harnesses)
+    world.prepare()
+    world.run(LONG_STEPS if pytestconfig.getoption("--long", False) else STEPS)
+    world.come_to_rest()
+    record_property("schedule", world.describe())
+    wrong = [*find_differences(world), *find_violations()]
+    assert not wrong, "\n".join([*wrong, ", ".join(world.history)])
+
+
+def find_violations() -> list[str]:
+    """Of all integrity checks; nothing may be unfinished. No relay runs."""
+    with connection.cursor() as cursor:
+        return [str(each) for each in find_all_violations(cursor, grace=SETTLED, skip=["outbox_drained"])]
