@@ -53,7 +53,16 @@ PENDING: Mapping[str, str] = {
     "payout.posted": "payouts credit, platform_bank debit",
     "payout.canceled": "payouts credit, platform_bank debit",
 }
-_OF_PLATFORM = "'channel_receivable', 'fee_income', 'suspense', 'channel_fees', 'platform_bank', 'rounding', 'write_offs'"
+_PLATFORM_KINDS = (
+    "channel_receivable",
+    "fee_income",
+    "suspense",
+    "channel_fees",
+    "platform_bank",
+    "rounding",
+    "write_offs",
+)
+_OF_PLATFORM = ", ".join(f"'{kind}'" for kind in _PLATFORM_KINDS)
 
 
 def _list_rules() -> Iterator[str]:
