@@ -33,4 +33,5 @@ NAMES = (
     "migrate",
     # Settlement
     "month",
+    "balances",
 )

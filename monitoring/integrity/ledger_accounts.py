@@ -40,6 +40,10 @@ POSTED: Mapping[str, str] = {
     "channel.payout": _STATEMENT.format("platform_bank"),
     "statement.corrected": f"{_STATEMENT.format('suspense')}, rounding debit, rounding credit, write_offs debit,"
     " write_offs credit",
+    "statement.voided": ", ".join(
+        _STATEMENT.format(kind)
+        for kind in ("channel_fees", "platform_bank", "suspense", "rounding", "write_offs")
+    ),
     "payout.requested": "",
     "payout.posted": "payouts debit, platform_bank credit",
     "payout.canceled": "",
@@ -101,7 +105,7 @@ LEDGER_ACCOUNTS_AGREE = IntegrityCheck(
                     WHEN f.id IS NOT NULL THEN f.channel_account_id WHEN c.id IS NOT NULL THEN c.channel_account_id
                     ELSE p.channel_account_id END AS channel_account_id,
                coalesce(i.currency, upper(d.currency), l.currency, o.currency, p.currency, t.currency) AS currency,
-               coalesce(p.merchant_id, o.merchant_id) AS merchant_id
+               CASE WHEN l.id IS NULL AND c.id IS NULL THEN coalesce(p.merchant_id, o.merchant_id) END AS merchant_id
     ) AS own
     WHERE t.created_at >= %(since)s AND (
         NOT EXISTS (
@@ -140,10 +144,12 @@ CASES_AGREE_WITH_LEDGER = IntegrityCheck(
            'to correct ' || sum(m.due) || ' ' || m.currency || ', in the ledger ' || sum(m.moved) AS detail
     FROM settlement_cases c
     CROSS JOIN LATERAL (
-        SELECT l.currency, CASE c.state WHEN 'resolved' THEN l.gross_minor ELSE 0 END AS due, 0 AS moved
+        SELECT c.resolution IN ('booked', 'written_off') AND c.reversed_at IS NULL AS is_booked) AS o
+    CROSS JOIN LATERAL (
+        SELECT l.currency, CASE WHEN is_booked THEN l.gross_minor ELSE 0 END AS due, 0 AS moved
         FROM statement_lines l WHERE l.case_id = c.id AND l.kind NOT IN ('fee', 'payout', 'rounding')
         UNION ALL
-        SELECT e.currency, CASE c.state WHEN 'resolved' THEN -e.amount_minor ELSE 0 END, 0
+        SELECT e.currency, CASE WHEN is_booked THEN -e.amount_minor ELSE 0 END, 0
         FROM statement_expectations e WHERE e.case_id = c.id
         UNION ALL
         SELECT a.currency, 0, CASE n.direction WHEN 'debit' THEN n.amount_minor ELSE -n.amount_minor END

@@ -291,17 +291,14 @@ STEPS = (
 
 # Open postings that cancel each other out, such as a refund that left suspense: no statement reports them.
 NET_ZERO = f"""
-WITH settled AS (
-    SELECT kind, reference, currency, min(entry_id) AS match_id
+UPDATE statement_expectations AS expected SET state = 'met', match_id = settled.match_id
+FROM (
+    SELECT entry_id, min(entry_id) OVER same AS match_id, sum(amount_minor) OVER same AS sum_minor
     FROM statement_expectations AS each
     WHERE state = 'open' AND reference <> '' AND {SCOPE.format("each")}
-    GROUP BY kind, reference, currency
-    HAVING sum(amount_minor) = 0
-)
-UPDATE statement_expectations AS expected SET state = 'met', match_id = settled.match_id
-FROM settled
-WHERE expected.state = 'open' AND expected.kind = settled.kind AND expected.reference = settled.reference
-  AND expected.currency = settled.currency AND {SCOPE.format("expected")}
+    WINDOW same AS (PARTITION BY kind, reference, currency)
+) AS settled
+WHERE settled.sum_minor = 0 AND expected.entry_id = settled.entry_id
 """
 # Statements of the day and of a later day are there, and neither reports it.
 IS_MISSING = f"""EXISTS (

@@ -20,6 +20,8 @@ from settlements.services.long_transactions import statement_transaction
 
 log = structlog.get_logger(__name__)
 
+MANY_ROWS = 10_000
+
 
 class SettlingFailed(Exception):
     """Some statements were not matched and posted; the others were. The next run tries again."""
@@ -63,6 +65,7 @@ def match_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress)
             return
         expected = collect_expectations(scope, file.period_start)
         progress(f"{file}: {expected} new expectations")
+        _refresh_statistics(file, expected)
         compare_lines(file, progress)
         with connection.cursor() as cursor:
             parameters = build_parameters(file)
@@ -90,6 +93,15 @@ def compare_lines(file: StatementFile, progress: Progress = ignore_progress) -> 
                 cursor.execute(statement, parameters)
             if label:
                 progress(f"{file}: {label}, {cursor.rowcount} rows, {time.monotonic() - began:.1f} s")
+
+
+def _refresh_statistics(file: StatementFile, expected: int) -> None:
+    """Of tables that have grown in this transaction: PostgreSQL would still plan for the tables of before."""
+    with connection.cursor() as cursor:
+        if expected > MANY_ROWS:
+            cursor.execute("ANALYZE statement_expectations")
+        if file.line_count > MANY_ROWS:
+            cursor.execute("ANALYZE statement_lines")
 
 
 def build_parameters(file: StatementFile) -> dict[str, Any]:

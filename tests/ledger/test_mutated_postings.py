@@ -7,7 +7,7 @@ A new event needs a line in `play_all` that posts it: then all mutations are tri
 import datetime as dt
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -30,6 +30,7 @@ from settlements.parsers.base import StatementScope
 from settlements.services.cases import book_case
 from settlements.services.importing import import_statement
 from settlements.services.matching import settle_statement
+from settlements.services.voiding import approve_void, request_void, void_statement
 from tests.gateway.test_late_payments import (
     banks,  # noqa: F401
     build_refund_update,
@@ -157,7 +158,10 @@ def play_all(acme: NewMerchant, client: SignedClient) -> None:
     _refunds(client)
     _late_and_duplicate(client)
     _disputes_and_suspense(client)
-    _statement(paid(client)["payment_no"])
+    payment_no = paid(client)["payment_no"]
+    moment = LedgerTransfer.objects.filter(source=payment_no).values_list("created_at", flat=True).get()
+    _voided_statement(moment - dt.timedelta(days=1))
+    _statement(payment_no, moment)
     age_ledger()
     _payouts(client)
 
@@ -206,22 +210,38 @@ def _disputes_and_suspense(client: SignedClient) -> None:
     dashboard_refund(charged, 5_000, RefundState.FAILED)
 
 
-def _statement(payment_no: str) -> None:
+def _voided_statement(moment: dt.datetime) -> None:
+    rows = (
+        f"fee,{moment.isoformat()},USD,0.00,1.00,-1.00,,,",
+        "total,,USD,0.00,1.00,-1.00,1,,",
+    )
+    file_id = _import(rows, moment)
+    request_void(file_id=file_id, actor="ann", reason="a wrong day")
+    approve_void(file_id=file_id, actor="bob", reason="right", find_conflict=no_conflict)
+    void_statement(file_id=file_id)
+
+
+def _statement(payment_no: str, moment: dt.datetime) -> None:
     """One payment with its fee, a payout, and money that nobody knows, which is booked."""
-    moment = LedgerTransfer.objects.filter(source=payment_no).values_list("created_at", flat=True).get()
     at = moment.isoformat()
     rows = (
-        "kind,occurred_at,currency,gross,fee,net,reference,channel_no,payout_no",
         f"payment,{at},USD,100.00,3.20,96.80,{payment_no},,",
         f"payment,{at},USD,7.00,0.00,7.00,PAY-UNKNOWN,,",
         f"payout,{at},USD,-50.00,0.00,-50.00,,po_1,",
         "total,,USD,57.00,3.20,53.80,3,,",
     )
-    scope = StatementScope("simulator", "test", None, moment.astimezone(dt.UTC).date())
-    file = io.BytesIO(("\n".join(rows) + "\n").encode())
-    settle_statement(file_id=import_statement(file=file, format=StatementFormat.CSV, scope=scope).file.id)
+    _import(rows, moment)
     case = SettlementCase.objects.get(kind="unknown_line")
     book_case(case_id=case.id, actor="ann", reason="it is there")
+
+
+def _import(rows: Sequence[str], moment: dt.datetime) -> uuid.UUID:
+    header = "kind,occurred_at,currency,gross,fee,net,reference,channel_no,payout_no"
+    scope = StatementScope("simulator", "test", None, moment.astimezone(dt.UTC).date())
+    file = io.BytesIO(("\n".join([header, *rows]) + "\n").encode())
+    imported = import_statement(file=file, format=StatementFormat.CSV, scope=scope).file
+    settle_statement(file_id=imported.id)
+    return imported.id
 
 
 def _payouts(client: SignedClient) -> None:
