@@ -46,11 +46,13 @@ SAGA_MATCHES_PAYMENT = IntegrityCheck(
     "saga_matches_payment",
     _("A payment or refund has the status that follows from its finished saga."),
     """
+    -- A creation that is repeated after the time to pay finds an order that nobody can pay any more.
     SELECT p.payment_no AS id
     FROM payments p JOIN saga_instances s ON s.id = p.id
     WHERE p.created_at >= %(since)s
       AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.payment_id = p.id AND a.opened_by IS NOT NULL)
-      AND ((s.status = 'completed' AND p.channel_trade_no = '' AND p.next_action IS NULL)
+      AND ((s.status = 'completed' AND p.channel_trade_no = '' AND p.next_action IS NULL
+            AND p.status NOT IN ('cancelled', 'expired'))
         OR (s.status = 'compensated' AND p.status NOT IN ('failed', 'cancelled', 'expired')))
     UNION ALL
     SELECT r.refund_no
