@@ -2,7 +2,7 @@
 
 The payments are loaded with the ledger's rows (`benchmarks/month_ledger.py`); the statements are written by generators
 that share no code with the parsers, with planted errors (`benchmarks/month_errors.py`). Each planted error must be
-exactly one case, and nothing else one. Then one statement with a million lines is imported.
+exactly one case, and nothing else one.
 """
 
 import tempfile
@@ -18,19 +18,18 @@ from benchmarks.figures import Benchmark, Effort, Figure
 from benchmarks.month_errors import Planted, compare, list_matched, plant_errors
 from benchmarks.month_import import Imported, import_in_child
 from benchmarks.month_ledger import Month, build_terms, load
-from benchmarks.month_payments import MONTH, build_payment, build_plain_payment
+from benchmarks.month_payments import MONTH, build_payment
 from benchmarks.month_statements import FEES, FORMATS, ReportedLine, StatementOnDisk, report, write_statements
 from fees.models import FeePlan, FeePlanAssignment, FeePlanVersion
 from ledger.balances import roll_up
 from merchants.services import create_merchant
 from monitoring.integrity import registry
 from monitoring.integrity.search import find_violations
-from settlements.models import ChannelFeeRate, SettlementCase, StatementLine
+from settlements.models import ChannelFeeRate, SettlementCase
 
 BENCHMARK = Benchmark(
     "month",
-    "A month of 200,000 payments against the statements of four channels with planted errors, and one statement of a"
-    " million lines.",
+    "A month of 200,000 payments against the statements of four channels with planted errors.",
     "Python that reads lines and PostgreSQL that joins them, one after the other: an import uses one core of each.",
 )
 MERCHANTS = 3
@@ -48,7 +47,6 @@ CHECKS = (
     "fees_agree_with_plans",
     "fees_returned_by_rule",
 )
-MILLION_CHANNEL = "wechat"
 SHOWN = 20  # of what is wrong
 _RECEIVABLES = """
 SELECT account.channel, account.currency,
@@ -63,18 +61,14 @@ def measure(effort: Effort) -> list[Figure]:
     payments, errors = effort.choose(200_000, 3_000), effort.choose(15, 1)
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
-    merchant_ids, plan_version = _prepare_merchants()
+    merchant_ids, plan_version = prepare_merchants()
     _agree_on_fees()
     with tempfile.TemporaryDirectory() as folder:
-        return [
-            *_measure_month(Month("live", merchant_ids, plan_version), payments, errors, Path(folder)),
-            *_measure_million(
-                Month("test", merchant_ids, None), effort.choose(1_000_000, 2_000), Path(folder)
-            ),
-        ]
+        month = Month("live", merchant_ids, plan_version)
+        return _measure_month(month, payments, errors, Path(folder))
 
 
-def _prepare_merchants() -> tuple[list[uuid.UUID], uuid.UUID]:
+def prepare_merchants() -> tuple[list[uuid.UUID], uuid.UUID]:
     """The first one has a fee plan, since before the month."""
     merchants = [
         create_merchant(name=f"Month {number}", email=f"{uuid.uuid4().hex}@example.com").merchant
@@ -108,7 +102,7 @@ def _measure_month(month: Month, payments: int, errors: int, folder: Path) -> li
     began = time.monotonic()
     load(month, (build_payment(number, payments) for number in range(payments)))
     roll_up()
-    _vacuum()
+    vacuum()
     print(f"   {payments:,} payments loaded in {time.monotonic() - began:.0f} s", flush=True)
     written = _write_month(month, payments, errors, folder)
     lines = sum(each.lines for each in written.statements)
@@ -119,7 +113,7 @@ def _measure_month(month: Month, payments: int, errors: int, folder: Path) -> li
     for each in wrong[:SHOWN]:
         print(f"   {each}", flush=True)
     return [
-        *_describe(f"{lines:,} lines in {len(written.statements)} statements", imported, lines),
+        *describe_import(f"{lines:,} lines in {len(written.statements)} statements", imported, lines),
         Figure(name="planted errors", value=len(written.planted), unit=""),
         Figure(
             name="planted errors that are exactly one case",
@@ -178,27 +172,7 @@ def _write_month(month: Month, payments: int, errors: int, folder: Path) -> _Wri
     return _WrittenMonth(in_order, planted, receivables)
 
 
-def _measure_million(month: Month, count: int, folder: Path) -> list[Figure]:
-    """One statement of one day."""
-    began = time.monotonic()
-    load(month, (build_plain_payment(number, count, MILLION_CHANNEL) for number in range(count)))
-    _vacuum()
-    print(f"   {count:,} payments of one day loaded in {time.monotonic() - began:.0f} s", flush=True)
-    lines = (
-        line
-        for number in range(count)
-        for line in report(build_plain_payment(number, count, MILLION_CHANNEL))
-    )
-    (statement,) = write_statements(folder, MILLION_CHANNEL, month.environment, lines)
-    imported = import_in_child([statement], month.environment)
-    open_lines = StatementLine.objects.filter(file__environment=month.environment).exclude(state="matched")
-    return [
-        *_describe(f"{count:,} lines in one statement", imported, count),
-        Figure(name="lines of it that are not matched", value=open_lines.count(), unit="", aim="at most 0"),
-    ]
-
-
-def _describe(name: str, imported: Imported, lines: int) -> list[Figure]:
+def describe_import(name: str, imported: Imported, lines: int) -> list[Figure]:
     seconds = imported.import_seconds + imported.match_seconds + imported.post_seconds
     return [
         Figure(name=f"{name}: import", value=imported.import_seconds, unit="s"),
@@ -210,7 +184,7 @@ def _describe(name: str, imported: Imported, lines: int) -> list[Figure]:
     ]
 
 
-def _vacuum() -> None:
+def vacuum() -> None:
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 

@@ -5,6 +5,7 @@ Without triggers and references, which a load does not need; the integrity check
 """
 
 import datetime as dt
+import functools
 import json
 import uuid
 from collections import defaultdict
@@ -41,9 +42,10 @@ _OPEN_ACCOUNT = """
 INSERT INTO ledger_accounts (id, kind, environment, currency, merchant_id, channel, created_at)
 VALUES (%s, %s, %s, %s, %s, %s, '2026-10-01') ON CONFLICT DO NOTHING
 """
-_Signed = tuple[AccountIdentity, int]  # a debit is positive
+_Signed = tuple[uuid.UUID, int]  # the account, and the amount: a debit is positive
 
 
+@functools.cache
 def build_terms() -> Terms:
     """The plan of the first merchant, in every currency of the month."""
     rates = [
@@ -103,6 +105,18 @@ class _Rows:
         self._month = month
         self.lines: dict[str, list[str]] = defaultdict(list)
         self.accounts: set[AccountIdentity] = set()
+        self._ids: dict[tuple[Kind, str, str, uuid.UUID], uuid.UUID] = {}
+
+    def open_account(self, kind: Kind, currency: str, channel: str, merchant_id: uuid.UUID) -> uuid.UUID:
+        """Returns the id of the account, which `load` opens."""
+        place = kind, currency, channel, merchant_id
+        if place not in self._ids:
+            is_platform = kind in (Kind.CHANNEL_RECEIVABLE, Kind.FEE_INCOME)
+            owner = None if is_platform else merchant_id
+            account = AccountIdentity(kind, self._month.environment, currency, owner, channel, None)
+            self.accounts.add(account)
+            self._ids[place] = account.id
+        return self._ids[place]
 
     def add(self, payment: MonthPayment) -> None:
         posting = _Posting(self, self._month, payment)
@@ -296,7 +310,7 @@ class _Posting:
         rows.write("ledger_rollup_queue", transfer_id)
         for leg, (account, signed, of_phase) in enumerate(entries, start=1):
             direction = "debit" if signed > 0 else "credit"
-            rows.write("ledger_entries", transfer_id, leg, account.id, of_phase, direction, abs(signed))
+            rows.write("ledger_entries", transfer_id, leg, account, of_phase, direction, abs(signed))
         return transfer_id
 
     def _move(self, debited: Kind, credited: Kind, amount_minor: int) -> list[_Signed]:
@@ -304,18 +318,9 @@ class _Posting:
             return []
         return [(self._account(debited), amount_minor), (self._account(credited), -amount_minor)]
 
-    def _account(self, kind: Kind) -> AccountIdentity:
-        is_platform = kind in (Kind.CHANNEL_RECEIVABLE, Kind.FEE_INCOME)
-        account = AccountIdentity(
-            kind,
-            self._month.environment,
-            self._payment.currency,
-            None if is_platform else self._merchant_id,
-            self._payment.channel,
-            None,
-        )
-        self._rows.accounts.add(account)
-        return account
+    def _account(self, kind: Kind) -> uuid.UUID:
+        payment = self._payment
+        return self._rows.open_account(kind, payment.currency, payment.channel, self._merchant_id)
 
     def store_payment(self) -> None:
         payment, at = self._payment, self._payment.paid_at
@@ -360,4 +365,4 @@ class _Posting:
 
 def _by_account(leg: _Signed) -> uuid.UUID:
     """The order in which the platform writes legs."""
-    return leg[0].id
+    return leg[0]

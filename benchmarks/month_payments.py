@@ -15,8 +15,6 @@ DAYS = 31
 MAX_LAG_SECONDS = 90
 _MIX = 0x9E3779B97F4A7C15
 _CHANNELS = ("stripe",) * 4 + ("wechat",) * 3 + ("alipay",) * 2 + ("paypal",)
-_FIRST_PLAIN = 100_000_000
-_BUSY_SECONDS = 15 * 3600  # within one day of Beijing, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +77,6 @@ def build_payment(number: int, total: int) -> MonthPayment:
     channel = _CHANNELS[bits % len(_CHANNELS)]
     story = _choose_story(channel, (bits >> 36) % 1000)
     return _build(number, bits, channel, story, DAYS * 86_400 * number / total)
-
-
-def build_plain_payment(number: int, total: int, channel: str) -> MonthPayment:
-    """One of a million payments within some hours of the first day: nothing happens to it afterwards."""
-    bits = _mix(number + _FIRST_PLAIN)
-    return _build(number + _FIRST_PLAIN, bits, channel, "plain", _BUSY_SECONDS * number / total)
 
 
 def _build(number: int, bits: int, channel: str, story: str, seconds: float) -> MonthPayment:

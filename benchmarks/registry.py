@@ -33,5 +33,6 @@ NAMES = (
     "migrate",
     # Settlement
     "month",
+    "million_lines",
     "balances",
 )
