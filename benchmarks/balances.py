@@ -8,6 +8,7 @@ rollup makes of them.
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import connection
 
@@ -91,7 +92,7 @@ def _load(merchant_ids: Sequence[uuid.UUID], first: int, last: int) -> None:
                 )
                 for account in (receivable, payable):
                     _open(account)
-                numbers = {
+                numbers: dict[str, Any] = {
                     "first": start,
                     "last": end,
                     "merchant_id": merchant_id,

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.db import connection
 
@@ -98,7 +99,7 @@ def _load(environment: str, merchant_id: uuid.UUID, count: int) -> None:
         AccountIdentity(kind, environment, CURRENCY, owner, CHANNEL, None)
         for kind, owner in ((Kind.CHANNEL_RECEIVABLE, None), (Kind.MERCHANT_PAYABLE, merchant_id))
     )
-    numbers = {
+    numbers: dict[str, Any] = {
         "count": count,
         "environment": environment,
         "merchant_id": merchant_id,
@@ -109,7 +110,7 @@ def _load(environment: str, merchant_id: uuid.UUID, count: int) -> None:
     }
     with without_triggers() as cursor:
         for each in (receivable, payable):
-            identity = [each.id, each.kind.value, environment, CURRENCY, each.merchant_id, CHANNEL]
+            identity: list[Any] = [each.id, each.kind.value, environment, CURRENCY, each.merchant_id, CHANNEL]
             cursor.execute(_OPEN_ACCOUNT, identity)
         for sql in (_PAYMENTS, _TRANSFERS, _ENTRIES):
             cursor.execute(sql, numbers)

@@ -59,4 +59,4 @@ def _import_all(statements: Sequence[StatementOnDisk], environment: str) -> Impo
             f" {ends[-1] - began:.1f} s, {memory[-1]:.0f} MB",
             flush=True,
         )
-    return Imported(*seconds, tuple(memory), len(messages))
+    return Imported(seconds[0], seconds[1], seconds[2], tuple(memory), len(messages))
