@@ -56,7 +56,7 @@ class PayoutRunAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fields = (
         "run_no",
-        "coloured_status",
+        "status",
         "mode",
         "currency",
         "requested_by",
@@ -90,7 +90,7 @@ class PayoutAdmin(ReadOnlyAdmin):
         "amount",
         "payable",
         "bank_account",
-        "coloured_status",
+        "status",
         "failure_code",
         "failure_message",
         "return_fee",
@@ -120,7 +120,7 @@ class BankAccountAdmin(ReadOnlyAdmin):
         "currency",
         "kind",
         "hint",
-        "coloured_status",
+        "status",
         "requested_by",
         "requested_at",
         "decided_by",

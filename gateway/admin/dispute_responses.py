@@ -29,7 +29,7 @@ class DisputeResponseAdmin(ReadOnlyAdmin):
     fields = (
         "dispute",
         "kind",
-        "coloured_status",
+        "status",
         "texts",
         "submitted_by",
         "failure_code",
@@ -47,7 +47,7 @@ class EvidenceFileAdmin(ReadOnlyAdmin):
     list_filter = ("field",)
     list_select_related = ("response",)
     search_fields = ("=sha256",)
-    search_help_text = _("SHA-256 of the file, in full.")
+    search_help_text = _("Checksum of the file, in full.")
     ordering = ("-id",)
     fields = (
         "response",
@@ -83,7 +83,7 @@ class SuspenseItemAdmin(ReadOnlyAdmin):
         "channel",
         "channel_account",
         "channel_refund_no",
-        "coloured_status",
+        "status",
         "opened_at",
         "released_at",
     )
