@@ -29,6 +29,7 @@ from channels.registry import get_platform_account
 from tests.support.alipay.account import APP_ID, KEYS
 from tests.support.alipay.bank import AlipayBank
 from tests.support.channels import build_creation
+from tests.support.waiting import PATIENCE_SECONDS
 
 METHODS = ("alipay_page", "alipay_wap", "alipay_qr")
 channel = AlipayChannel()
@@ -53,7 +54,7 @@ def name(request: CreatePayment, **changes: Any) -> PaymentRef:
         PaymentRef(
             request.reference,
             request.account,
-            5.0,
+            PATIENCE_SECONDS,
             started_at=started_at,
             expires_at=expires_at,
             payment_method=request.payment_method,
@@ -86,7 +87,9 @@ class TestTradesThatDoNotExistYet:
         assert answer.until > request.started_at + dt.timedelta(days=15)
 
     def test_a_number_of_alipays_that_does_not_exist_is_not_found(self, alipay: AlipayBank) -> None:
-        ref = PaymentRef("", get_platform_account("alipay", "test"), 5.0, "2026112822001400000000009999")
+        ref = PaymentRef(
+            "", get_platform_account("alipay", "test"), PATIENCE_SECONDS, "2026112822001400000000009999"
+        )
         assert channel.find_payment(ref) == NotFoundAtChannel()
 
     @pytest.mark.parametrize("method", METHODS)
@@ -275,7 +278,7 @@ class TestUnclearAnswers:
 
 class TestCredentials:
     def test_the_right_ones_are_accepted(self, alipay: AlipayBank) -> None:
-        answer = channel.check_credentials(get_platform_account("alipay", "test"), 5.0)
+        answer = channel.check_credentials(get_platform_account("alipay", "test"), PATIENCE_SECONDS)
         assert answer == CredentialsAccepted(f"Alipay knows the application {APP_ID}.")
 
     @pytest.mark.parametrize(
@@ -295,14 +298,14 @@ class TestCredentials:
     def test_the_wrong_one_is_named(self, alipay: AlipayBank, field: str, value: str) -> None:
         account = get_platform_account("alipay", "test")
         wrong = replace(account, credentials={**account.credentials, field: value})
-        answer = channel.check_credentials(wrong, 5.0)
+        answer = channel.check_credentials(wrong, PATIENCE_SECONDS)
         assert isinstance(answer, CredentialsRefused), answer
         assert answer.field == field
 
     @pytest.mark.parametrize("fault", ["error_5xx", "reset", "unavailable", "garbage"])
     def test_without_an_answer_nothing_is_known(self, alipay: AlipayBank, fault: str) -> None:
         alipay.fault("query", fault)
-        answer = channel.check_credentials(get_platform_account("alipay", "test"), 5.0)
+        answer = channel.check_credentials(get_platform_account("alipay", "test"), PATIENCE_SECONDS)
         assert isinstance(answer, CredentialsUnchecked)
 
     def test_no_credential_is_printed(self) -> None:

@@ -30,6 +30,7 @@ from tests.channels.harness import build_refund, create_open
 from tests.channels.test_alipay_payments import UNCLEAR
 from tests.support.alipay.account import SELLER_ID
 from tests.support.alipay.bank import AlipayBank
+from tests.support.waiting import PATIENCE_SECONDS
 
 channel = AlipayChannel()
 
@@ -208,7 +209,9 @@ class TestStatement:
     def _list(self, harness: AlipayHarness) -> list[Any]:
         now = dt.datetime.now(dt.UTC)
         hour = dt.timedelta(hours=1)
-        window = ListingWindow(get_platform_account("alipay", "test"), now - hour, now + hour, 5.0)
+        window = ListingWindow(
+            get_platform_account("alipay", "test"), now - hour, now + hour, PATIENCE_SECONDS
+        )
         return [entry.value for entry in channel.list_refunds(window)]
 
     def test_it_names_refunds_as_their_answers_do(self, harness: AlipayHarness, refund: CreateRefund) -> None:

@@ -39,6 +39,7 @@ from tests.support.stripe.connect import (
 )
 from tests.support.stripe.events import build_event, send, sign
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -260,7 +261,7 @@ class TestAccess:
     ) -> None:
         loaded = loaded_accounts.load_account(account.id).account
         fake.disconnect_account(ACCT)
-        result = StripeChannel().find_payment(PaymentRef("PAY-1", loaded, 5.0))
+        result = StripeChannel().find_payment(PaymentRef("PAY-1", loaded, PATIENCE_SECONDS))
         assert isinstance(result, NotProcessed)
         assert "no access to this connected account" in result.reason
 
@@ -269,22 +270,26 @@ class TestAccess:
     ) -> None:
         loaded = loaded_accounts.load_account(account.id).account
         settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
-        assert isinstance(StripeChannel().find_payment(PaymentRef("PAY-1", loaded, 5.0)), NotProcessed)
-        assert isinstance(check_credentials("stripe", loaded, 5.0), CredentialsRefused)
+        assert isinstance(
+            StripeChannel().find_payment(PaymentRef("PAY-1", loaded, PATIENCE_SECONDS)), NotProcessed
+        )
+        assert isinstance(check_credentials("stripe", loaded, PATIENCE_SECONDS), CredentialsRefused)
 
     def test_the_check_says_whether_it_can_charge(self, fake: FakeStripe) -> None:
         owner = fake.connect_account(ACCT)
         connected = ChannelAccount("test", credentials={"stripe_account": ACCT})
-        assert check_credentials("stripe", connected, 5.0) == CredentialsAccepted("Charges are enabled.")
+        assert check_credentials("stripe", connected, PATIENCE_SECONDS) == CredentialsAccepted(
+            "Charges are enabled."
+        )
         owner.can_charge = False
-        assert check_credentials("stripe", connected, 5.0) == CredentialsAccepted(
+        assert check_credentials("stripe", connected, PATIENCE_SECONDS) == CredentialsAccepted(
             "Charges are not enabled yet."
         )
         fake.plan_fault(Fault.LOSE_ANSWER, "GET /v1/account")
-        assert isinstance(check_credentials("stripe", connected, 5.0), CredentialsUnchecked)
+        assert isinstance(check_credentials("stripe", connected, PATIENCE_SECONDS), CredentialsUnchecked)
         for number in ("acct_1Stranger", "cus_1", "acct_1 x", ""):
             stranger = ChannelAccount("test", credentials={"stripe_account": number or "acct_"})
-            refused = check_credentials("stripe", stranger, 5.0)
+            refused = check_credentials("stripe", stranger, PATIENCE_SECONDS)
             assert isinstance(refused, CredentialsRefused)
             assert refused.field == "stripe_account"
 

@@ -11,6 +11,7 @@ from tests.support.stripe.client import build_test_client
 from tests.support.stripe.events import build_event, send
 from tests.support.stripe.fake import FakeStripe
 from tests.support.stripe.shop import create_paid_payment, get_intent_id
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -22,7 +23,7 @@ def payment(fake: FakeStripe, client: SignedClient) -> dict[str, Any]:
 
 def in_the_dashboard(fake: FakeStripe, payment: dict[str, Any], amount: int) -> dict[str, Any]:
     params: Any = {"payment_intent": get_intent_id(fake, payment), "amount": amount}
-    return build_test_client(5.0).v1.refunds.create(params).to_dict()
+    return build_test_client(PATIENCE_SECONDS).v1.refunds.create(params).to_dict()
 
 
 def test_the_payment_of_a_refund_is_found_by_its_payment_intent(

@@ -14,6 +14,7 @@ from tests.support.signing import SignedClient
 from tests.support.stripe.client import build_test_client
 from tests.support.stripe.fake import VISA, FakeStripe, Fault
 from tests.support.stripe.shop import create_paid_payment, get_intent_id
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -52,7 +53,7 @@ def test_a_changed_outcome_is_applied(fake: FakeStripe, client: SignedClient, pa
 
 
 def test_a_refund_of_a_payment_that_is_not_ours_is_not_booked(fake: FakeStripe, client: SignedClient) -> None:
-    api = build_test_client(5.0)
+    api = build_test_client(PATIENCE_SECONDS)
     params: Any = {
         "amount": 500,
         "currency": "usd",

@@ -13,6 +13,7 @@ from channels.base import (
     UnknownOutcome,
 )
 from channels.wechat.channel import WechatChannel
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.wechat import keys
 from tests.support.wechat.keys import build_account
 from tests.support.wechat.messages import build_ref, error_body, order_body
@@ -98,7 +99,7 @@ class TestPlatformCertificates:
 
 class TestCredentialCheck:
     def check(self, account: ChannelAccount | None = None) -> object:
-        return channel.check_credentials(account or build_account(), 5.0)
+        return channel.check_credentials(account or build_account(), PATIENCE_SECONDS)
 
     def test_a_signed_not_found_accepts_them(self, planned: PlannedServer) -> None:
         planned.plan(404, error_body("ORDER_NOT_EXIST"))

@@ -11,6 +11,7 @@ from channels.base import ListingEntry, ListingFailed, ListingWindow, PaymentSta
 from channels.wechat import statements
 from channels.wechat.channel import WechatChannel
 from channels.wechat.fields import BEIJING, Unreadable, convert_yuan_to_fen
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.wechat.keys import build_account
 from tests.support.wechat.server import PlannedServer
 
@@ -48,7 +49,7 @@ DOWNLOAD_URL = "https://api.mch.weixin.qq.com/v3/billdownload/file?token=a%2Fb%7
 
 def build_window(day: dt.date, *, days: int = 1, **hours: int) -> ListingWindow:
     since = dt.datetime.combine(day, dt.time(), BEIJING) + dt.timedelta(hours=hours.get("later", 0))
-    return ListingWindow(build_account(), since, since + dt.timedelta(days=days), 5.0)
+    return ListingWindow(build_account(), since, since + dt.timedelta(days=days), PATIENCE_SECONDS)
 
 
 def plan_statement(planned: PlannedServer, text: str, **changes: Any) -> None:
@@ -124,7 +125,7 @@ def test_days_begin_in_beijing(planned: PlannedServer) -> None:
         plan_statement(planned, text)
     midnight = dt.datetime(2026, 11, 27, 16, tzinfo=dt.UTC)
     hour = dt.timedelta(hours=1)
-    listed = list_payments(ListingWindow(build_account(), midnight - hour, midnight + hour, 5.0))
+    listed = list_payments(ListingWindow(build_account(), midnight - hour, midnight + hour, PATIENCE_SECONDS))
     assert [entry.created_at for entry in listed] == [midnight + dt.timedelta(seconds=1)]
     asked = [each.path for each in planned.requests if "bill_date" in each.path]
     assert [path.partition("bill_date=")[2][:10] for path in asked] == ["2026-11-27", "2026-11-28"]

@@ -6,6 +6,7 @@ from typing import Any
 
 from channels.base import ChannelAccount, CreatePayment, CreateRefund, PaymentRef
 from tests.support.channels import build_creation
+from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.wechat import keys
 from tests.support.wechat.keys import build_account
 
@@ -19,7 +20,7 @@ def build_order(**changes: Any) -> CreatePayment:
 
 
 def build_ref(account: ChannelAccount | None = None, **changes: Any) -> PaymentRef:
-    return replace(PaymentRef(REFERENCE, account or build_account(), 5.0), **changes)
+    return replace(PaymentRef(REFERENCE, account or build_account(), PATIENCE_SECONDS), **changes)
 
 
 def build_refund() -> CreateRefund:
