@@ -7,6 +7,7 @@ that every operator has. `./scripts/lab.sh` is the entry point:
     network       namespaces, bridges, cables; cutting and healing them
     slow_link     a cable that delays every frame
     engines       the configuration of etcd, Patroni, HAProxy, PgBouncer, Redis with Sentinel, RabbitMQ
+    settings      the secrets of the lab, and the settings of the platform
     processes     which commands run on which host, with which environment
     supervisor    the supervisord that runs them
     database      asks Patroni who is primary, prepares the roles and the schema
@@ -15,6 +16,10 @@ that every operator has. `./scripts/lab.sh` is the entry point:
     client        a signed client that repeats a write under the same key until it has an answer
     load          many such clients, and the journal of what was confirmed to them
     checking      nothing lost, nothing doubled, the books agree
+    losing_side   a writer on the side that must not accept writes
+    migrating     a migration that a failover interrupts
     scenarios     faults under load, each ended by the checks
+    running       one scenario from the load to the stored result
+    figures       computes its figures from the journal
     report        the figures of all scenarios
 """

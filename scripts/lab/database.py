@@ -16,6 +16,7 @@ from scripts.local.errors import StackError
 from scripts.local.waiting import wait_until
 
 PROBE_SECONDS = 2.0
+LOG_FILES = 40  # more than it keeps in reserve
 WITNESS = "lab_witness"  # a database of its own, so that the platform's has only what the platform wrote
 START_SECONDS = 300.0
 
@@ -76,8 +77,11 @@ def require_primary() -> Host:
     return host
 
 
-def switch_over(leader: Host, candidate: Host) -> None:
-    """A planned change of the primary. Returns when the cluster is whole again. Raises `StackError`."""
+def switch_over(leader: Host) -> None:
+    """A planned change of the primary, to the synchronous standby: Patroni accepts no other. Returns when the cluster
+    is whole again. Raises `StackError`.
+    """
+    candidate = next(each for each in list_members() if each.role == "sync_standby")
     body = json.dumps({"leader": leader.name, "candidate": candidate.name}).encode()
     address = f"http://{leader.address}:{PATRONI_PORT}/switchover"
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
@@ -123,6 +127,17 @@ def prepare(passwords: Passwords) -> None:
         create_database(session, WITNESS)
     with connect(passwords, superuser=True, name=WITNESS) as session:
         session.execute("CREATE TABLE writes (name text PRIMARY KEY, at timestamptz NOT NULL)")
+
+
+def use_up_log(passwords: Passwords) -> None:
+    """Begins a new file of the write-ahead log again and again, until PostgreSQL cannot."""
+    try:
+        with connect(passwords, superuser=True, name=WITNESS) as session:
+            for number in range(LOG_FILES):
+                session.execute("INSERT INTO writes VALUES (%s, clock_timestamp())", [f"log-{number}"])
+                session.execute("SELECT pg_switch_wal()")
+    except psycopg.Error:  # it has crashed, as it must
+        return
 
 
 def list_witnesses(passwords: Passwords) -> set[str]:

@@ -48,6 +48,9 @@ def etcd_command(host: Host, data: Path) -> list[str]:
         "initial-cluster-state": "new",
         "heartbeat-interval": "250",
         "election-timeout": "2500",
+        # A host that was cut off must not force an election when it comes back: the primary would be demoted meanwhile.
+        # The default from etcd 3.5 on.
+        "pre-vote": "true",
         "auto-compaction-retention": "1",
         "logger": "zap",
         "log-outputs": "stderr",
@@ -70,7 +73,9 @@ def patroni_configuration(host: Host, data: Path, binaries: Path, passwords: Pas
                 "dcs": {
                     "ttl": LEASE_SECONDS,
                     "loop_wait": 2,
-                    "retry_timeout": 4,
+                    "retry_timeout": 8,
+                    # Without etcd, a primary that reaches every other member stays one.
+                    "failsafe_mode": True,
                     "synchronous_mode": True,
                     "synchronous_mode_strict": True,
                     # A primary that crashed is replaced at once, instead of being waited for.
@@ -168,7 +173,7 @@ listen primary
     option httpchk OPTIONS /primary
     http-check expect status 200
     # Sessions of a primary that is none any more are closed, so that PgBouncer cannot use them again.
-    default-server inter 1s fastinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
+    default-server inter 1s fastinter 500ms downinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
 {servers}"""
 
 
@@ -196,7 +201,7 @@ backend gateways
     option httpchk
     http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host {EDGE.address}
     http-check expect status 200
-    default-server inter 1s fall 2 rise 2
+    default-server inter 1s fastinter 500ms downinter 500ms fall 3 rise 1
 {servers}"""
 
 
@@ -226,10 +231,10 @@ auth_file = {folder / "pgbouncer-users.txt"}
 pool_mode = transaction
 default_pool_size = 16
 max_client_conn = 500
-; During a failover: try again at once, and let nobody wait for longer than the platform's pool does.
+; During a failover: try again at once. A request whose transaction waits for 3 s is answered 503 and comes again.
 server_connect_timeout = 3
 server_login_retry = 1
-query_wait_timeout = 10
+query_wait_timeout = 3
 ignore_startup_parameters = extra_float_digits
 """
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from scripts.lab.client import Outcome
 
-WINDOW_SECONDS = 5.0
+WINDOW_SECONDS = 10.0
 OUTAGE_SECONDS = 2.0
-NORMAL_SHARE = 0.9  # of the rate before the fault
+NORMAL_SHARE = 0.7  # of the rate before the fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def first_success(outcomes: Iterable[Outcome], round_: Round) -> float | None:
 def back_to_rate(outcomes: Sequence[Outcome], round_: Round) -> float | None:
     """Seconds from the fault until the clients are served as before, for the rest of the round.
 
-    The last window of five seconds below nine tenths of the rate before ends then. None: not within the round.
+    The last window of ten seconds below seven tenths of the rate before ends then. None: not within the round.
     """
     normal = NORMAL_SHARE * confirmed_rate(outcomes, round_.calm_from, round_.fault_at)
     begin, recovered = round_.fault_at, 0.0

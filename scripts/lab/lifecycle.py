@@ -28,6 +28,7 @@ from scripts.local.config import ROOT
 from scripts.local.errors import StackError, tail
 from scripts.local.waiting import wait_until
 
+DOWN_SECONDS = 60.0
 READY_SECONDS = 600.0  # a machine that does other things too
 # The disk of a database is memory, so that it is small, can be filled, and does not slow down the others.
 DISK_SIZE = "900m"
@@ -55,15 +56,10 @@ def up(folders: Folders) -> None:
 
 
 def down(folders: Folders) -> None:
-    """Removes every process, device, namespace and disk of the lab. Logs and results stay."""
-    supervisor.shutdown()
-    for number in _list_leftovers():
-        try:
-            os.kill(number, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    if not wait_until(lambda: not _list_leftovers(), 30):
-        raise StackError(f"processes of the lab do not end: {_list_leftovers()}")
+    """Removes every process, device, namespace and disk of the lab. Logs and results stay. Raises `StackError`."""
+    supervisor.kill()
+    if not wait_until(_kill_processes, DOWN_SECONDS):
+        raise StackError(f"processes of the lab do not end: {_list_processes()}")
     network.remove()
     for host in HOSTS:
         folder = folders.of(host)
@@ -193,7 +189,18 @@ def _create_merchant(folders: Folders) -> None:
     file.write_text(json.dumps(found))
 
 
-def _list_leftovers() -> list[int]:
+def _kill_processes() -> bool:
+    """Whether none is left."""
+    found = _list_processes()
+    for number in found:
+        try:
+            os.kill(number, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return not found
+
+
+def _list_processes() -> list[int]:
     """Processes that live in a namespace of the lab, and slow cables."""
     in_hosts = [
         number for host in HOSTS if _exists(host.namespace) for number in network.list_process_ids(host)

@@ -111,10 +111,10 @@ def _row(result: Result) -> list[str]:
 
 
 def _spread(values: Sequence[float | None]) -> str:
-    """Median and maximum; `>` when one of them was not over within its round."""
+    """Median and maximum; `>` when one of them was not over within its round, `never` when none was."""
     known = sorted(value for value in values if value is not None)
     if not known:
-        return "-"
+        return "never" if values else "-"
     # The upper one of two in the middle: no figure that was not measured.
     text = f"{known[len(known) // 2]:.1f} / {known[-1]:.1f}"
     return text if len(known) == len(values) else f"> {text}"

@@ -18,9 +18,9 @@ from scripts.lab.settings import BANK_DESK_URL, PUBLIC_URL, Secrets, read_bank_s
 from scripts.local.waiting import wait_until
 
 WRITES_PER_SECOND = 6.0
-CALM_SECONDS = 15.0
+CALM_SECONDS = 12.0
 # After a fault is healed, the load goes on until it was served as before for so long.
-AFTER_SECONDS = 12.0
+AFTER_SECONDS = 20.0
 RECOVER_SECONDS = 240.0
 DRAIN_SECONDS = 120.0
 
@@ -68,7 +68,7 @@ def run_scenario(
     lifecycle.wait_until_ready()
     outcomes = read_journal(journal)
     verdict = settle_and_check(folders, outcomes)
-    result = _sum_up(scenario, done, outcomes, verdict, losing_side if has_writers else None, lab.notes)
+    result = _sum_up(scenario, done, outcomes, verdict, losing_side if has_writers else None, lab)
     report.save(folders, result)
     return result
 
@@ -91,7 +91,7 @@ def _sum_up(
     outcomes: list[Outcome],
     verdict: Verdict,
     losing_side: list[str] | None,
-    notes: list[str],
+    lab: Lab,
 ) -> Result:
     refused = Counter(
         str(outcome.status) for outcome in outcomes if outcome.status is not None and not outcome.is_confirmed
@@ -114,10 +114,10 @@ def _sum_up(
         lost=verdict.lost,
         doubled=verdict.doubled,
         losing_side=losing_side,
-        disagreements=verdict.unsettled + verdict.inconsistent,
+        disagreements=lab.problems + verdict.unsettled + verdict.inconsistent,
         failover_seconds=[each.failover_seconds for each in rounds if each.failover_seconds is not None],
         recovery_seconds=[each for each in recoveries if each is not None],
         client_seconds=sorted(second for each in rounds for second in figures.interruptions(outcomes, each)),
         as_before_seconds=[figures.back_to_rate(outcomes, each) for each in rounds],
-        notes=notes,
+        notes=lab.notes,
     )

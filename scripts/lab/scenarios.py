@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 from scripts.lab import database, faults, lifecycle, losing_side, supervisor
 from scripts.lab.figures import Round
+from scripts.lab.migrating import Migration
 from scripts.lab.plan import DATABASES, GATEWAYS, WORKERS, Folders, Host, Role, list_zone
 from scripts.lab.settings import Secrets
+from scripts.local.errors import StackError
 from scripts.local.waiting import wait_until
 
 FAILOVER_SECONDS = 180.0
@@ -21,12 +23,15 @@ class Lab:
     secrets: Secrets
     primary: Host
     writers: list[losing_side.Writer] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # each breaks the promise
     notes: list[str] = field(default_factory=list)
+    migration: Migration | None = None
 
     def write_from(self, writer: losing_side.Writer) -> None:
         """Its writes have to be confirmed before the cut, so that silence afterwards means something."""
         self.writers.append(writer)
-        wait_until(writer.has_begun, 30)
+        if not wait_until(writer.has_begun, 60):
+            raise StackError("the writer beside the fault has nothing confirmed while all is well")
 
 
 Action = Callable[[Lab], None]
@@ -38,7 +43,8 @@ class Scenario:
     title: str
     inject: Action
     heal: Action
-    prepare: Action | None = None  # before the fault, under load
+    prepare: Action | None = None  # before the load is measured
+    begin: Action | None = None  # right before the fault
     fails_over: bool = False
     rounds: int = 1
     fault_seconds: float = 30.0  # how long it lasts, once a failover is over
@@ -60,7 +66,7 @@ def _write_at_primary(lab: Lab) -> None:
 def _move_primary_beside_a_gateway(lab: Lab) -> None:
     """Zone c has no gateway: nobody could write on the losing side."""
     if lab.primary.zone not in [gateway.zone for gateway in GATEWAYS]:
-        database.switch_over(lab.primary, DATABASES[0])
+        database.switch_over(lab.primary)
         lab.primary = database.require_primary()
     gateway = next(each for each in GATEWAYS if each.zone == lab.primary.zone)
     lab.write_from(losing_side.Writer.at_gateway(gateway, lifecycle.load_merchant(lab.folders)))
@@ -105,8 +111,7 @@ def _restart_everything(lab: Lab) -> None:
         supervisor.stop(names)
         supervisor.start(names)
         lifecycle.wait_until_host_ready(host)
-    standby = next(each for each in database.list_members() if each.role == "sync_standby")
-    database.switch_over(lab.primary, next(host for host in DATABASES if host.name == standby.name))
+    database.switch_over(lab.primary)
     names = [f"{lab.primary.name}.patroni"]
     supervisor.stop(names)
     supervisor.start(names)
@@ -114,6 +119,24 @@ def _restart_everything(lab: Lab) -> None:
 
 
 _OURS = frozenset({"web", "relay", "webhooks", "celery", "sagas", "poller", "beat"})
+
+
+def _fill_disk(lab: Lab) -> None:
+    """PostgreSQL has some write-ahead log in reserve: it is made to use it up, for which it would need minutes."""
+    faults.fill_disk(lab.folders, lab.primary)
+    database.use_up_log(lab.secrets.passwords)
+
+
+def _begin_migration(lab: Lab) -> None:
+    lab.migration = Migration(lab.folders, lab.secrets.passwords)
+    lab.migration.begin()
+
+
+def _finish_migration(lab: Lab) -> None:
+    assert lab.migration is not None
+    _revive_primary(lab)
+    database.wait_until_whole()
+    lab.problems += lab.migration.finish()
 
 
 def _nothing(_lab: Lab) -> None:
@@ -184,8 +207,17 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="disk-full",
         title="the primary's disk is full",
-        inject=lambda lab: faults.fill_disk(lab.folders, lab.primary),
+        inject=_fill_disk,
         heal=lambda lab: faults.free_disk(lab.folders, lab.primary),
+        fails_over=True,
+        fault_seconds=5,
+    ),
+    Scenario(
+        name="migration",
+        title="the primary's host dies in the middle of a migration, which is then run again",
+        begin=_begin_migration,
+        inject=_kill_primary,
+        heal=_finish_migration,
         fails_over=True,
         fault_seconds=5,
     ),
@@ -217,6 +249,8 @@ def run_round(scenario: Scenario, lab: Lab, *, calm_seconds: float, settle: Call
         scenario.prepare(lab)
     calm_from = time.time()
     time.sleep(calm_seconds)
+    if scenario.begin is not None:
+        scenario.begin(lab)
     fault_at = time.time()
     scenario.inject(lab)
     failover_seconds, new_primary = _wait_for_failover(scenario, lab, fault_at)

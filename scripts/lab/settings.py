@@ -13,17 +13,20 @@ from scripts.lab.engines import (
     GATEWAY_PORT,
     PGBOUNCER_PORT,
     POSTGRESQL_PORT,
-    REDIS_PORT,
+    RABBITMQ_PORT,
     ROLE,
+    SCOPE,
+    SENTINEL_PORT,
     Passwords,
 )
-from scripts.lab.plan import BANK, CACHES, DATABASES, EDGE, GATEWAYS, Folders, Host
+from scripts.lab.plan import BANK, BROKERS, CACHES, DATABASES, EDGE, GATEWAYS, Folders, Host
 
 BANK_PORT, BANK_DESK_PORT = 40004, 40014
 PUBLIC_URL = f"http://{EDGE.address}:{EDGE_PORT}"
 BANK_URL = f"http://{BANK.address}:{BANK_PORT}"
 # Where customers pay and the books are read.
 BANK_DESK_URL = f"http://{BANK.address}:{BANK_DESK_PORT}"
+_SENTINELS = ",".join(f"{each.address}:{SENTINEL_PORT}" for each in CACHES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,12 @@ def platform_settings(folders: Folders, lab_secrets: Secrets, host: Host | None 
         "DB_USER": ROLE,
         "DB_PASSWORD": lab_secrets.passwords.payments,
         "DB_NAME": DATABASE,
-        "REDIS_HOST": CACHES[0].address,
-        "REDIS_PORT": str(REDIS_PORT),
+        "REDIS_URL": f"sentinel://{_SENTINELS}/{SCOPE}/0",
+        "CELERY_BROKER_URL": _broker_url(lab_secrets.passwords),
         "PORT": str(GATEWAY_PORT),
         "WEB_WORKERS": "1",
+        # A write whose answer a failover lost is resumed when its saga's lease is over, not only after 60 s.
+        "IDEMPOTENCY_LEASE_SECONDS": "30",
         "PUBLIC_BASE_URL": PUBLIC_URL,
         "ALLOWED_HOSTS": ",".join(each.address for each in (EDGE, *GATEWAYS)),
         "TRUSTED_PROXIES": f"{EDGE.address}/32",
@@ -87,6 +92,12 @@ def platform_settings(folders: Folders, lab_secrets: Secrets, host: Host | None 
         "LOCAL_DIR": str(here),  # not the local stack's secrets
         **read_bank_settings(folders),
     }
+
+
+def _broker_url(passwords: Passwords) -> str:
+    return ";".join(
+        f"amqp://{ROLE}:{passwords.rabbitmq}@{each.address}:{RABBITMQ_PORT}//" for each in BROKERS
+    )
 
 
 def bank_folder(folders: Folders) -> Path:

@@ -147,15 +147,14 @@ def require_running(names: Iterable[str], folders: Folders) -> None:
             raise StackError(f"{name} is {states[name]}:\n{tail(folders.logs / f'{name}.log')}")
 
 
-def shutdown() -> None:
-    """Ends every program and supervisord. What does not end is killed."""
+def kill() -> None:
+    """Ends supervisord, so that nothing is started again. Its programs live on."""
     try:
-        number = int(PIDFILE.read_text())
-        _rpc().shutdown()
-    except (FileNotFoundError, ConnectionError):
+        _kill(int(PIDFILE.read_text()))
+    except FileNotFoundError:
         return
-    if not wait_until(lambda: not Path(f"/proc/{number}").exists(), STOP_SECONDS):
-        _kill(number)
+    PIDFILE.unlink()
+    SOCKET.unlink(missing_ok=True)
 
 
 def _kill(number: int) -> None:
