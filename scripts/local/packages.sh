@@ -8,25 +8,31 @@ find_missing() {
     done
 }
 
-# install_packages PACKAGE…: all of them with one call. Returns 1 where this cannot be done. Starts none of their servers.
-install_packages() {
+# install_packages PACKAGE…: all that can be had. Returns 1 where one is missing afterwards. Starts none of their servers.
+install_packages() (
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        return 1
+        exit 1
     fi
     echo "installing $* …" >&2
-    # Waits for another installation, such as that of a second run.
-    local apt=(apt-get -qq -o DPkg::Lock::Timeout=600) installed=0
+    exec 8>/var/lock/payment-platform-packages
+    flock 8  # another run removes policy-rc.d when it ends
+    apt=(apt-get -qq -o DPkg::Lock::Timeout=600)
     "${apt[@]}" update >/dev/null || true  # one repository that is down need not matter
     # While this program says no, packages do not start the servers that they bring.
-    if [ ! -e /usr/sbin/policy-rc.d ]; then
-        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-        chmod 755 /usr/sbin/policy-rc.d
+    if [ ! -e /usr/sbin/policy-rc.d ] || grep -q '# payment-platform' /usr/sbin/policy-rc.d; then
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\n# payment-platform\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod 755 /usr/sbin/policy-rc.d
     fi
-    DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --yes --no-install-recommends "$@" >/dev/null || installed=1
-    if [ -n "$(trap -p EXIT)" ]; then
-        rm -f /usr/sbin/policy-rc.d
-        trap - EXIT
+    export DEBIAN_FRONTEND=noninteractive
+    install=("${apt[@]}" install --yes --no-install-recommends)
+    if "${install[@]}" "$@" >/dev/null; then
+        exit 0
     fi
-    return "$installed"
-}
+    # One package that cannot be had must not cost the others.
+    failed=0
+    for package in "$@"; do
+        "${install[@]}" "$package" >/dev/null || failed=1
+    done
+    exit "$failed"
+)
