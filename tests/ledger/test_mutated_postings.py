@@ -119,7 +119,7 @@ MUTATIONS: dict[str, str] = {
     "all legs in another currency": change_account("currency", "'EUR'"),
     "all of it in another currency": f"{change_account('currency', chr(39) + 'EUR' + chr(39))};"
     + change_transfer("currency = 'EUR'"),
-    "a day earlier": change_transfer("day = day - 1"),
+    "two days earlier": change_transfer("day = day - 2"),  # in the first hour of a day, one day less is right
     "a day later": change_transfer("day = day + 1"),
     "another merchant's accounts": change_account("merchant", "%(other)s::uuid"),
     "all of it another merchant's": f"{change_account('merchant', OTHER_MERCHANT)};"

@@ -55,6 +55,7 @@ def _replica(django_db_setup: None) -> Iterator[None]:
 @pytest.fixture
 def standby(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(replica, "_paused_until", 0.0)
+    monkeypatch.setattr(replica, "PAUSE_SECONDS", 3600.0)
     settings.DB_REPLICA_HOST = "standby.internal"
     with connection.cursor() as cursor:
         cursor.execute(STANDBY)

@@ -12,7 +12,7 @@ from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.open_items import MAX_SHOWN, QueueFilter, build_list_statement, build_parameters
 from gateway.models import Payment, PaymentReview, ReviewCode
 from tests.office.test_second_person import make_saga_in_review
-from tests.support.plans import blocks_of, looked_at, scans
+from tests.support.plans import blocks_of, looked_at, scans, wait_for_autovacuum
 from tests.support.signing import SignedClient
 from tests.support.triggers import without_triggers
 
@@ -36,8 +36,11 @@ def test_reviews_and_sagas_are_read_by_their_age(client: SignedClient) -> None:
         )
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE payment_reviews, saga_instances, payments, work_items")
+    wait_for_autovacuum()
     chosen = QueueFilter([ItemKind.PAYMENT, ItemKind.SAGA])
-    found = scans(build_list_statement(chosen), build_parameters(chosen))
+    statement, parameters = build_list_statement(chosen), build_parameters(chosen)
+    scans(statement, parameters)  # who comes first marks the dead entries of earlier tests, once
+    found = scans(statement, parameters)
     assert looked_at(found, "payment_reviews") <= MAX_SHOWN
     assert looked_at(found, "saga_instances") <= MAX_SHOWN
     assert blocks_of(found) <= MOST_BLOCKS

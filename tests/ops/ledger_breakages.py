@@ -151,7 +151,7 @@ LEDGER_BREAKAGES = [
     Breakage(
         "ledger_days_agree",
         "another day",
-        f"UPDATE ledger_transfers SET day = day - 1 WHERE id = {CAPTURED}",
+        f"UPDATE ledger_transfers SET day = day - 2 WHERE id = {CAPTURED}",
         "paid",
     ),
     Breakage(

@@ -89,6 +89,7 @@ def test_reads_of_a_replica_that_lags(
     primary, standby = (platform.new, platform.old) if platform.is_switched else (platform.old, platform.new)
     settings.DB_REPLICA_HOST, settings.DB_REPLICA_MAX_LAG_SECONDS = "127.0.0.1", 3600.0
     monkeypatch.setattr(replica, "_paused_until", 0.0)
+    monkeypatch.setattr(replica, "PAUSE_SECONDS", 3600.0)
 
     def use(of_replica: int) -> None:
         ports = {replica.PRIMARY: primary.database.port, replica.REPLICA: of_replica}

@@ -45,9 +45,11 @@ def test_cache_wake_up_and_broker_follow_the_master(servers: WatchedRedis) -> No
         kwargs={"has_room": has_room, "wake": woken.set, "stop": stop},
     )
     broker = read_settings("celery", REDIS_URL=servers.url)
-    with Connection(
-        broker["CELERY_BROKER_URL"], transport_options=broker["CELERY_BROKER_TRANSPORT_OPTIONS"]
-    ) as publisher:
+    options = broker["CELERY_BROKER_TRANSPORT_OPTIONS"]
+    patience = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), PATIENCE_SECONDS)
+    options |= patience
+    options["sentinel_kwargs"] |= patience
+    with Connection(broker["CELERY_BROKER_URL"], transport_options=options) as publisher:
         queue = publisher.SimpleQueue("periodic")
         assert put("before")
         with servers.first.client() as client:

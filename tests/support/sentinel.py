@@ -10,7 +10,7 @@ import redis
 
 from scripts.local.redis import Server
 from tests.support.processes import START_SECONDS, Process, free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 MASTER_NAME = "TheMaster"
 
@@ -28,7 +28,7 @@ class _Redis:
         wait_until(self._answers, START_SECONDS, self.process.name)
 
     def client(self) -> "redis.Redis":
-        return redis.Redis("127.0.0.1", self.port, socket_timeout=5, decode_responses=True)
+        return redis.Redis("127.0.0.1", self.port, socket_timeout=PATIENCE_SECONDS, decode_responses=True)
 
     def info(self, section: str) -> dict[str, str]:
         with self.client() as client:
@@ -66,13 +66,14 @@ class WatchedRedis:
         wait_until(lambda: self._ask("SENTINEL", "REPLICAS", MASTER_NAME), START_SECONDS, "Sentinel")
 
     def fail_over(self) -> None:
-        """The master dies, and Sentinel is told to make the other one the master. It may not know yet that it can."""
+        """Kills the master and asks Sentinel to promote the other one. It refuses, or gives up what it has begun, while
+        it does not know the replica well: so it is asked until the other one is the master."""
         self.first.process.kill()
-        wait_until(self._accepts_failover, START_SECONDS, "the failover to begin")
         wait_until(
             lambda: (
-                self.second.info("replication")["role"] == "master"
+                self._accepts_failover()
                 and self._master_port() == self.second.port
+                and self.second.info("replication")["role"] == "master"
             ),
             START_SECONDS,
             "the new master",
@@ -103,7 +104,7 @@ class WatchedRedis:
         self._sentinel.require_running()
         with (
             contextlib.suppress(redis.RedisError),
-            redis.Redis("127.0.0.1", self.sentinel_port, socket_timeout=5) as client,
+            redis.Redis("127.0.0.1", self.sentinel_port, socket_timeout=PATIENCE_SECONDS) as client,
         ):
             return client.execute_command(*command)
         return None

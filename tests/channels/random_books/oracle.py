@@ -191,6 +191,7 @@ def compare_bank(world: World, entries: list[dict[str, Any]]) -> list[str]:
 
 def compute_fees(world: World) -> dict[tuple[uuid.UUID, str], int]:
     """Of each merchant and currency, by the terms that were valid, in the order of the history."""
+    today = dt.datetime.now(dt.UTC)
     total: dict[tuple[uuid.UUID, str], int] = defaultdict(int)
     shops = {sale.payment_no: sale.shop for sale in world.sales}
     state: dict[uuid.UUID, dict[str, Any]] = {}
@@ -211,7 +212,8 @@ def compute_fees(world: World) -> dict[tuple[uuid.UUID, str], int]:
                     known["volume"] = sum(
                         minor
                         for day, *owner, minor in captures
-                        if owner == list(place) and (day.year, day.month) == (each.day.year, each.day.month)
+                        # Every capture happened on the real today; `pass_day` has moved both since then.
+                        if owner == list(place) and (each.day - day).days < today.day
                     )
                 fee = compute_fee(known["terms"], payment.currency, each.sequence, known["volume"])
                 total[place] += fee - known["fee"]
