@@ -94,7 +94,9 @@ def test_reads_of_a_replica_that_lags(
     def use(of_replica: int) -> None:
         ports = {replica.PRIMARY: primary.database.port, replica.REPLICA: of_replica}
         databases = {alias: _connection_to(port) for alias, port in ports.items()}
-        monkeypatch.setattr(replica, "connections", ConnectionHandler(databases))
+        handler = ConnectionHandler(databases)
+        monkeypatch.setattr(replica, "connections", handler)
+        monkeypatch.setattr("django.contrib.postgres.signals.connections", handler)  # each new session asks it
 
     with (
         django_db_blocker.unblock(),
