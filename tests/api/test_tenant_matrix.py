@@ -53,6 +53,7 @@ OBJECTS: dict[str, Body] = {
     "POST refunds": {"payment_no": "<payment_no>", "amount": 1},
     "GET refunds/<str:refund_no>": {},
     "GET disputes/<str:dispute_no>": {},
+    "GET disputes/<str:dispute_no>/evidence": {},
     "POST disputes/<str:dispute_no>/evidence": {"texts": {"customer_name": "Li"}},
     "POST disputes/<str:dispute_no>/evidence/files": FILE,
     "POST disputes/<str:dispute_no>/submit": {},
