@@ -26,8 +26,8 @@ KEYED_HASH_SECRET: str = secrets.secret(
     local=LOCAL_STACK,
     default=SECRET_KEY,
 )
-# Earlier values of KEYED_HASH_SECRET: they verify the daily closes of the ledger that they have signed. They find no API
-# key and no recovery code, which end when KEYED_HASH_SECRET is rotated.
+# Earlier values of KEYED_HASH_SECRET: they verify the daily closes of the ledger that they have signed. They find no
+# API key and no recovery code, which end when KEYED_HASH_SECRET is rotated.
 KEYED_HASH_OLD_SECRETS: list[str] = env.list("KEYED_HASH_OLD_SECRETS", default=[])
 
 # Host names that the gateway answers to.
