@@ -96,7 +96,9 @@ def test_reads_of_a_replica_that_lags(
         databases = {alias: _connection_to(port) for alias, port in ports.items()}
         handler = ConnectionHandler(databases)
         monkeypatch.setattr(replica, "connections", handler)
-        monkeypatch.setattr("django.contrib.postgres.signals.connections", handler)  # each new session asks it
+        monkeypatch.setattr(
+            "django.contrib.postgres.signals.connections", handler
+        )  # each new session asks it
 
     with (
         django_db_blocker.unblock(),
