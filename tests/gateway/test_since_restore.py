@@ -287,6 +287,26 @@ def test_a_further_attempt_of_a_known_payment(client: SignedClient) -> None:
     assert PaymentAttempt.objects.count() == 2
 
 
+def test_an_attempt_of_another_merchant_is_not_adopted(client: SignedClient, acme: NewMerchant) -> None:
+    """A merchant's own account lists whatever number the merchant gave its payment."""
+    order_no = new_no()
+    error(create(client, "decline", order_no=order_no), 402, "payment_declined")
+    point = RestorePoint()
+    retried = paid(client, order_no=order_no)
+    point.restore()
+    listed = SimulatedPayment.objects.filter(pk=f"{retried['payment_no']}-2")
+    listed.update(merchant_id=str(new_merchant(name="Other").merchant.id))
+    found, _, code = reconcile()
+    assert (code, [(each["kind"], each["reason"]) for each in found]) == (
+        1,
+        [("not_adopted", "number_taken")],
+    )
+    now = get_payment(client, retried)
+    assert (now["status"], now["captured_amount"], len(now["attempts"])) == ("failed", 0, 1)
+    listed.update(merchant_id=str(acme.merchant.id))
+    assert kinds(reconcile()[0]) == {f"{retried['payment_no']}-2": "adopted"}
+
+
 def test_all_attempts_of_a_lost_payment(client: SignedClient) -> None:
     point = RestorePoint()
     order_no = new_no()

@@ -44,7 +44,7 @@ class AdoptionOutcome(enum.StrEnum):
     NO_MERCHANT = "no_merchant"  # nobody has kept whose it is, or we do not know this merchant
     NO_AMOUNT = "no_amount"  # the channel names no amount in a currency of ours
     SAGA_RUNNING = "saga_running"  # a saga works on the payment: run again after it
-    NUMBER_TAKEN = "number_taken"  # a payment of another environment or order has the number
+    NUMBER_TAKEN = "number_taken"  # a payment of another environment, merchant or order has the number
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,11 @@ def _adopt(lost: LostPayment) -> AdoptionOutcome:
         if merchant_id is None or not Merchant.objects.filter(id=merchant_id).exists():
             return AdoptionOutcome.NO_MERCHANT
         payment = _create_payment(lost, merchant_id)
-    elif payment.environment != lost.environment:
+    elif payment.environment != lost.environment or lost.origin.merchant_id not in (
+        None,
+        payment.merchant_id,
+    ):
+        # The owner of an account at the channel can write any number into its lists.
         return AdoptionOutcome.NUMBER_TAKEN
     elif payment.attempts.filter(reference=lost.update.reference).exists():
         return AdoptionOutcome.KNOWN
