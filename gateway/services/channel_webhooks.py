@@ -62,7 +62,8 @@ class _LocatedUpdate:
 def receive_webhook(
     *, channel: str, token: str = "", body: bytes, headers: Mapping[str, str]
 ) -> ReceivedWebhook:
-    """Verifies, stores and applies one webhook. A repeated event changes nothing.
+    """Verifies, stores and applies one webhook. A repeated event changes nothing, unless nothing here was known of it
+    the first time.
 
     `token` names the account; without it the webhook is for the platform's own account, or for an account that is
     connected to it. It changes the payments of that account alone.
@@ -152,7 +153,8 @@ def _store_and_apply(
         effect=UpdateEffect.APPLIED if updates else UpdateEffect.NOTHING_NEW,
     )
     with transaction.atomic(durable=True):
-        if not insert_unless_exists(row):
+        is_repeated = not insert_unless_exists(row)
+        if is_repeated and not _lock_unknown_event(row):
             return UpdateEffect.NOTHING_NEW
         # Sorted: two events about the same payments lock them in the same order. Those of one payment keep theirs.
         effects = [_apply(each, source) for each in sorted(updates or (), key=_get_reference)]
@@ -160,11 +162,31 @@ def _store_and_apply(
         if effect == UpdateEffect.UNKNOWN_REFERENCE:
             payload = stored_payload(record, max_bytes=MAX_UNKNOWN_BODY_BYTES)
             ChannelEvent.objects.filter(id=row.id).update(effect=effect, payload=payload)
+        elif is_repeated:
+            ChannelEvent.objects.filter(id=row.id).update(
+                effect=effect, reference=row.reference, payload=row.payload
+            )
         elif effect != row.effect:
             ChannelEvent.objects.filter(id=row.id).update(effect=effect)
         crash.reach("channel.event.before_commit", row.reference)
     crash.reach("channel.event.after_commit", row.reference)
     return effect
+
+
+def _lock_unknown_event(row: ChannelEvent) -> bool:
+    """Whether the stored event of this id was about nothing that we knew: after a restore its payment may have been
+    adopted since. Gives `row` the stored event's primary key, and locks that event, so that it is applied once."""
+    stored = ChannelEvent.objects.select_for_update(of=("self",)).filter(
+        channel=row.channel,
+        channel_account_id=row.channel_account_id,
+        event_id=row.event_id,
+        effect=UpdateEffect.UNKNOWN_REFERENCE,
+    )
+    stored_id = stored.values_list("id", flat=True).first()
+    if stored_id is None:
+        return False
+    row.id = stored_id
+    return True
 
 
 def _choose_effect(effects: Sequence[UpdateEffect]) -> UpdateEffect:

@@ -1,9 +1,11 @@
 """A dispute that Stripe reports: a row, an event for the merchant, a review, and money that cannot be refunded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from prometheus_client import REGISTRY
 
 from backoffice.services import late_payments
@@ -165,11 +167,45 @@ def test_the_event_of_a_dispute_that_is_not_ours_is_stored(fake: FakeStripe, pay
     before = counted()
     for unknown in ("pi_of_somebody_else", None):
         event = dispute(fake, payment, "created", payment_intent=unknown)
-        assert data(send(event))["effect"] == "disputed"
-    assert set(ChannelEvent.objects.filter(effect="disputed").values_list("reference", flat=True)) == {""}
+        assert data(send(event))["effect"] == "unknown_reference"
+    stored = ChannelEvent.objects.filter(effect="unknown_reference")
+    assert set(stored.values_list("reference", flat=True)) == {""}
     assert counted() == before + 2
     payment.refresh_from_db()
     assert not payment.needs_attention
+
+
+def test_a_dispute_of_a_lost_payment_is_booked_when_its_event_comes_again(
+    fake: FakeStripe, payment: Payment
+) -> None:
+    """The payment is unknown after a restore, until it is adopted."""
+    event = dispute(fake, payment, "created")
+    with _lost(payment):
+        assert data(send(event))["effect"] == "unknown_reference"
+    assert [data(send(event))["effect"] for _ in range(2)] == ["disputed", "nothing_new"]
+    kept = ChannelEvent.objects.get(type="charge.dispute.created")
+    assert (kept.effect, kept.reference) == ("disputed", payment.payment_no)
+    assert (Dispute.objects.get().payment_id, len(told_of("created"))) == (payment.id, 1)
+
+
+@contextmanager
+def _lost(payment: Payment) -> Iterator[None]:
+    """Hides the payment from its channel, under another number."""
+    _renumber(payment, "PAY-19990101-000001")
+    yield
+    _renumber(payment, payment.payment_no)
+
+
+def _renumber(payment: Payment, number: str) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(
+            "UPDATE payments SET payment_no = %s, channel_reference = %s WHERE id = %s",
+            [number, number, payment.id],
+        )
+        cursor.execute(
+            "UPDATE payment_attempts SET reference = %s WHERE payment_id = %s", [number, payment.id]
+        )
 
 
 def test_the_event_is_refused_while_the_payment_cannot_be_queried(fake: FakeStripe, payment: Payment) -> None:

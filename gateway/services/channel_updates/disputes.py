@@ -48,14 +48,14 @@ def apply_dispute_update(
     """Applies the update that `source` reports, in the caller's transaction.
 
     Updates may arrive in any order and more than once. A closed dispute is not opened again. A dispute of an unknown
-    payment is only logged and counted.
+    payment is only logged and counted: its event is applied when it comes again and the payment is known by then.
     """
     payment = selectors.lock_payment_by_reference(payment_reference) if payment_reference else None
     attempt = selectors.find_earlier_attempt(payment, payment_reference) if payment else None
     if payment is None or not is_from_own_channel(source, attempt or payment, payment.environment):
         log.warning("payment.disputed", reference="", status=update.state.value, reason=update.channel_reason)
         _count(source.channel, update.environment)
-        return UpdateEffect.DISPUTED
+        return UpdateEffect.UNKNOWN_REFERENCE
     known = (
         Dispute.objects.select_for_update()
         .filter(
