@@ -8,8 +8,9 @@
 | funds held for a closed payment or an earlier attempt | released, or a review |
 
 LATE_MONEY_POLICY decides: "refund" refunds and releases at once, "park" opens a review, in which staff decide
-(`gateway/services/refund_late_payments.py`). The caller's transaction holds the payment's lock. Repeating a call
-changes nothing. Held funds are handled where they are reported (`gateway/services/channel_updates/payments.py`).
+(`gateway/services/refund_late_payments.py`). An open review of an adoption (ADR 53) counts as "park". The caller's
+transaction holds the payment's lock. Repeating a call changes nothing. Held funds are handled where they are
+reported (`gateway/services/channel_updates/payments.py`).
 """
 
 import structlog
@@ -27,7 +28,7 @@ def handle_late_payment(*, payment: Payment, captured_minor: int) -> UpdateEffec
         return UpdateEffect.NOTHING_NEW
     reason = f"paid after the payment was {payment.status}"
     log.warning("payment.late_success", payment_no=payment.payment_no, status=payment.status)
-    if is_refund_automatic() and payment.refundable_minor:
+    if is_refund_automatic(payment) and payment.refundable_minor:
         start_late_refund_saga(payment=payment, reason=reason)
     else:
         state_machine.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
@@ -45,7 +46,7 @@ def handle_duplicate_payment(
         return UpdateEffect.NOTHING_NEW
     reason = f"attempt {attempt.number} at {attempt.channel} was paid after a later attempt had replaced it"
     log.warning("payment.paid_twice", payment_no=payment.payment_no, reference=attempt.reference)
-    if is_refund_automatic() and attempt.surplus_refundable_minor:
+    if is_refund_automatic(payment) and attempt.surplus_refundable_minor:
         start_late_refund_saga(payment=payment, surplus_of=attempt, reason=reason)
     else:
         state_machine.open_review(
@@ -54,5 +55,9 @@ def handle_duplicate_payment(
     return UpdateEffect.LATE_PAYMENT
 
 
-def is_refund_automatic() -> bool:
-    return settings.LATE_MONEY_POLICY == "refund"
+def is_refund_automatic(payment: Payment) -> bool:
+    """Never while a review says that the payment was adopted after a restore: the channel may have refunded it already,
+    and its refunds are read after its payments (ADR 53)."""
+    if settings.LATE_MONEY_POLICY != "refund":
+        return False
+    return not payment.reviews.filter(code=ReviewCode.ADOPTED, resolved_at=None).exists()

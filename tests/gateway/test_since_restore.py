@@ -320,6 +320,29 @@ def test_all_attempts_of_a_lost_payment(client: SignedClient) -> None:
     assert (now["status"], now["order_no"]) == ("succeeded", order_no)
 
 
+def test_an_adopted_duplicate_payment_is_not_refunded_once_more(client: SignedClient) -> None:
+    """The lost time has refunded it, and the channel's refunds are read after its payments."""
+    point = RestorePoint()
+    order_no = new_no()
+    error(create(client, "decline", order_no=order_no), 402, "payment_declined")
+    retried = paid(client, order_no=order_no)
+    first = SimulatedPayment.objects.filter(pk=retried["payment_no"])
+    first.update(state="open", failure_code="", failure_message="")
+    bank.pay({"payment_url": f"/checkout/{first.get().token}"})
+    bank.deliver_webhooks(retried["payment_no"])
+    background.finish()
+    lost = Refund.objects.get()
+    before = list(LedgerEntry.objects.order_by("id").values())
+    point.restore()
+    found, _, code = reconcile()
+    number = retried["payment_no"]
+    assert (code, set(kinds(found).values())) == (0, {"adopted"})
+    background.finish()
+    assert list(LedgerEntry.objects.order_by("id").values()) == before, "the bank refunds nothing more"
+    assert [row.refund_no for row in Refund.objects.all()] == [lost.refund_no]
+    assert f"duplicate_payment {number}-2" in reviews(retried)
+
+
 def test_an_amount_that_differs_needs_review(client: SignedClient) -> None:
     payment = opened(client)
     SimulatedPayment.objects.update(amount=10_001)

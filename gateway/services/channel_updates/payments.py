@@ -208,11 +208,11 @@ def _map_unpaid_status(update: ChannelPayment) -> tuple[PaymentStatus, str, str]
 
 
 def _release_held_funds(payment: Payment, attempt: PaymentAttempt | None) -> UpdateEffect:
-    """Releases what the channel holds for a closed payment, or for an earlier attempt; with
-    LATE_MONEY_POLICY "park", opens a review instead."""
+    """Releases what the channel holds for a closed payment, or for an earlier attempt; where nothing is refunded
+    automatically, opens a review instead."""
     reference = attempt.reference if attempt else payment.reference
     log.warning("payment.held_funds", payment_no=payment.payment_no, reference=reference)
-    if not is_refund_automatic():
+    if not is_refund_automatic(payment):
         state_machine.open_review(
             payment=payment,
             code=ReviewCode.HELD_FUNDS,
