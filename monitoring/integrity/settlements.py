@@ -1,5 +1,7 @@
 """Checks of settlement statements: by themselves, against the ledger, and against the channel's payouts."""
 
+# ruff: noqa: S608 - the SQL is put together from constants of this package
+
 from django.utils.translation import gettext_lazy as _
 
 from monitoring.integrity.check import IntegrityCheck
@@ -43,14 +45,36 @@ STATEMENTS_ADD_UP = IntegrityCheck(
     """,
 )
 
+# Of a line `l` of the file `f` that was dismissed: another line reports the same movement, or its money was met.
+_IS_REPORTED_BY_ANOTHER = """(
+    EXISTS (
+        SELECT FROM statement_lines k JOIN statement_files kf ON kf.id = k.file_id
+        LEFT JOIN settlement_cases kc ON kc.id = k.case_id
+        WHERE k.kind IN ('fee', 'payout', 'rounding') AND k.kind = l.kind AND k.id <> l.id AND k.currency = l.currency
+          AND k.state <> 'voided' AND kc.resolution IS DISTINCT FROM 'dismissed'
+          AND kf.channel = f.channel AND kf.environment = f.environment
+          AND kf.channel_account_id IS NOT DISTINCT FROM f.channel_account_id
+          AND (k.line_no <> '' AND k.line_no = l.line_no OR k.payout_no <> '' AND k.payout_no = l.payout_no
+              OR k.net_minor = l.net_minor AND (k.occurred_at = l.occurred_at
+                  OR l.channel_no <> '' AND l.channel_no IN (k.channel_no, k.line_no)
+                  OR k.channel_no <> '' AND k.channel_no = l.line_no)))
+    OR EXISTS (
+        SELECT FROM statement_expectations e LEFT JOIN settlement_cases ec ON ec.id = e.case_id
+        WHERE e.kind = l.kind AND e.channel = f.channel AND e.environment = f.environment
+          AND e.channel_account_id IS NOT DISTINCT FROM f.channel_account_id
+          AND (e.reference <> '' AND e.reference IN (l.reference, l.channel_no)
+              OR e.channel_no <> '' AND e.channel_no = l.channel_no)
+          AND (e.state = 'met' OR ec.kind <> 'missing_line' OR ec.state = 'resolved')))"""
+
 # What is expected is the ledger's entry; what a line moves beyond it is posted once, with the line's amounts; nothing
-# is posted at a merchant's own account. A line that a later statement has matched is posted with that statement.
+# is posted at a merchant's own account. A line that a later statement has matched is posted with that statement. Of
+# a line that was dismissed, another one is posted.
 STATEMENTS_AGREE_WITH_LEDGER = IntegrityCheck(
     "statements_agree_with_ledger",
     _(
         "Each expectation is an entry of the ledger, and the ledger has the fee and the payout of each settled line."
     ),
-    """
+    f"""
     SELECT e.kind || ' ' || e.reference AS id,
            'expected ' || e.amount_minor || ', in the ledger ' || t.amount_minor AS detail
     FROM statement_expectations e JOIN ledger_entries t ON t.id = e.entry_id
@@ -64,7 +88,8 @@ STATEMENTS_AGREE_WITH_LEDGER = IntegrityCheck(
     LEFT JOIN settlement_cases c ON c.id = l.case_id
     LEFT JOIN channel_accounts held ON held.id = f.channel_account_id
     CROSS JOIN LATERAL (
-        SELECT CASE WHEN held.merchant_id IS NOT NULL OR l.state = 'voided' OR c.resolution = 'dismissed' THEN 0
+        SELECT CASE WHEN held.merchant_id IS NOT NULL OR l.state = 'voided' THEN 0
+                    WHEN c.resolution = 'dismissed' AND {_IS_REPORTED_BY_ANOTHER} THEN 0
                     ELSE l.fee_minor + CASE l.kind WHEN 'payout' THEN -l.gross_minor ELSE 0 END END AS due) o
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(CASE n.direction WHEN 'credit' THEN n.amount_minor ELSE -n.amount_minor END), 0) AS moved

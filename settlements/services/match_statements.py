@@ -238,9 +238,11 @@ _IS_DUPLICATE = f"""(
 _IS_NEW_DUPLICATE = _IS_DUPLICATE.format(
     is_first="(known.state <> 'new' OR known.file_id = line.file_id AND known.number < line.number)"
 )
-# Of a line that is in a case already: one that is posted, or that was imported before it, remains.
+# Of a line that is in a case already: one that is posted, that will be (the payout of an open case), or that was
+# imported before it, remains.
 IS_STILL_DUPLICATE = _IS_DUPLICATE.format(
     is_first="""known.id <> line.id AND (known.state = 'matched' OR known.posted_at IS NOT NULL
+        OR known.case_id IN (SELECT id FROM settlement_cases WHERE kind = 'payout_differs')
         OR (known.file_id, known.number) < (line.file_id, line.number))"""
 )
 DUPLICATE_CASES = f"""

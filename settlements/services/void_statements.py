@@ -57,6 +57,27 @@ CLOSE_CASES = """
 UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
 WHERE id IN (SELECT id FROM void_cases WHERE state <> 'resolved')
 """
+# Dismissed, because a line of this statement reported the same: the decision has lost its reason. The old case keeps
+# it, and a new one goes the way of duplicates that were not decided.
+REOPEN_DISMISSED = f"""
+CREATE TEMPORARY TABLE void_dismissed ON COMMIT DROP AS
+SELECT own.id AS old_case_id, uuidv7() AS case_id
+FROM settlement_cases AS own
+WHERE own.kind = 'duplicate_line' AND own.resolution = 'dismissed' AND own.reversed_at IS NULL
+  AND {SCOPE.format("own")} AND EXISTS (
+      SELECT FROM statement_lines AS line WHERE line.case_id = own.id AND (
+          line.kind IN {AS_REPORTED} AND NOT {IS_STILL_DUPLICATE}
+          OR line.kind NOT IN {AS_REPORTED}
+          AND own.reference IN (SELECT left(reference, 255) FROM void_references)));
+UPDATE settlement_cases SET reversed_at = now() WHERE id IN (SELECT old_case_id FROM void_dismissed);
+INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
+    reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
+SELECT known.case_id, own.channel, own.environment, own.channel_account_id, own.kind, own.reference, own.currency,
+       own.expected_minor, own.reported_minor, own.reported_currency, own.detail, 'open', own.owner, '', '', '', ''
+FROM void_dismissed AS known JOIN settlement_cases AS own ON own.id = known.old_case_id;
+UPDATE statement_lines AS line SET case_id = known.case_id
+FROM void_dismissed AS known WHERE line.case_id = known.old_case_id
+"""
 # A movement that was in two statements is in one now.
 REOPEN_DUPLICATES = f"""
 UPDATE settlement_cases AS own SET kind = 'unknown_line'
@@ -74,6 +95,14 @@ UPDATE statement_lines AS line SET state = 'matched', case_id = NULL FROM void_s
 UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
 WHERE id IN (SELECT case_id FROM void_singles)
 """
+# After the comparison: what waits in a case and found its money met by another line.
+RESTORE_DUPLICATES = f"""
+UPDATE settlement_cases AS own SET kind = 'duplicate_line'
+WHERE own.kind = 'unknown_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by = ''
+  AND {SCOPE.format("own")} AND EXISTS (
+      SELECT FROM statement_lines AS line JOIN statement_expectations AS named ON named.kind = line.kind
+      WHERE line.case_id = own.id AND named.reference = own.reference AND {SCOPE.format("named")})
+"""
 # An account is compared from its first statement on, which may have been this one.
 FORGET_EARLIER_EXPECTATIONS = f"""
 DELETE FROM statement_expectations AS expected
@@ -89,7 +118,7 @@ SELECT EXISTS (SELECT FROM statement_files AS file
                WHERE file.day = %(day)s AND file.state NOT IN ('imported', 'voided') AND {SCOPE.format("file")})
 """
 DECIDED_CASES = "SELECT id FROM void_cases WHERE state = 'resolved'"
-DROP = "DROP TABLE void_matches, void_cases, void_references, void_singles"
+DROP = "DROP TABLE void_matches, void_cases, void_references, void_dismissed, void_singles"
 
 FREE = (
     FIND,
@@ -98,6 +127,7 @@ FREE = (
     FREE_EXPECTATIONS,
     ISOLATE_OTHER_LINES,
     CLOSE_CASES,
+    REOPEN_DISMISSED,
     REOPEN_DUPLICATES,
     SETTLE_DUPLICATES,
     FORGET_EARLIER_EXPECTATIONS,

@@ -102,6 +102,7 @@ def void_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) 
         cursor.execute(void_statements.DROP)
         # Lines of other statements may meet what this one has met.
         compare_lines(file)
+        cursor.execute(void_statements.RESTORE_DUPLICATES, parameters)
         cursor.execute(match_statements.NET_ZERO, parameters)
         cursor.execute(match_statements.OPEN_MISSING_CASES, parameters)
         cursor.execute(void_statements.CLEAR_DAY, parameters)

@@ -14,6 +14,13 @@ INSERT INTO statement_lines (id, file_id, number, kind, gross_minor, fee_minor, 
 VALUES ('00000000-0000-7000-8000-00000000000{number}', '00000000-0000-7000-8000-000000000001', {number}, '{kind}',
     {gross}, {fee}, {gross} - {fee}, 'USD', '', '', '', '{payout}', '2026-01-01Z', '{{}}', '{state}');
 """
+_DISMISS = """
+INSERT INTO settlement_cases (id, channel, environment, kind, reference, currency, expected_minor, reported_minor,
+    reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by, resolved_at)
+VALUES ('00000000-0000-7000-8000-000000000009', 'stripe', 'test', 'duplicate_line', '', 'USD', 0, -3, 'USD', 'fee',
+    'resolved', '', '', '', 'dismissed', 'ana', now());
+UPDATE statement_lines SET state = 'in_case', case_id = '00000000-0000-7000-8000-000000000009' WHERE state = 'new';
+"""
 
 
 def _line(number: int, kind: str, gross: int, fee: int = 0, payout: str = "", state: str = "matched") -> str:
@@ -37,6 +44,12 @@ SETTLEMENT_BREAKAGES = [
         "statements_agree_with_ledger",
         "a fee that was not posted",
         _FILE + _line(1, "fee", 0, 3),
+        "SELECT 'stripe 2026-01-01 line 1'",
+    ),
+    Breakage(
+        "statements_agree_with_ledger",
+        "a dismissed fee that no other line reports",
+        _FILE + _line(1, "fee", 0, 3, state="new") + _DISMISS,
         "SELECT 'stripe 2026-01-01 line 1'",
     ),
     Breakage(

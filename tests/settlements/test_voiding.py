@@ -213,6 +213,70 @@ def test_a_duplicate_is_dismissed_and_nothing_else_is() -> None:
     assert list_violations() == []
 
 
+def dismiss_duplicates() -> int:
+    cases = SettlementCase.objects.filter(kind="duplicate_line").exclude(state="resolved")
+    for case in cases:
+        dismiss_case(case_id=case.id, actor="ana", reason="in another file")
+    return len(cases)
+
+
+def test_a_dismissed_fee_and_payout_are_posted_once_when_the_line_before_them_is_voided() -> None:
+    """Both statements after the wrong one report them: the first of these is right now, the other stays dismissed."""
+    lines = [
+        Reported("", 0, kind="fee", fee_minor=9, channel_no="f1"),
+        Reported("", -500, kind="payout", payout_no="po_1"),
+    ]
+    wrong = import_lines(lines, -1)
+    right = import_lines(lines)
+    import_lines(lines, 1)
+    assert dismiss_duplicates() == 4
+    assert list_violations() == []
+    void(wrong)
+    assert read_balances() == {"channel_fees": 9, "channel_receivable": -509, "platform_bank": 500}
+    assert {line.state for line in right.lines.all()} == {"matched"}
+    assert list_cases() == []
+    dismissed = SettlementCase.objects.filter(resolution="dismissed")
+    assert (dismissed.filter(reversed_at=None).count(), dismissed.exclude(reversed_at=None).count()) == (2, 2)
+    assert list_violations() == []
+
+
+def test_a_dismissed_payment_is_compared_again_when_the_line_before_it_is_voided() -> None:
+    import_lines([], -1)  # from here on the account is compared
+    expect(("PAY-1", 10_000), ("PAY-2", 700))
+    lines = [Reported("PAY-1", 10_000, fee_minor=300)]
+    wrong = import_lines(lines)
+    import_lines(lines, 1)
+    import_lines([*lines, Reported("PAY-2", 700), Reported("PAY-2", 700)], 2)
+    assert dismiss_duplicates() == 3
+    void(wrong)
+    # The money is met a day too late, the other copy waits for a decision again, and PAY-2 has nothing to do with it.
+    assert list_cases() == [
+        ("day_differs", "PAY-1", 10_000, 10_000),
+        ("day_differs", "PAY-2", 700, 700),
+        ("duplicate_line", "PAY-1", 0, 10_000),
+    ]
+    late = SettlementCase.objects.get(kind="day_differs", reference="PAY-1")
+    book_case(case_id=late.id, actor="ana", reason="late")
+    assert dismiss_duplicates() == 1
+    assert read_balances() == {"channel_fees": 300, "channel_receivable": -300}
+    assert list_violations() == []
+
+
+def test_a_payout_that_is_posted_with_its_case_has_no_second_posting() -> None:
+    """The later day was imported first and compared last. Voiding a third statement settles nothing of the two."""
+    payout = Reported("", -500, kind="payout", payout_no="po_1")
+    late = import_lines([payout], 1, settle=False)
+    early = import_lines([Reported("PAY-1", 400, payout_no="po_1"), payout], settle=False)
+    settle_statement(file_id=early.id)
+    settle_statement(file_id=late.id)
+    other = import_lines([Reported("PAY-2", 5)], 2)
+    waiting = [each[:2] for each in list_cases() if each[1] == "po_1"]
+    assert waiting == [("duplicate_line", "po_1"), ("payout_differs", "po_1")]
+    void(other)
+    assert [each[:2] for each in list_cases() if each[1] == "po_1"] == waiting
+    assert read_balances() == {}
+
+
 def test_lines_are_voided_before_their_postings_are_reversed() -> None:
     """Lines are posted without the account's lock: until they are voided, another process may post more of them."""
     expect(("PAY-1", 10_000))
