@@ -21,6 +21,7 @@ from channels.wechat import statements
 from channels.wechat.channel import WechatChannel
 from channels.wechat.sandbox.keys import format_public_key
 from gateway.models import Refund
+from sagas.models import SagaStep
 from tests.support.channels import build_creation
 from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox
 
@@ -111,7 +112,12 @@ class WechatHarness:
     def pass_refund_pause(self) -> None:
         """Passes on both sides: the platform waits by itself before it sends the next refund."""
         self.advance(PAUSE_SECONDS)
-        Refund.objects.update(created_at=F("created_at") - dt.timedelta(seconds=PAUSE_SECONDS))
+        pause = dt.timedelta(seconds=PAUSE_SECONDS)
+        Refund.objects.update(created_at=F("created_at") - pause, call_at=F("call_at") - pause)
+        # A saga that waits has the time of its call in the result of its first step.
+        for step in SagaStep.objects.filter(step_name="ReserveRefund", result__has_key="call_at"):
+            call_at = dt.datetime.fromisoformat(step.result["call_at"]) - pause
+            SagaStep.objects.filter(id=step.id).update(result={"call_at": call_at.isoformat()})
 
     def publish_lists(self) -> None:
         """Two days later, the statements of all days until now are certain."""

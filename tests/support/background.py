@@ -4,7 +4,7 @@ from django.db.models.functions import Now
 
 from gateway.models import Payment, Refund
 from idempotency.models import IdempotencyKey
-from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance, SagaStep
+from sagas.models import ACTIVE_SAGA_STATUSES, SagaInstance, SagaStep, StepStatus
 from tests.support.sagas import run_once
 
 MAX_ROUNDS = 50
@@ -12,7 +12,18 @@ MAX_ROUNDS = 50
 
 def finish() -> None:
     """Lets every saga run to its end, or to where a person is needed."""
-    assert run_rounds(MAX_ROUNDS), "the sagas do not come to rest"
+    assert run_rounds(MAX_ROUNDS), f"the sagas do not come to rest:\n{describe_due()}"
+
+
+def describe_due() -> str:
+    """The sagas that may run, each with its steps: what waits for what."""
+    lines = []
+    for saga in SagaInstance.objects.filter(due_at__isnull=False).order_by("due_at"):
+        lines.append(f"{saga} {saga.direction} due {saga.due_at} fence {saga.fence} {saga.waiting_for}")
+        for step in saga.steps.exclude(status=StepStatus.PENDING):
+            retry = f"retry {step.retry_count} of {step.max_retry_count} at {step.next_retry_at}"
+            lines.append(f"    {step} {step.status} in_doubt={step.in_doubt} {retry} {step.error_message}")
+    return "\n".join(lines)
 
 
 def run_rounds(count: int) -> bool:

@@ -82,7 +82,12 @@ def let_pass_for_sagas(seconds: float) -> None:
 
 
 def let_pass_for_breaker(seconds: float) -> None:
-    state = shared()
+    """For the breaker of every channel account that this process has called."""
+    for each in guard._guards.values():
+        _let_pass_for(each._state, seconds)
+
+
+def _let_pass_for(state: SharedBreakerState, seconds: float) -> None:
     state._quiet_until = 0.0
     state._own = _aged(state._own, seconds)
     loaded = redis.attempt(state._load, otherwise=None)
