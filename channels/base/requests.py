@@ -170,7 +170,7 @@ class ListingWindow:
 
 @dataclass(frozen=True, slots=True)
 class PaymentOrigin:
-    """Whose payment it is, as we told the channel when we created it. After a restore of our database this may be the
+    """Whose payment it is, as our creation wrote it at the channel. After a restore of our database this may be the
     only record of it."""
 
     merchant_id: str

@@ -90,7 +90,7 @@ def _load(folders: Folders, options: argparse.Namespace) -> int:
 
 
 def _check(folders: Folders, _options: argparse.Namespace) -> int:
-    """Judges what the last `load` was told."""
+    """Compares what was confirmed to the last `load` with all books."""
     verdict = settle_and_check(folders, read_journal(folders.results / JOURNAL))
     print_verdict(verdict)
     return 0 if verdict.is_clean else 1
@@ -146,7 +146,7 @@ def _parse() -> argparse.Namespace:
     load = add("load", _load, "send payments and refunds for some time")
     load.add_argument("--seconds", type=float, default=60.0)
     load.add_argument("--rate", type=float, default=WRITES_PER_SECOND, help="payments a second")
-    add("check", _check, "compare what the last load was told with all books")
+    add("check", _check, "compare what was confirmed to the last load with all books")
     scenario = add("scenario", _scenario, "run faults under load, all or those that are named")
     scenario.add_argument("names", nargs="*", metavar="NAME", help=", ".join(each.name for each in SCENARIOS))
     scenario.add_argument("--rate", type=float, default=WRITES_PER_SECOND, help="payments a second")

@@ -5,7 +5,7 @@
          └───────────────┼───────────────┘          uplinks: cutting one isolates a zone, whose hosts keep each other
                       lab-core                      with the hosts outside all zones and this machine (10.77.0.1)
 
-A cut cable is silent: no host is told that its peer has gone, exactly as when a switch dies.
+A cut cable is silent: no host learns that its peer has gone, exactly as when a switch dies.
 """
 
 import re

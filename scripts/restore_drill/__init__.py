@@ -3,6 +3,6 @@
 drill       the steps in their order
 backup      base backup, stream of the WAL to a second place, restore to a moment
 load        a merchant's program that remembers every answer
-books       compares what the merchant was told, the bank's books and ours
+books       compares what was confirmed to the merchant, the bank's books and ours
 report      the table at the end
 """

@@ -26,7 +26,7 @@ from scripts.local.wheels import postgres_binary
 SLOT = "second_place"
 SETTINGS = {"max_connections": "200", "wal_level": "replica", "max_wal_senders": "5"}
 START_SECONDS = 600.0
-# Tables of the simulated bank. A real bank is elsewhere, and forgets nothing when our database is restored.
+# Tables of the simulated bank. A real bank has its own database, and forgets nothing when ours is restored.
 BANK_TABLES = "public.simulator_*"
 
 

@@ -1,4 +1,4 @@
-"""Compares three books after the restore: what the merchant was told, the bank's, and ours."""
+"""Compares three books after the restore: what was confirmed to the merchant, the bank's, and ours."""
 
 from dataclasses import dataclass
 

@@ -4,7 +4,7 @@ import socket
 
 from tests.support.waiting import PATIENCE_SECONDS
 
-# What an attacker hides in a body. Whoever answers it has been deceived.
+# What an attacker hides in a body. A server that answers it has been deceived.
 HIDDEN = b"GET /healthz?hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LENGTH = b"Content-Length: %d" % len(HIDDEN)
 CHUNKED = b"Transfer-Encoding: chunked"
