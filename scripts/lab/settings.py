@@ -80,8 +80,6 @@ def platform_settings(folders: Folders, lab_secrets: Secrets, host: Host | None 
         "CELERY_BROKER_URL": _broker_url(lab_secrets.passwords),
         "PORT": str(GATEWAY_PORT),
         "WEB_WORKERS": "1",
-        # A write whose answer a failover lost is resumed when its saga's lease is over, not only after 60 s.
-        "IDEMPOTENCY_LEASE_SECONDS": "30",
         "PUBLIC_BASE_URL": PUBLIC_URL,
         "ALLOWED_HOSTS": ",".join(each.address for each in (EDGE, *GATEWAYS)),
         "TRUSTED_PROXIES": f"{EDGE.address}/32",
