@@ -36,7 +36,7 @@ TASK_PACKAGES = [
     "webhooks",
 ]
 
-app = Celery("payment_platform")
+app = Celery("payment_platform", task_cls="payment_platform.periodic_task:PeriodicTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(TASK_PACKAGES)
 
