@@ -184,10 +184,18 @@ SELECT id, step_order, step_name, status, in_doubt, compensating, result, error_
 FROM saga_steps WHERE saga_id = ANY(%s) ORDER BY saga_id, step_order
 """
 
-STOP_FOR_REVIEW = """
-UPDATE saga_instances SET needs_attention = true, attention_reason = %s, lease_owner = '', lease_expires_at = NULL,
-       revision = revision + 1, updated_at = now()
-WHERE id = %s AND fence = %s
+# A saga of a definition that this release does not know. While a newer release is rolled out, one of its workers will
+# claim the saga: it is due again after a pause. A saga that is older than a roll-out takes needs review.
+PUT_BACK = """
+UPDATE saga_instances SET
+    needs_attention = created_at <= now() - make_interval(secs => %(roll_out_seconds)s::float8),
+    attention_reason = CASE WHEN created_at <= now() - make_interval(secs => %(roll_out_seconds)s::float8)
+                            THEN %(reason)s::text ELSE '' END,
+    lease_expires_at = CASE WHEN created_at > now() - make_interval(secs => %(roll_out_seconds)s::float8)
+                            THEN now() + make_interval(secs => %(pause_seconds)s::float8) END,
+    lease_owner = '', claims_without_progress = claims_without_progress - 1, revision = revision + 1,
+    updated_at = now()
+WHERE id = %(id)s AND fence = %(fence)s
 """
 
 # Sagas that wait or need review. A step that failed past the pivot is tried again. Any other failure stays: the saga is

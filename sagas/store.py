@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import connection, models
 from django.db.backends.utils import CursorWrapper
@@ -24,6 +25,12 @@ from sagas.state import SagaState, StepState
 # A claim reads at most so many fairness keys, and so many sagas of each, so that its cost is bounded.
 KEYS_PER_CLAIM = 64
 SAGAS_PER_KEY = 24
+# A saga of a newer release is looked at again after a pause, by a worker of that release perhaps. One that is older
+# than the time for which two releases run together needs review: the newer release was rolled back.
+UNKNOWN_DEFINITION_PAUSE_SECONDS = 5.0
+ROLL_OUT_SECONDS = 3600.0
+
+log = structlog.get_logger(__name__)
 
 
 class LeaseLost(Exception):
@@ -224,16 +231,22 @@ def _fetch_rows(cursor: CursorWrapper) -> list[dict[str, Any]]:
 def _find_definitions(
     cursor: CursorWrapper, rows: Sequence[dict[str, Any]]
 ) -> list[tuple[dict[str, Any], Definition]]:
-    """The rows whose definition this release has, with it. The other sagas need review."""
+    """The rows whose definition this release has, with it. The other sagas are left to a newer release."""
     found = []
     for row in rows:
         definition = registry.find_definition(row["definition"], row["definition_version"])
         if definition is None:
-            reason = f"no definition {row['definition']} version {row['definition_version']}"
-            cursor.execute(statements.STOP_FOR_REVIEW, [reason, row["id"], row["fence"]])
+            _put_back(cursor, row)
         else:
             found.append((row, definition))
     return found
+
+
+def _put_back(cursor: CursorWrapper, row: dict[str, Any]) -> None:
+    reason = f"no definition {row['definition']} version {row['definition_version']}"
+    pauses = {"roll_out_seconds": ROLL_OUT_SECONDS, "pause_seconds": UNKNOWN_DEFINITION_PAUSE_SECONDS}
+    cursor.execute(statements.PUT_BACK, {"id": row["id"], "fence": row["fence"], "reason": reason, **pauses})
+    log.warning("saga.definition_unknown", saga_id=str(row["id"]), reason=reason)
 
 
 def _load_sagas(cursor: CursorWrapper, found: Sequence[tuple[dict[str, Any], Definition]]) -> list[SagaState]:

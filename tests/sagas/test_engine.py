@@ -1,11 +1,13 @@
 """The engine on a real database: what is written when, and who may write it."""
 
 import uuid
+from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from sagas import engine, operations, store
 from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
@@ -19,6 +21,7 @@ from sagas.outcomes import (
     Transient,
     Unknown,
 )
+from sagas.planner import MAX_CLAIMS_WITHOUT_PROGRESS
 from sagas.start import start_saga
 from tests.sagas.conftest import expire_lease, reload
 from tests.support.sagas import claim_all, run_due
@@ -342,12 +345,28 @@ def test_a_poison_saga_needs_review(fake_steps, define, begin):
     assert fake_steps.executed.count("call2:query") == 5
 
 
-def test_a_saga_of_an_unknown_version_needs_review(define, begin):
+def test_a_saga_of_a_newer_release_is_left_to_its_workers(fake_steps, define, begin):
+    """However often a worker of this release comes by: a worker that knows the version finds it as new."""
     saga = begin(define(), leased=False)
     SagaInstance.objects.filter(id=saga.id).update(definition_version=99)
+    for _claim in range(MAX_CLAIMS_WITHOUT_PROGRESS + 1):
+        run_due()
+        row = reload(saga)
+        assert (row.status, row.needs_attention, row.lease_owner) == (SagaStatus.IN_PROGRESS, False, "")
+        assert row.due_at > timezone.now()
+        expire_lease(saga.id)
+    SagaInstance.objects.filter(id=saga.id).update(definition_version=1)
+    run_due()
+    assert reload(saga).status == SagaStatus.COMPLETED
+
+
+def test_a_saga_of_a_release_that_was_rolled_back_needs_review(define, begin):
+    saga = begin(define(), leased=False)
+    long_ago = Now() - timedelta(seconds=store.ROLL_OUT_SECONDS)
+    SagaInstance.objects.filter(id=saga.id).update(definition_version=99, created_at=long_ago)
     run_due()
     row = reload(saga)
-    assert (row.status, row.needs_attention) == (SagaStatus.IN_PROGRESS, True)
+    assert (row.status, row.needs_attention, row.due_at) == (SagaStatus.IN_PROGRESS, True, None)
     assert "version 99" in row.attention_reason
 
 

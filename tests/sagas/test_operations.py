@@ -1,9 +1,11 @@
 """What people may do to a saga: in which state, on which picture of it, and with what left behind."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 from django.utils import translation
 
 from common.errors import NotPermitted, StaleView, UnknownObject
@@ -126,7 +128,8 @@ class Make:
 
     def of_an_unknown_version(self):
         saga = self.pending()
-        SagaInstance.objects.filter(id=saga.id).update(definition_version=99)
+        long_ago = Now() - timedelta(seconds=store.ROLL_OUT_SECONDS)
+        SagaInstance.objects.filter(id=saga.id).update(definition_version=99, created_at=long_ago)
         store.claim_saga(saga.id)
         assert reload(saga).needs_attention
         return saga
