@@ -27,6 +27,7 @@ from psycopg_pool import PoolTimeout
 from common import database_pool, telemetry, tracing
 from common.database_errors import classify_database_error
 from common.outside_calls import hold_place
+from common.postgresql.schema import wait_for_migrations
 from common.work_places import WorkPlace, WorkPlaces
 
 T = TypeVar("T")
@@ -178,11 +179,15 @@ class ClaimLoop(Generic[T]):
 
 
 def run_together(*runs: Callable[[threading.Event], object]) -> None:
-    """Runs each function in a thread until SIGTERM or SIGINT. When one fails, stops all and raises its error."""
+    """Runs each function in a thread until SIGTERM or SIGINT. When one fails, stops all and raises its error.
+
+    Begins when the database has all migrations of this release.
+    """
     telemetry.begin_process()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    wait_for_migrations(stop)
     with ThreadPoolExecutor(len(runs), thread_name_prefix="run") as pool:
         futures = [pool.submit(run, stop) for run in runs]
         for future in futures:

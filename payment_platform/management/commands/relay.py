@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from common import telemetry
+from common.postgresql.schema import wait_for_migrations
 from events import relay
 from events.sinks.configured import configured_sinks
 from webhooks import fanout
@@ -26,4 +27,5 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        wait_for_migrations(stop)
         relay.run(sinks=configured_sinks(), fan_out=fanout.run, stop=stop)
