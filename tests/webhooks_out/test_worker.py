@@ -262,20 +262,42 @@ def test_a_killed_worker_loses_nothing(client: SignedClient, receiver: Receiver,
     assert WebhookDelivery.objects.filter(lease_expires_at__gt=Now()).count() == 0
 
 
-def test_the_command_delivers_and_ends_cleanly_on_sigterm(client: SignedClient, receiver: Receiver) -> None:
+def test_the_command_finishes_its_calls_on_sigterm_and_claims_nothing_more(
+    client: SignedClient, receiver: Receiver
+) -> None:
+    """The endpoint answers only when another delivery is due, some time after the signal."""
     registered(client, receiver.url())
     opened(client)
     deliver_due(())
-    environment = {**os.environ, "DB_NAME": str(connection.settings_dict["NAME"])}
+    answered = threading.Event()
+
+    def answer(_webhook: ReceivedWebhook) -> WebhookResponse:
+        answered.wait(PATIENCE_SECONDS)
+        return WebhookResponse()
+
+    receiver.respond = answer
+    environment = {
+        **os.environ,
+        "DB_NAME": str(connection.settings_dict["NAME"]),
+        "WEBHOOK_TIMEOUT_SECONDS": "29",
+        "WEBHOOK_THREADS": "1",
+    }
     command = [sys.executable, "manage.py", "deliver_webhooks"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: receiver.received, PATIENCE_SECONDS, "the call")
         process.terminate()
+        opened(client)
+        deliver_due(())
+        assert process.poll() is None, "it has ended in the middle of a call"
+        answered.set()
         _out, log = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert "worker.stopped" in log
     assert "Traceback" not in log
-    assert WebhookDelivery.objects.get().status == DeliveryStatus.DELIVERED
+    assert len(receiver.received) == 1
+    statuses = WebhookDelivery.objects.order_by("id").values_list("status", flat=True)
+    assert list(statuses) == [DeliveryStatus.DELIVERED, DeliveryStatus.PENDING]
+    assert WebhookDelivery.objects.filter(lease_expires_at__gt=Now()).count() == 0
 
 
 def test_a_timeout_longer_than_the_lease_is_refused_at_start() -> None:
