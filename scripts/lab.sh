@@ -11,9 +11,7 @@ set -euo pipefail
 
 ensure_engines() {
     local missing
-    mapfile -t missing < <(find_missing \
-        "/*bin/ip:iproute2" "/usr/sbin/nft:nftables" "/usr/bin/etcd:etcd-server" "/usr/sbin/haproxy:haproxy" \
-        "/usr/sbin/pgbouncer:pgbouncer" "/usr/sbin/rabbitmqctl:rabbitmq-server")
+    mapfile -t missing < <(find_missing "${LAB_PROGRAMS[@]}")
     if [ "${#missing[@]}" != 0 ] && ! install_packages "${missing[@]}"; then
         echo "ERROR the lab needs Debian's packages ${missing[*]}, and root to install and to run them." >&2
         exit 1

@@ -17,8 +17,9 @@ set -euo pipefail
 # - nginx: the edge of deploy/nginx.  PgBouncer: the pooler.  HAProxy: the balancers of the lab.
 ensure_programs() {
     export CHROMIUM="${CHROMIUM:-/usr/bin/chromium}"
-    local missing
-    mapfile -t missing < <(find_missing \
+    local missing long=()
+    [[ " $* " != *" --long "* ]] || long=("${LAB_PROGRAMS[@]}")
+    mapfile -t missing < <(find_missing ${long[@]+"${long[@]}"} \
         "$CHROMIUM:chromium" \
         "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc:fonts-noto-cjk" \
         "/usr/bin/promtool:prometheus" \
@@ -49,6 +50,6 @@ ensure_npm_packages() {
 }
 
 ensure_venv requirements-dev.txt
-ensure_programs
+ensure_programs "$@"
 ensure_npm_packages
 exec "$VENV_DIR/bin/python" -m scripts.local.checks "$@"

@@ -1,6 +1,7 @@
 import gc
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -55,6 +56,20 @@ def _be_patient() -> None:
     options["options"] += f" -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
 
 
+# Minutes each, with servers that no other test needs: collected only with --long.
+LONG_FILES = (
+    "tests/lab/test_scenarios.py",
+    "tests/processes/test_rabbitmq.py",
+    "tests/processes/test_two_releases.py",
+    "tests/stack/test_restore_drill.py",
+)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    is_heavy = any(collection_path == config.rootpath / name for name in LONG_FILES)
+    return True if is_heavy and not config.getoption("--long", False) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collects no garbage meanwhile: test modules stay, and later collections need not look at them."""
@@ -89,7 +104,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long",
         action="store_true",
-        help="Longer random schedules, with PostgreSQL restarts; 10,000 payments through outages of Kafka.",
+        help="Longer random schedules, with PostgreSQL restarts; 10,000 payments through outages of Kafka; the lab,"
+        " the restore drill, RabbitMQ, two releases side by side.",
     )
     parser.addoption(
         "--fast", action="store_true", help="Without tests that start processes or a browser or take seconds."

@@ -18,6 +18,8 @@ that every operator has. `./scripts/lab.sh` is the entry point:
     checking      nothing lost, nothing doubled, the books agree
     losing_side   a writer on the side that must not accept writes
     migrating     a migration that a failover interrupts
+    next_release  makes a next release: this one with expand migrations and code that uses them
+    upgrading     two releases side by side, and the way back
     scenarios     faults under load, each ended by the checks
     running       one scenario from the load to the stored result
     figures       computes its figures from the journal

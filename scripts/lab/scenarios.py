@@ -9,6 +9,7 @@ from scripts.lab.figures import Round
 from scripts.lab.migrating import Migration
 from scripts.lab.plan import DATABASES, GATEWAYS, WORKERS, Folders, Host, Role, list_zone
 from scripts.lab.settings import Secrets
+from scripts.lab.upgrading import Upgrade
 from scripts.local.errors import StackError
 from scripts.local.waiting import wait_until
 
@@ -26,6 +27,7 @@ class Lab:
     problems: list[str] = field(default_factory=list)  # each breaks the promise
     notes: list[str] = field(default_factory=list)
     migration: Migration | None = None
+    upgrade: Upgrade | None = None
 
     def write_from(self, writer: losing_side.Writer) -> None:
         """Its writes have to be confirmed before the cut, so that silence afterwards means something."""
@@ -139,6 +141,21 @@ def _finish_migration(lab: Lab) -> None:
     lab.problems += lab.migration.finish()
 
 
+def _prepare_upgrade(lab: Lab) -> None:
+    lab.upgrade = Upgrade(lab.folders, lab.secrets)
+    lab.upgrade.prepare()
+
+
+def _roll_out(lab: Lab) -> None:
+    assert lab.upgrade is not None
+    lab.notes += lab.upgrade.roll_out()
+
+
+def _roll_back(lab: Lab) -> None:
+    assert lab.upgrade is not None
+    lab.problems += lab.upgrade.roll_back()
+
+
 def _nothing(_lab: Lab) -> None:
     return
 
@@ -227,6 +244,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         inject=_restart_everything,
         heal=_nothing,
         fault_seconds=5,
+    ),
+    Scenario(
+        name="rolling-upgrade",
+        title="the next release is rolled out host by host, with its migrations, and back",
+        prepare=_prepare_upgrade,
+        inject=_roll_out,
+        heal=_roll_back,
+        fault_seconds=10,
     ),
 )
 

@@ -1,5 +1,11 @@
 # Sourced by the scripts one directory up: installs Debian packages that are missing.
 
+# What the lab runs, and RabbitMQ's tests (./scripts/test.sh --long).
+LAB_PROGRAMS=(
+    "/*bin/ip:iproute2" "/usr/sbin/nft:nftables" "/usr/bin/etcd:etcd-server" "/usr/sbin/haproxy:haproxy"
+    "/usr/sbin/pgbouncer:pgbouncer" "/usr/sbin/rabbitmqctl:rabbitmq-server"
+)
+
 # find_missing PATTERN:PACKAGE…: prints the package of each pattern that no file matches.
 find_missing() {
     local pair

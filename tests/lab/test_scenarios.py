@@ -1,4 +1,8 @@
-"""Every scenario of the lab, under load, on this machine as root: ./scripts/test.sh tests/lab --long -n 0"""
+"""Every scenario of the lab, under load, on this machine as root.
+
+./scripts/test.sh tests/lab --long -n 0
+./scripts/test.sh tests/lab --long -n 0 -k kill_primary
+"""
 
 from collections.abc import Iterator
 
@@ -20,7 +24,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folders]:
     lifecycle.down(folders)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name.replace("-", "_"))
 def test_scenario(lab: Folders, scenario: Scenario) -> None:
     result = run_scenario(lab, scenario)
     assert result.is_kept, report.describe(result)
