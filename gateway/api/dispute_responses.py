@@ -17,7 +17,11 @@ from common.api.http import respond, validated
 from common.api.schema import ErrorSerializer, enveloped
 from common.errors import NotFound, ValidationFailed
 from gateway import selectors
-from gateway.api.serializers import DisputeResponseOutput, EvidenceFileInput, EvidenceInput
+from gateway.api.serializers.dispute_responses import (
+    DisputeResponseOutput,
+    EvidenceFileInput,
+    EvidenceInput,
+)
 from gateway.models import Dispute, DisputeResponse, ResponseKind
 from gateway.representation import dispute_response_body
 from gateway.services.answer_dispute import answer_dispute

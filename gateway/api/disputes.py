@@ -13,7 +13,7 @@ from common.api.http import respond, validated_query
 from common.api.schema import enveloped, page_schema
 from gateway import selectors
 from gateway.api.pages import respond_with_page
-from gateway.api.serializers import DisputeOutput, DisputeQuery
+from gateway.api.serializers.disputes import DisputeOutput, DisputeQuery
 from gateway.representation import dispute_body
 from merchants.principal import principal_of
 from merchants.scopes import PAYMENTS_READ

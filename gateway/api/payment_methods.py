@@ -16,7 +16,7 @@ from common.api.fields import AmountOutput, CurrencyField, StrictSerializer
 from common.api.http import respond, validated_query
 from common.api.schema import ErrorSerializer, enveloped
 from common.money import MAX_AMOUNT_MINOR
-from gateway.api.serializers import CountryField
+from gateway.api.serializers.fields import CountryField
 from gateway.services.payment_methods import OfferedMethod, RefusedMethod, list_payment_methods
 from merchants.principal import principal_of
 from merchants.scopes import PAYMENTS_READ

@@ -15,10 +15,9 @@ from common.api.pagination import IndexPrefix
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
 from gateway.api.pages import respond_with_page
-from gateway.api.serializers import (
+from gateway.api.serializers.captures import CaptureInput, IncrementAuthorizationInput
+from gateway.api.serializers.payments import (
     CancelInput,
-    CaptureInput,
-    IncrementAuthorizationInput,
     PaymentDetailOutput,
     PaymentInput,
     PaymentOutput,

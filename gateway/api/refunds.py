@@ -13,7 +13,7 @@ from common.api.http import respond, validated, validated_query
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from gateway import selectors
 from gateway.api.pages import respond_with_page
-from gateway.api.serializers import RefundInput, RefundOutput, RefundQuery
+from gateway.api.serializers.refunds import RefundInput, RefundOutput, RefundQuery
 from gateway.representation import refund_body
 from gateway.services.create_refund import create_refund
 from idempotency.request import KeyedRequest, read_keyed_request
