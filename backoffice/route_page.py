@@ -38,7 +38,7 @@ def build_context(data: Any) -> dict[str, Any]:
     if form.is_valid():
         try:
             lines = list_lines(explain(ImaginedPayment(**form.cleaned_data)))
-            context |= {"lines": lines, "chosen": next((line for line in lines if line.place == "1"), None)}
+            context |= {"lines": lines, "chosen": next((line for line in lines if line.rank == "1"), None)}
         except FieldsRefused as refused:
             for field, text in refused.fields.items():
                 form.add_error(field, text)

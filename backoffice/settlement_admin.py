@@ -25,7 +25,7 @@ from settlements.models import (
     StatementFile,
     StatementFormat,
 )
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.services import cases, fee_rates, uploading, voiding
 from staff.roles import Permission
 
@@ -38,7 +38,7 @@ MAX_UPLOAD_BYTES = 3 * 1024 * 1024 + 512 * 1024
 # --- statements
 
 
-class _PlaceForm(ReasonForm):
+class _ChannelAccountForm(ReasonForm):
     channel = forms.ChoiceField(
         label=gettext_lazy("Channel"), choices=lambda: [(name, name) for name in list_channel_names()]
     )
@@ -50,7 +50,7 @@ class _PlaceForm(ReasonForm):
     )
 
 
-class UploadForm(_PlaceForm):
+class UploadForm(_ChannelAccountForm):
     format = forms.ChoiceField(label=gettext_lazy("Format"), choices=StatementFormat.choices)
     day = forms.DateField(label=gettext_lazy("Day"), help_text=gettext_lazy("In the channel's time zone."))
     file = forms.FileField(
@@ -67,12 +67,12 @@ class UploadForm(_PlaceForm):
 
 
 def _upload(actor: User, _row: None, data: dict[str, Any]) -> Result:
-    scope = StatementScope(data["channel"], data["environment"], data["channel_account"], data["day"])
+    identity = StatementIdentity(data["channel"], data["environment"], data["channel_account"], data["day"])
     imported = uploading.upload_statement(
         file=data["file"],
         name=data["file"].name,
         format=StatementFormat(data["format"]),
-        scope=scope,
+        identity=identity,
         actor=actor.get_username(),
         reason=data["reason"],
     )
@@ -256,7 +256,7 @@ class SettlementCasePageAdmin(ActionsAdmin, SettlementCaseAdmin):  # type: ignor
 # --- agreed fees
 
 
-class FeeRateForm(_PlaceForm):
+class FeeRateForm(_ChannelAccountForm):
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"),
         choices=[(kind.value, kind.label) for kind in (LineKind.PAYMENT, LineKind.REFUND)],

@@ -31,7 +31,7 @@ def _import_all(statements: Sequence[StatementOnDisk], environment: str) -> Impo
 
     django.setup()
     from settlements.models import StatementFormat
-    from settlements.parsers.base import StatementScope
+    from settlements.parsers.base import StatementIdentity
     from settlements.services.importing import import_statement
     from settlements.services.line_postings import post_lines
     from settlements.services.matching import match_statement
@@ -41,10 +41,10 @@ def _import_all(statements: Sequence[StatementOnDisk], environment: str) -> Impo
     messages: list[str] = []
     for number, each in enumerate(statements, start=1):
         began = time.monotonic()
-        scope = StatementScope(each.channel, environment, None, each.day)
+        identity = StatementIdentity(each.channel, environment, None, each.day)
         with each.path.open("rb") as file:
             imported = import_statement(
-                file=file, format=StatementFormat(each.format), scope=scope, progress=messages.append
+                file=file, format=StatementFormat(each.format), identity=identity, progress=messages.append
             ).file
         ends = [time.monotonic()]
         match_statement(file_id=imported.id, progress=messages.append)

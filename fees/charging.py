@@ -71,9 +71,9 @@ _VOLUME = """
 WITH accounts AS (
     SELECT account.id
     FROM ledger_accounts AS account
-    LEFT JOIN channel_accounts AS place ON place.id = account.channel_account_id
+    LEFT JOIN channel_accounts AS holding ON holding.id = account.channel_account_id
     WHERE account.merchant_id = %(merchant_id)s AND account.environment = %(environment)s
-      AND account.currency = %(currency)s AND account.kind = %(kind)s AND place.merchant_id IS NULL
+      AND account.currency = %(currency)s AND account.kind = %(kind)s AND holding.merchant_id IS NULL
 ), month AS (SELECT date_trunc('month', now() AT TIME ZONE 'UTC')::date AS first_day)
 SELECT coalesce((
         SELECT sum(balance.posted_credit_minor) FROM ledger_daily_balances AS balance, month

@@ -10,7 +10,7 @@ from typing import Final
 from common.clock import rfc3339
 from common.money import to_major_text
 from common.spreadsheets import MARK, escape_formula
-from fees.statement_lines import StatementLine
+from fees.statement_lines import MerchantStatementLine
 
 COLUMNS: Final = (
     "created_at",
@@ -28,7 +28,9 @@ COLUMNS: Final = (
 _LINES_AT_ONCE: Final = 500
 
 
-def write_csv(lines: Iterable[StatementLine], *, opening_minor: int, currency: str) -> Iterator[bytes]:
+def write_csv(
+    lines: Iterable[MerchantStatementLine], *, opening_minor: int, currency: str
+) -> Iterator[bytes]:
     """Streams the file: a heading, the opening balance, one line for each transfer, the closing balance."""
     balance_minor = opening_minor
     yield (MARK + _format([COLUMNS, _balance_row("opening_balance", balance_minor, currency)])).encode()
@@ -42,7 +44,7 @@ def write_csv(lines: Iterable[StatementLine], *, opening_minor: int, currency: s
     yield _format([_balance_row("closing_balance", balance_minor, currency)]).encode()
 
 
-def _line_row(line: StatementLine, balance_minor: int, currency: str) -> tuple[str, ...]:
+def _line_row(line: MerchantStatementLine, balance_minor: int, currency: str) -> tuple[str, ...]:
     amounts = (line.amount_minor, line.fee_minor, line.net_minor, balance_minor)
     return (
         rfc3339(line.created_at) or "",

@@ -16,13 +16,13 @@ from ledger.models import BALANCE_KINDS, TransferEvent
 # to these days and one more, and `day` is exact.
 _LINES = """
 SELECT transfer.id, transfer.created_at, transfer.event, transfer.source, min(account.channel),
-       bool_or(place.merchant_id IS NOT NULL),
+       bool_or(holding.merchant_id IS NOT NULL),
        coalesce(sum(signed.amount) FILTER (WHERE NOT account.kind = ANY(%(fee_kinds)s)), 0)::bigint,
        coalesce(sum(signed.amount) FILTER (WHERE account.kind = ANY(%(fee_kinds)s)), 0)::bigint
 FROM ledger_transfers AS transfer
 JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
 JOIN ledger_accounts AS account ON account.id = entry.account_id
-LEFT JOIN channel_accounts AS place ON place.id = account.channel_account_id
+LEFT JOIN channel_accounts AS holding ON holding.id = account.channel_account_id
 CROSS JOIN LATERAL (
     SELECT CASE entry.direction WHEN 'credit' THEN entry.amount_minor ELSE -entry.amount_minor END AS amount
 ) AS signed
@@ -40,8 +40,8 @@ _CHUNK_SIZE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class StatementScope:
-    """Whose balance, in which currency, from which day to which (both included, UTC)."""
+class MerchantStatementIdentity:
+    """One statement of a merchant: of its balance in one currency, from the first to the last day (UTC)."""
 
     merchant_id: uuid.UUID
     environment: str
@@ -51,8 +51,8 @@ class StatementScope:
 
 
 @dataclass(frozen=True, slots=True)
-class StatementLine:
-    """One transfer. Amounts are signed; `fee_minor` is negative when the platform took it. `is_own_account`: the
+class MerchantStatementLine:
+    """A transfer that changed the balance. Amounts are signed; `fee_minor` is negative when the platform took it. `is_own_account`: the
     merchant's own account at the channel holds the money."""
 
     transfer_id: uuid.UUID
@@ -70,7 +70,7 @@ class StatementLine:
 
 
 @contextmanager
-def open_lines(scope: StatementScope) -> Iterator[Iterator[StatementLine]]:
+def open_lines(identity: MerchantStatementIdentity) -> Iterator[Iterator[MerchantStatementLine]]:
     """Yields the lines as a stream, so that memory does not grow with their number.
 
     They are read in one transaction, because a cursor that outlives its transaction needs a session of its own, and a
@@ -80,13 +80,13 @@ def open_lines(scope: StatementScope) -> Iterator[Iterator[StatementLine]]:
         cursor.execute(
             _LINES,
             {
-                "merchant_id": scope.merchant_id,
-                "environment": scope.environment,
-                "currency": scope.currency,
-                "first_day": scope.first_day,
-                "last_day": scope.last_day,
-                "begins_at": _midnight(scope.first_day),
-                "ends_before": _midnight(scope.last_day + 2 * _ONE_DAY),
+                "merchant_id": identity.merchant_id,
+                "environment": identity.environment,
+                "currency": identity.currency,
+                "first_day": identity.first_day,
+                "last_day": identity.last_day,
+                "begins_at": _midnight(identity.first_day),
+                "ends_before": _midnight(identity.last_day + 2 * _ONE_DAY),
                 "events": TransferEvent.values,
                 "transfer_kinds": [kind.value for kind in BALANCE_KINDS],
                 "kinds": [kind.value for kind in MERCHANT_KINDS],
@@ -96,10 +96,10 @@ def open_lines(scope: StatementScope) -> Iterator[Iterator[StatementLine]]:
         yield _fetch_lines(cursor)
 
 
-def _fetch_lines(cursor: CursorWrapper) -> Iterator[StatementLine]:
+def _fetch_lines(cursor: CursorWrapper) -> Iterator[MerchantStatementLine]:
     while rows := cursor.fetchmany(_CHUNK_SIZE):
         for transfer_id, created_at, event, *rest in rows:
-            yield StatementLine(transfer_id, created_at, TransferEvent(event), *rest)
+            yield MerchantStatementLine(transfer_id, created_at, TransferEvent(event), *rest)
 
 
 def _midnight(day: dt.date) -> dt.datetime:

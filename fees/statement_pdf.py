@@ -23,7 +23,7 @@ from reportlab.platypus.flowables import Flowable, Spacer
 
 from common.money import to_major_text
 from fees.models import MerchantStatement
-from fees.statement_lines import StatementLine
+from fees.statement_lines import MerchantStatementLine
 
 FONT: Final = "STSong-Light"
 # A statement of more would be a book; its reader opens the CSV file.
@@ -38,7 +38,7 @@ _GRID: Final = [
 ]
 
 
-def write_pdf(statement: MerchantStatement, lines: Iterable[StatementLine]) -> bytes:
+def write_pdf(statement: MerchantStatement, lines: Iterable[MerchantStatementLine]) -> bytes:
     """In the active language."""
     _register_font()
     file = io.BytesIO()
@@ -62,7 +62,7 @@ def _register_font() -> None:
     registerFont(UnicodeCIDFont(FONT))
 
 
-def _build_parts(statement: MerchantStatement, lines: Iterable[StatementLine]) -> Iterator[Flowable]:
+def _build_parts(statement: MerchantStatement, lines: Iterable[MerchantStatementLine]) -> Iterator[Flowable]:
     yield Paragraph(escape(f"{_('Statement')} {_describe_period(statement)}"), _TITLE)
     facts = (
         (_("Merchant"), statement.merchant.name),
@@ -107,7 +107,7 @@ def _build_sums(statement: MerchantStatement) -> Table:
     return Table(shown, colWidths=[60 * mm, 40 * mm], hAlign="LEFT", style=style)
 
 
-def _build_lines(statement: MerchantStatement, lines: Iterable[StatementLine]) -> LongTable:
+def _build_lines(statement: MerchantStatement, lines: Iterable[MerchantStatementLine]) -> LongTable:
     rows = [(_("Time (UTC)"), _("Event"), _("Source"), _("Amount"), _("Fee"), _("Net"))]
     for line in islice(lines, MOST_LINES):
         amounts = (line.amount_minor, line.fee_minor, line.net_minor)

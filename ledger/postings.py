@@ -17,7 +17,7 @@ from ledger.posting import Leg, PostingSubject, Transfer, post_transfer
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class HoldingAccount:
     """The channel account that holds the money."""
 
     channel: str
@@ -28,7 +28,7 @@ def post_payment(
     *,
     event: TransferEvent,
     subject: PostingSubject,
-    place: Place,
+    holding_account: HoldingAccount,
     amount_minor: int,
     captured_minor: int,
     application_fee_minor: int = 0,
@@ -48,13 +48,13 @@ def post_payment(
             legs=[
                 *_move(
                     subject,
-                    place,
+                    holding_account,
                     Kind.CHANNEL_RECEIVABLE,
                     Kind.MERCHANT_PAYABLE,
                     amount_minor,
                 ),
-                *_build_application_fee_legs(subject, place, application_fee_minor),
-                *_build_platform_fee_legs(subject, place, platform_fee_minor),
+                *_build_application_fee_legs(subject, holding_account, application_fee_minor),
+                *_build_platform_fee_legs(subject, holding_account, platform_fee_minor),
             ],
             fee_basis=fee_basis,
             is_opening=is_opening,
@@ -64,7 +64,7 @@ def post_payment(
 
 
 def request_refund(
-    *, subject: PostingSubject, place: Place, amount_minor: int, is_opening: bool = False
+    *, subject: PostingSubject, holding_account: HoldingAccount, amount_minor: int, is_opening: bool = False
 ) -> None:
     """Reserves the amount of a refund until it succeeds or fails."""
     post_transfer(
@@ -72,7 +72,7 @@ def request_refund(
             event=TransferEvent.REFUND_REQUESTED,
             subject=subject,
             kind=TransferKind.PENDING,
-            legs=_move(subject, place, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
+            legs=_move(subject, holding_account, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
             is_opening=is_opening,
         )
     )
@@ -81,7 +81,7 @@ def request_refund(
 def post_refund(
     *,
     subject: PostingSubject,
-    place: Place,
+    holding_account: HoldingAccount,
     amount_minor: int,
     application_fee_minor: int = 0,
     platform_fee_minor: int = 0,
@@ -90,7 +90,7 @@ def post_refund(
     """The refund succeeded; the platform gives these parts of its fees back."""
     _succeed_refund(
         subject,
-        place,
+        holding_account,
         amount_minor,
         TransferKind.POST,
         application_fee_minor=application_fee_minor,
@@ -102,7 +102,7 @@ def post_refund(
 def post_refund_after_all(
     *,
     subject: PostingSubject,
-    place: Place,
+    holding_account: HoldingAccount,
     amount_minor: int,
     application_fee_minor: int = 0,
     platform_fee_minor: int = 0,
@@ -111,7 +111,7 @@ def post_refund_after_all(
     """A failed refund succeeded after all, with `amount_minor` of it. Nothing of it is pending any more."""
     _succeed_refund(
         subject,
-        place,
+        holding_account,
         amount_minor,
         TransferKind.SINGLE,
         application_fee_minor=application_fee_minor,
@@ -154,7 +154,12 @@ _DISPUTE_EVENTS = (
 
 
 def post_dispute(
-    *, subject: PostingSubject, place: Place, amount_minor: int, suspense_minor: int, is_opening: bool = False
+    *,
+    subject: PostingSubject,
+    holding_account: HoldingAccount,
+    amount_minor: int,
+    suspense_minor: int,
+    is_opening: bool = False,
 ) -> None:
     """A dispute took `amount_minor`, or gave it back when negative; `suspense_minor` of it is in suspense. Without an
     amount, money moves between the merchant's disputes and suspense."""
@@ -168,7 +173,7 @@ def post_dispute(
     }
     legs = [
         Leg(
-            _account(kind, subject, place),
+            _account(kind, subject, holding_account),
             EntryDirection.DEBIT if signed_minor > 0 else EntryDirection.CREDIT,
             abs(signed_minor),
         )
@@ -186,19 +191,19 @@ def post_dispute(
     )
 
 
-def add_to_suspense(*, subject: PostingSubject, place: Place, amount_minor: int) -> None:
+def add_to_suspense(*, subject: PostingSubject, holding_account: HoldingAccount, amount_minor: int) -> None:
     """A refund at the channel took more than the payment holds."""
     post_transfer(
         Transfer(
             event=TransferEvent.SUSPENSE_ADDED,
             subject=subject,
-            legs=_move(subject, place, Kind.SUSPENSE, Kind.CHANNEL_RECEIVABLE, amount_minor),
+            legs=_move(subject, holding_account, Kind.SUSPENSE, Kind.CHANNEL_RECEIVABLE, amount_minor),
         )
     )
 
 
 def release_from_suspense(
-    *, subject: PostingSubject, place: Place, amount_minor: int, is_charged: bool
+    *, subject: PostingSubject, holding_account: HoldingAccount, amount_minor: int, is_charged: bool
 ) -> None:
     """The channel holds the money again, or another posting of the same transaction takes it. `is_charged`: the
     merchant had paid it."""
@@ -207,18 +212,18 @@ def release_from_suspense(
         Transfer(
             event=TransferEvent.SUSPENSE_RETURNED if is_charged else TransferEvent.SUSPENSE_RELEASED,
             subject=subject,
-            legs=_move(subject, place, Kind.CHANNEL_RECEIVABLE, kind, amount_minor),
+            legs=_move(subject, holding_account, Kind.CHANNEL_RECEIVABLE, kind, amount_minor),
         )
     )
 
 
-def charge_suspense(*, subject: PostingSubject, place: Place, amount_minor: int) -> None:
+def charge_suspense(*, subject: PostingSubject, holding_account: HoldingAccount, amount_minor: int) -> None:
     """Staff have decided that the merchant pays."""
     post_transfer(
         Transfer(
             event=TransferEvent.SUSPENSE_CHARGED,
             subject=subject,
-            legs=_move(subject, place, Kind.REFUNDS, Kind.SUSPENSE, amount_minor),
+            legs=_move(subject, holding_account, Kind.REFUNDS, Kind.SUSPENSE, amount_minor),
         )
     )
 
@@ -226,7 +231,7 @@ def charge_suspense(*, subject: PostingSubject, place: Place, amount_minor: int)
 def complete_refund(
     *,
     subject: PostingSubject,
-    place: Place,
+    holding_account: HoldingAccount,
     amount_minor: int,
     application_fee_minor: int = 0,
     platform_fee_minor: int = 0,
@@ -237,9 +242,9 @@ def complete_refund(
             event=TransferEvent.REFUND_COMPLETED,
             subject=subject,
             legs=[
-                *_move(subject, place, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
-                *_build_application_fee_legs(subject, place, -application_fee_minor),
-                *_build_platform_fee_legs(subject, place, -platform_fee_minor),
+                *_move(subject, holding_account, Kind.REFUNDS, Kind.CHANNEL_RECEIVABLE, amount_minor),
+                *_build_application_fee_legs(subject, holding_account, -application_fee_minor),
+                *_build_platform_fee_legs(subject, holding_account, -platform_fee_minor),
             ],
         )
     )
@@ -247,7 +252,7 @@ def complete_refund(
 
 def _succeed_refund(
     subject: PostingSubject,
-    place: Place,
+    holding_account: HoldingAccount,
     amount_minor: int,
     kind: TransferKind,
     *,
@@ -266,27 +271,29 @@ def _succeed_refund(
             legs=[
                 *_move(
                     subject,
-                    place,
+                    holding_account,
                     Kind.REFUNDS,
                     Kind.CHANNEL_RECEIVABLE,
                     amount_minor,
                 ),
-                *_build_application_fee_legs(subject, place, -application_fee_minor),
-                *_build_platform_fee_legs(subject, place, -platform_fee_minor),
+                *_build_application_fee_legs(subject, holding_account, -application_fee_minor),
+                *_build_platform_fee_legs(subject, holding_account, -platform_fee_minor),
             ],
             is_opening=is_opening,
         )
     )
 
 
-def _build_application_fee_legs(subject: PostingSubject, place: Place, fee_minor: int) -> list[Leg]:
+def _build_application_fee_legs(
+    subject: PostingSubject, holding_account: HoldingAccount, fee_minor: int
+) -> list[Leg]:
     """The channel moves the fee from the merchant's connected account to the platform's own account; a negative fee
     moves back."""
-    own = Place(place.channel, None)
+    own = HoldingAccount(holding_account.channel, None)
     return [
         *_move_signed(
-            _account(Kind.APPLICATION_FEES, subject, place),
-            _account(Kind.CHANNEL_RECEIVABLE, subject, place),
+            _account(Kind.APPLICATION_FEES, subject, holding_account),
+            _account(Kind.CHANNEL_RECEIVABLE, subject, holding_account),
             fee_minor,
         ),
         *_move_signed(
@@ -297,10 +304,14 @@ def _build_application_fee_legs(subject: PostingSubject, place: Place, fee_minor
     ]
 
 
-def _build_platform_fee_legs(subject: PostingSubject, place: Place, fee_minor: int) -> list[Leg]:
+def _build_platform_fee_legs(
+    subject: PostingSubject, holding_account: HoldingAccount, fee_minor: int
+) -> list[Leg]:
     """The platform owes the merchant less; no money moves at the channel. A negative fee is given back."""
     return _move_signed(
-        _account(Kind.PLATFORM_FEES, subject, place), _account(Kind.FEE_INCOME, subject, place), fee_minor
+        _account(Kind.PLATFORM_FEES, subject, holding_account),
+        _account(Kind.FEE_INCOME, subject, holding_account),
+        fee_minor,
     )
 
 
@@ -318,26 +329,26 @@ def _move_signed(debited: AccountIdentity, credited: AccountIdentity, amount_min
 
 def _move(
     subject: PostingSubject,
-    place: Place,
+    holding_account: HoldingAccount,
     debited: Kind,
     credited: Kind,
     amount_minor: int,
 ) -> list[Leg]:
     return [
-        Leg(_account(debited, subject, place), EntryDirection.DEBIT, amount_minor),
-        Leg(_account(credited, subject, place), EntryDirection.CREDIT, amount_minor),
+        Leg(_account(debited, subject, holding_account), EntryDirection.DEBIT, amount_minor),
+        Leg(_account(credited, subject, holding_account), EntryDirection.CREDIT, amount_minor),
     ]
 
 
 _OF_PLATFORM = (Kind.CHANNEL_RECEIVABLE, Kind.FEE_INCOME, Kind.SUSPENSE)
 
 
-def _account(kind: Kind, subject: PostingSubject, place: Place) -> AccountIdentity:
+def _account(kind: Kind, subject: PostingSubject, holding_account: HoldingAccount) -> AccountIdentity:
     return AccountIdentity(
         kind=kind,
         environment=subject.environment,
         currency=subject.currency,
         merchant_id=None if kind in _OF_PLATFORM else subject.merchant_id,
-        channel=place.channel,
-        channel_account_id=place.channel_account_id,
+        channel=holding_account.channel,
+        channel_account_id=holding_account.channel_account_id,
     )

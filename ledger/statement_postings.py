@@ -11,7 +11,7 @@ from ledger.chart import AccountIdentity, build_bank_account
 from ledger.chart import LedgerAccountKind as Kind
 from ledger.models import EntryDirection, TransferEvent
 from ledger.posting import Leg, PostingSubject, Transfer
-from ledger.postings import Place
+from ledger.postings import HoldingAccount
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class StatementSubject:
     source: str
     environment: str
     currency: str
-    place: Place
+    holding_account: HoldingAccount
     payment_id: uuid.UUID | None = None
 
 
@@ -87,6 +87,6 @@ def _account(kind: Kind, subject: StatementSubject) -> AccountIdentity:
         subject.environment,
         subject.currency,
         None,
-        subject.place.channel,
-        subject.place.channel_account_id,
+        subject.holding_account.channel,
+        subject.holding_account.channel_account_id,
     )

@@ -25,9 +25,9 @@ _MOVEMENTS = """
 WITH held_accounts AS (
     SELECT account.id, account.kind, account.currency
     FROM ledger_accounts AS account
-    LEFT JOIN channel_accounts AS place ON place.id = account.channel_account_id
+    LEFT JOIN channel_accounts AS holding ON holding.id = account.channel_account_id
     WHERE account.merchant_id = %(merchant_id)s AND account.environment = %(environment)s
-      AND account.kind = ANY(%(kinds)s) AND place.merchant_id IS NULL
+      AND account.kind = ANY(%(kinds)s) AND holding.merchant_id IS NULL
 ), movements AS (
     SELECT account.currency, account.kind, balance.day,
            balance.posted_credit_minor - balance.posted_debit_minor AS posted,

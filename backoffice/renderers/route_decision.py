@@ -11,9 +11,9 @@ from gateway.services.routing.decision import Candidate, Decision, OrderedBy, Ve
 
 @dataclass(frozen=True, slots=True)
 class CandidateLine:
-    """`place` is "1" for the channel that would take the payment, then "2" …; empty for one that is left out."""
+    """`rank` is "1" for the channel that would take the payment, then "2" …; empty for one that is left out."""
 
-    place: str
+    rank: str
     channel: str
     account: str
     rule_id: int | None
@@ -23,7 +23,7 @@ class CandidateLine:
 def list_lines(decision: Decision) -> list[CandidateLine]:
     return [
         CandidateLine(
-            place=str(candidate.place or ""),
+            rank=str(candidate.rank or ""),
             channel=candidate.choice.channel,
             account=candidate.choice.channel_account or _("platform"),
             rule_id=candidate.rule.pk if candidate.rule else None,

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from backoffice.reports.destination_settings import Bucket, Destination, Folder
 from backoffice.reports.files import WrittenFile
-from backoffice.reports.places import Bucket, Folder, Place
 
 TIMEOUT_SECONDS: Final = 30  # of a connection or a read; a file is sent in parts
 
@@ -23,21 +23,23 @@ class DestinationFailed(Exception):
     """The file may or may not be there. The text says why, without credentials."""
 
 
-def find_place(name: str) -> Place | None:
-    place: Place | None = settings.REPORT_DESTINATIONS.get(name)
-    return place
+def find_destination(name: str) -> Destination | None:
+    destination: Destination | None = settings.REPORT_DESTINATIONS.get(name)
+    return destination
 
 
 def list_usable_names() -> list[str]:
     """Buckets need `requirements-reports.txt`."""
     has_sdk = find_spec("boto3") is not None
-    places: Mapping[str, Place] = settings.REPORT_DESTINATIONS
-    return sorted(name for name, place in places.items() if has_sdk or isinstance(place, Folder))
+    destinations: Mapping[str, Destination] = settings.REPORT_DESTINATIONS
+    return sorted(
+        name for name, destination in destinations.items() if has_sdk or isinstance(destination, Folder)
+    )
 
 
 def deliver(source: Path, *, destination: str, key: str, written: WrittenFile) -> None:
     """Raises `DestinationFailed`."""
-    match find_place(destination):
+    match find_destination(destination):
         case Folder() as folder:
             _deliver_to_folder(source, folder, key)
         case Bucket() as bucket:

@@ -13,11 +13,11 @@ from django.utils.translation import gettext as _
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from backoffice.reports import files
+from backoffice.reports.destination_settings import NAME
 from backoffice.reports.destinations import list_usable_names
 from backoffice.reports.kinds import KINDS
 from backoffice.reports.models import ReportRun, ReportSchedule, RunStatus
 from backoffice.reports.periods import find_period
-from backoffice.reports.places import NAME
 from common.clock import database_now
 from common.errors import OperationRefused
 from common.time_zones import find_zone

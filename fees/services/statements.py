@@ -17,7 +17,7 @@ from django.db.models import Max, Min
 
 from fees.models import MerchantStatement, StatementPeriod
 from fees.statement_csv import write_csv
-from fees.statement_lines import StatementLine, StatementScope, open_lines
+from fees.statement_lines import MerchantStatementIdentity, MerchantStatementLine, open_lines
 from ledger.chart import MERCHANT_KINDS
 from ledger.models import DailyBalance, DailyClose, RollupQueueItem
 
@@ -51,9 +51,9 @@ def close_statements() -> int:
 
 def open_statement_lines(
     statement: MerchantStatement,
-) -> AbstractContextManager[Iterator[StatementLine]]:
+) -> AbstractContextManager[Iterator[MerchantStatementLine]]:
     return open_lines(
-        StatementScope(
+        MerchantStatementIdentity(
             statement.merchant_id,
             statement.environment,
             statement.currency,
@@ -123,10 +123,12 @@ def _make_statement(chain: _Chain, span: _Span, merchant_id: uuid.UUID) -> int:
         first_day__lt=span.first_day,
     )
     opening_minor = earlier.order_by("-first_day").values_list("closing_minor", flat=True).first() or 0
-    scope = StatementScope(merchant_id, chain.environment, chain.currency, span.first_day, span.last_day)
+    identity = MerchantStatementIdentity(
+        merchant_id, chain.environment, chain.currency, span.first_day, span.last_day
+    )
     totals = Counter[str]()
     digest = hashlib.sha256()
-    with open_lines(scope) as lines:
+    with open_lines(identity) as lines:
         for part in write_csv(_add_up(lines, totals), opening_minor=opening_minor, currency=chain.currency):
             digest.update(part)
     if totals["transaction_count"] == 0:
@@ -166,7 +168,7 @@ _AMOUNTS = {
 }
 
 
-def _add_up(lines: Iterable[StatementLine], totals: Counter[str]) -> Iterator[StatementLine]:
+def _add_up(lines: Iterable[MerchantStatementLine], totals: Counter[str]) -> Iterator[MerchantStatementLine]:
     """Passes the lines on and adds each one to the totals."""
     for line in lines:
         totals["transaction_count"] += 1

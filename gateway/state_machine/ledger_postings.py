@@ -20,7 +20,7 @@ from gateway.models import (
 from ledger import postings, selectors
 from ledger.models import TransferEvent
 from ledger.posting import PostingSubject
-from ledger.postings import Place
+from ledger.postings import HoldingAccount
 from ledger.selectors import get_fee_basis
 
 
@@ -43,7 +43,7 @@ def post_captured_money(
     postings.post_payment(
         event=event,
         subject=_build_payment_subject(payment),
-        place=Place(payment.channel, payment.channel_account_id),
+        holding_account=HoldingAccount(payment.channel, payment.channel_account_id),
         amount_minor=amount_minor,
         captured_minor=payment.captured_minor,
         application_fee_minor=_compute_captured_fee(payment, amount_minor),
@@ -59,7 +59,7 @@ def post_opening_capture(*, payment: Payment, amount_minor: int, event: Transfer
     postings.post_payment(
         event=event,
         subject=_build_payment_subject(payment),
-        place=Place(payment.channel, payment.channel_account_id),
+        holding_account=HoldingAccount(payment.channel, payment.channel_account_id),
         amount_minor=amount_minor,
         captured_minor=-payment.captured_minor,
         application_fee_minor=_compute_captured_fee(payment, amount_minor),
@@ -72,7 +72,7 @@ def post_duplicate_payment(*, payment: Payment, attempt: PaymentAttempt, is_open
     postings.post_payment(
         event=TransferEvent.PAYMENT_DUPLICATE,
         subject=_build_subject(payment, attempt.id, attempt.reference),
-        place=Place(attempt.channel, attempt.channel_account_id),
+        holding_account=HoldingAccount(attempt.channel, attempt.channel_account_id),
         amount_minor=attempt.surplus_minor,
         captured_minor=attempt.surplus_minor,
         application_fee_minor=reduce_application_fee(
@@ -86,7 +86,7 @@ def request_refund(refund: Refund, *, is_opening: bool = False) -> None:
     """Reserves the amount of a new refund."""
     postings.request_refund(
         subject=_build_refund_subject(refund),
-        place=_get_refund_place(refund),
+        holding_account=_get_refund_account(refund),
         amount_minor=refund.amount_minor,
         is_opening=is_opening,
     )
@@ -97,7 +97,7 @@ def post_refund(refund: Refund, *, fee_basis: Mapping[str, Any] | None, is_openi
     caller has added it to the refunded total of `refund.payment`."""
     postings.post_refund(
         subject=_build_refund_subject(refund),
-        place=_get_refund_place(refund),
+        holding_account=_get_refund_account(refund),
         amount_minor=refund.amount_minor,
         application_fee_minor=_compute_returned_fee(refund, refund.amount_minor),
         platform_fee_minor=_compute_returned_platform_fee(refund, fee_basis),
@@ -111,7 +111,7 @@ def post_refund_after_all(refund: Refund, *, amount_minor: int, is_opening: bool
     refund.payment.refresh_from_db(fields=["refunded_minor"])
     postings.post_refund_after_all(
         subject=_build_refund_subject(refund),
-        place=_get_refund_place(refund),
+        holding_account=_get_refund_account(refund),
         amount_minor=amount_minor,
         application_fee_minor=_compute_returned_fee(refund, amount_minor),
         platform_fee_minor=_compute_returned_platform_fee(refund, get_fee_basis(refund.payment_id)),
@@ -153,7 +153,7 @@ def post_dispute_change(
             payment.environment,
             dispute.currency.upper(),
         ),
-        place=Place(paid.channel, paid.channel_account_id),
+        holding_account=HoldingAccount(paid.channel, paid.channel_account_id),
         amount_minor=amount_minor,
         suspense_minor=suspense_minor,
         is_opening=is_opening,
@@ -162,14 +162,16 @@ def post_dispute_change(
 
 def add_to_suspense(item: SuspenseItem) -> None:
     postings.add_to_suspense(
-        subject=_build_item_subject(item), place=_get_item_place(item), amount_minor=item.amount_minor
+        subject=_build_item_subject(item),
+        holding_account=_get_item_account(item),
+        amount_minor=item.amount_minor,
     )
 
 
 def release_from_suspense(item: SuspenseItem, *, is_charged: bool = False) -> None:
     postings.release_from_suspense(
         subject=_build_item_subject(item),
-        place=_get_item_place(item),
+        holding_account=_get_item_account(item),
         amount_minor=item.amount_minor,
         is_charged=is_charged,
     )
@@ -177,7 +179,9 @@ def release_from_suspense(item: SuspenseItem, *, is_charged: bool = False) -> No
 
 def charge_suspense(item: SuspenseItem) -> None:
     postings.charge_suspense(
-        subject=_build_item_subject(item), place=_get_item_place(item), amount_minor=item.amount_minor
+        subject=_build_item_subject(item),
+        holding_account=_get_item_account(item),
+        amount_minor=item.amount_minor,
     )
 
 
@@ -187,7 +191,7 @@ def complete_refund(refund: Refund, *, amount_minor: int) -> None:
     refund.payment.refresh_from_db(fields=["refunded_minor"])
     postings.complete_refund(
         subject=_build_refund_subject(refund),
-        place=_get_refund_place(refund),
+        holding_account=_get_refund_account(refund),
         amount_minor=amount_minor,
         application_fee_minor=_compute_returned_fee(refund, amount_minor),
         platform_fee_minor=_compute_returned_platform_fee(refund, get_fee_basis(refund.payment_id)),
@@ -202,8 +206,8 @@ def _build_item_subject(item: SuspenseItem) -> PostingSubject:
     )
 
 
-def _get_item_place(item: SuspenseItem) -> Place:
-    return Place(item.channel, item.channel_account_id)
+def _get_item_account(item: SuspenseItem) -> HoldingAccount:
+    return HoldingAccount(item.channel, item.channel_account_id)
 
 
 def _build_payment_subject(payment: Payment) -> PostingSubject:
@@ -220,10 +224,10 @@ def _build_subject(payment: Payment, subject_id: uuid.UUID, source: str) -> Post
     )
 
 
-def _get_refund_place(refund: Refund) -> Place:
+def _get_refund_account(refund: Refund) -> HoldingAccount:
     """Where the refunded money was captured."""
     paid = refund.surplus_of or refund.payment
-    return Place(paid.channel, paid.channel_account_id)
+    return HoldingAccount(paid.channel, paid.channel_account_id)
 
 
 def _compute_captured_fee(payment: Payment, amount_minor: int) -> int:

@@ -79,13 +79,13 @@ FEES_AGREE_WITH_PLANS = IntegrityCheck(
     -- A plan that began within a minute may not have been committed when the capture read it.
     SELECT t.source, 'no fee was computed by the plan of the merchant' FROM ledger_transfers t
     JOIN payments p ON p.id = t.subject_id AND p.captured_minor = t.sequence
-    LEFT JOIN channel_accounts place ON place.id = p.channel_account_id
+    LEFT JOIN channel_accounts holding ON holding.id = p.channel_account_id
     CROSS JOIN LATERAL (
         SELECT a.plan_id FROM fee_plan_assignments a
         WHERE a.merchant_id = t.merchant_id AND a.valid_from < t.created_at
         ORDER BY a.valid_from DESC LIMIT 1) AS assigned
     WHERE t.created_at >= %(since)s AND t.event = 'payment.captured' AND t.fee_basis IS NULL AND NOT t.is_opening
-      AND assigned.plan_id IS NOT NULL AND place.merchant_id IS NULL
+      AND assigned.plan_id IS NOT NULL AND holding.merchant_id IS NULL
       AND NOT EXISTS (SELECT FROM ledger_transfers AS other WHERE other.subject_id = t.subject_id AND other.id <> t.id)
       AND NOT EXISTS (
           SELECT FROM fee_plan_assignments a WHERE a.merchant_id = t.merchant_id

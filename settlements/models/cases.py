@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
-from settlements.models.scope import OfChannelAccount
+from settlements.models.account_columns import ChannelAccountColumns
 
 
 class CaseKind(models.TextChoices):
@@ -34,7 +34,7 @@ class CaseResolution(models.TextChoices):
     VOIDED = "voided", _("Its statement was voided")
 
 
-class SettlementCase(OfChannelAccount):
+class SettlementCase(ChannelAccountColumns):
     """Lines and expectations that do not agree. `difference_minor` is reported less expected; it is None when the
     currencies differ."""
 

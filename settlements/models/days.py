@@ -3,10 +3,10 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from settlements.models.scope import OfChannelAccount
+from settlements.models.account_columns import ChannelAccountColumns
 
 
-class SettlementDay(OfChannelAccount):
+class SettlementDay(ChannelAccountColumns):
     """The day is that of the channel's time zone. A payment around midnight may be expected on one day and reported on
     the next one: the difference of both days together is then zero, and the payment is in no case."""
 

@@ -5,8 +5,8 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from ledger.models import TransferEntry
+from settlements.models.account_columns import ChannelAccountColumns
 from settlements.models.cases import SettlementCase
-from settlements.models.scope import OfChannelAccount
 
 
 class ExpectationState(models.TextChoices):
@@ -15,7 +15,7 @@ class ExpectationState(models.TextChoices):
     IN_CASE = "in_case", _("In a case")
 
 
-class StatementExpectation(OfChannelAccount):
+class StatementExpectation(ChannelAccountColumns):
     """`amount_minor` is what the account gains: negative for a refund."""
 
     entry = models.OneToOneField(TransferEntry, on_delete=models.PROTECT, primary_key=True, related_name="+")

@@ -4,10 +4,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from settlements.models.scope import OfChannelAccount
+from settlements.models.account_columns import ChannelAccountColumns
 
 
-class ChannelFeeRate(OfChannelAccount):
+class ChannelFeeRate(ChannelAccountColumns):
     """What the channel may keep of one line: a part of the amount and a fixed amount. The newest rate that is valid on
     the day of the line counts; a kind of line without a rate is not checked."""
 

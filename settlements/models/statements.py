@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 from common.ids import uuid7
 from common.terminal import TERMINAL
+from settlements.models.account_columns import ChannelAccountColumns
 from settlements.models.cases import SettlementCase
 from settlements.models.expectations import StatementExpectation
-from settlements.models.scope import OfChannelAccount
 
 
 class StatementFormat(models.TextChoices):
@@ -51,7 +51,7 @@ class LineState(models.TextChoices):
     VOIDED = "voided", _("Voided")
 
 
-class StatementFile(OfChannelAccount):
+class StatementFile(ChannelAccountColumns):
     """One statement of one account and day. `totals` are those that the file itself states.
 
     One that two people have voided keeps its lines, and counts for nothing."""

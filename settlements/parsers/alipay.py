@@ -21,8 +21,8 @@ from settlements.parsers.base import (
     Parsed,
     ParsedLine,
     StatedTotals,
+    StatementIdentity,
     StatementRefused,
-    StatementScope,
     Sums,
     compare_total,
     read_amount,
@@ -52,7 +52,7 @@ _PRIVATE = ("对方账户",)  # of the customer: not stored
 Row = Mapping[str, str]
 
 
-def parse_trades(file: BinaryIO, scope: StatementScope) -> Iterator[Parsed]:
+def parse_trades(file: BinaryIO, identity: StatementIdentity) -> Iterator[Parsed]:
     sums = {_PAYMENT: Sums(), _REFUND: Sums()}
     has_details = False
     try:
@@ -63,7 +63,7 @@ def parse_trades(file: BinaryIO, scope: StatementScope) -> Iterator[Parsed]:
                     lines = _Lines(raw)
                     if lines.read().strip() == _DETAILS:
                         has_details = True
-                        yield from _read_details(lines, scope, sums)
+                        yield from _read_details(lines, identity, sums)
     except _DAMAGED as error:
         raise StatementRefused(f"the zip is damaged: {error}") from error
     if not has_details:
@@ -129,14 +129,14 @@ def _check_summary(row: Row) -> Row:
     return row
 
 
-def _read_details(lines: _Lines, scope: StatementScope, sums: dict[str, Sums]) -> Iterator[ParsedLine]:
+def _read_details(lines: _Lines, identity: StatementIdentity, sums: dict[str, Sums]) -> Iterator[ParsedLine]:
     header: list[str] = []
     stated: dict[str, tuple[int, int]] = {}
     has_ended = False
     while line := lines.read():
         if line.startswith("#"):
             has_ended = has_ended or _END in line
-            _check_day(line, scope, lines.number)
+            _check_day(line, identity, lines.number)
             for kind, count, amount in _TOTALS.findall(line):
                 stated[kind] = int(count), read_amount(amount, CURRENCY, lines.number, f"{kind}合计")
         elif line.strip():
@@ -152,10 +152,12 @@ def _read_details(lines: _Lines, scope: StatementScope, sums: dict[str, Sums]) -
         compare_total(f"{kind}合计（商家实收）", amount, sums[kind].gross_minor)
 
 
-def _check_day(line: str, scope: StatementScope, number: int) -> None:
+def _check_day(line: str, identity: StatementIdentity, number: int) -> None:
     found = _PERIOD.search(line)
-    if found and found.groups() != (f"{scope.day:%Y}", f"{scope.day:%m}", f"{scope.day:%d}"):
-        raise StatementRefused(f"the statement is of {'-'.join(found.groups())}, not of {scope.day}", number)
+    if found and found.groups() != (f"{identity.day:%Y}", f"{identity.day:%m}", f"{identity.day:%d}"):
+        raise StatementRefused(
+            f"the statement is of {'-'.join(found.groups())}, not of {identity.day}", number
+        )
 
 
 def _build_line(row: Row, number: int, sums: dict[str, Sums]) -> ParsedLine:

@@ -60,8 +60,8 @@ class StatedTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class StatementScope:
-    """Whose statement it is, and of which day in the channel's time zone."""
+class StatementIdentity:
+    """One settlement statement: of an account at a channel, and of a day in the time zone of the channel."""
 
     channel: str
     environment: str
@@ -70,7 +70,7 @@ class StatementScope:
 
 
 Parsed = ParsedLine | PayoutItem | StatedTotals
-Parser = Callable[[BinaryIO, StatementScope], Iterator[Parsed]]
+Parser = Callable[[BinaryIO, StatementIdentity], Iterator[Parsed]]
 
 
 @dataclass(slots=True)

@@ -22,8 +22,8 @@ from settlements.parsers.base import (
     ParsedLine,
     PayoutItem,
     StatedTotals,
+    StatementIdentity,
     StatementRefused,
-    StatementScope,
     Sums,
     compare_total,
     get_exponent,
@@ -59,7 +59,7 @@ _CATEGORIES = {
 }
 
 
-def parse(file: BinaryIO, scope: StatementScope) -> Iterator[Parsed]:
+def parse(file: BinaryIO, identity: StatementIdentity) -> Iterator[Parsed]:
     count = 0
     sums: dict[str, Sums] = defaultdict(Sums)
     payouts: dict[str, int] = {}
@@ -71,7 +71,7 @@ def parse(file: BinaryIO, scope: StatementScope) -> Iterator[Parsed]:
         match record.get("object"):
             case "balance_transaction":
                 count += 1
-                for line in _build_lines(record, scope, number):
+                for line in _build_lines(record, identity, number):
                     sums[line.currency].add(line.gross_minor, line.fee_minor)
                     if line.kind is LineKind.PAYOUT:
                         payouts[line.payout_no] = payouts.get(line.payout_no, 0) + line.net_minor
@@ -119,7 +119,7 @@ def _read_records(file: BinaryIO) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield number, record
 
 
-def _build_lines(record: Mapping[str, Any], scope: StatementScope, number: int) -> Iterator[ParsedLine]:
+def _build_lines(record: Mapping[str, Any], identity: StatementIdentity, number: int) -> Iterator[ParsedLine]:
     """One line, and another for the application fee that the platform took of a connected account's payment."""
     currency = _read(record, "currency", str, number).upper()
     get_exponent(currency, number)
@@ -138,7 +138,7 @@ def _build_lines(record: Mapping[str, Any], scope: StatementScope, number: int) 
     kind = _CATEGORIES.get(record.get("reporting_category", "")) or _TYPES.get(
         _read(record, "type", str, number), LineKind.OTHER
     )
-    line = _name(record, kind, scope, number)
+    line = _name(record, kind, identity, number)
     if kind is LineKind.FEE:
         yield replace(line, gross_minor=0, fee_minor=fee - amount, currency=currency)
         return
@@ -149,18 +149,18 @@ def _build_lines(record: Mapping[str, Any], scope: StatementScope, number: int) 
         )
 
 
-def _name(record: Mapping[str, Any], kind: LineKind, scope: StatementScope, number: int) -> ParsedLine:
+def _name(record: Mapping[str, Any], kind: LineKind, identity: StatementIdentity, number: int) -> ParsedLine:
     """The line without its amounts."""
     source = record.get("source")
     fields: Mapping[str, Any] = source if isinstance(source, dict) else {"id": source or ""}
     source_id = str(fields.get("id") or "")
     reference, channel_no = "", source_id
     if kind is LineKind.PAYMENT:
-        reference = read_reference(dict(fields), PAYMENT_NO, scope.environment)
+        reference = read_reference(dict(fields), PAYMENT_NO, identity.environment)
         intent = fields.get("payment_intent")
         channel_no = intent if isinstance(intent, str) else source_id
     elif kind in (LineKind.REFUND, LineKind.REFUND_REVERSAL):
-        reference = read_reference(dict(fields), REFUND_NO, scope.environment)
+        reference = read_reference(dict(fields), REFUND_NO, identity.environment)
     return ParsedLine(
         kind=kind,
         gross_minor=0,

@@ -13,7 +13,7 @@ from common.errors import NotPermitted, UnknownObject
 from ledger.bulk_posting import post_transfers
 from ledger.chart import LedgerAccountKind
 from ledger.posting import Transfer
-from ledger.postings import Place
+from ledger.postings import HoldingAccount
 from ledger.statement_postings import StatementSubject, build_correction
 from settlements.models import CaseKind, CaseResolution, CaseState, LineKind, SettlementCase
 from settlements.services.line_postings import post_lines_of_case
@@ -147,7 +147,7 @@ def _build_corrections(case: SettlementCase, kind: LedgerAccountKind) -> Iterato
                 case.reference,
                 case.environment,
                 currency,
-                Place(case.channel, case.channel_account_id),
+                HoldingAccount(case.channel, case.channel_account_id),
             )
             used = LedgerAccountKind.ROUNDING if is_rounding else kind
             yield build_correction(subject, used, shortfall_minor, sequence=sequence)

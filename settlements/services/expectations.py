@@ -11,7 +11,7 @@ from django.db.models import Max, Min
 from ledger.chart import LedgerAccountKind
 from ledger.models import TransferEvent
 from settlements.models import FileState, StatementExpectation, StatementFile
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 
 # Transactions that commit later than this after an entry's time are cut off by their timeouts.
 LOOK_BACK = dt.timedelta(days=2)
@@ -82,17 +82,17 @@ ON CONFLICT (entry_id) DO NOTHING
 """
 
 
-def collect_expectations(scope: StatementScope, since: dt.datetime) -> int:
+def collect_expectations(identity: StatementIdentity, since: dt.datetime) -> int:
     """Collects what happened since the beginning of a statement, and since the last collection. Returns how many are
     new. The caller holds the account's lock (`statement_transaction`)."""
-    place = {
-        "channel": scope.channel,
-        "environment": scope.environment,
-        "channel_account_id": scope.channel_account_id,
+    account = {
+        "channel": identity.channel,
+        "environment": identity.environment,
+        "channel_account_id": identity.channel_account_id,
     }
-    valid = StatementFile.objects.filter(**place).exclude(state=FileState.VOIDED)
+    valid = StatementFile.objects.filter(**account).exclude(state=FileState.VOIDED)
     starts_at = valid.aggregate(at=Min("period_start"))["at"]
-    latest: dt.datetime | None = StatementExpectation.objects.filter(**place).aggregate(
+    latest: dt.datetime | None = StatementExpectation.objects.filter(**account).aggregate(
         at=Max("occurred_at")
     )["at"]
     begin = min(since, latest - LOOK_BACK) if latest else starts_at
@@ -103,9 +103,9 @@ def collect_expectations(scope: StatementScope, since: dt.datetime) -> int:
                 "due_after_seconds": DUE_AFTER.total_seconds(),
                 "first_day": begin.astimezone(dt.UTC).date(),
                 "receivable": LedgerAccountKind.CHANNEL_RECEIVABLE.value,
-                "channel": scope.channel,
-                "environment": scope.environment,
-                "account_id": scope.channel_account_id,
+                "channel": identity.channel,
+                "environment": identity.environment,
+                "account_id": identity.channel_account_id,
                 "own_events": [event.value for event in OWN_EVENTS],
                 "starts_at": starts_at,
             },

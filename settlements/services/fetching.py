@@ -11,7 +11,7 @@ from channels.registry import get_capabilities, list_channel_names
 from common.clock import database_now
 from gateway.services.reconciliation.differences import get_served_channels
 from settlements.models import FileState, StatementFile, StatementFormat
-from settlements.parsers.base import StatementRefused, StatementScope
+from settlements.parsers.base import StatementIdentity, StatementRefused
 from settlements.services.calendar import list_missing_days
 from settlements.services.importing import ImportedStatement, import_statement, record_empty_day
 from settlements.services.matching import settle_statements
@@ -42,13 +42,13 @@ def fetch_due_statements(*, now: dt.datetime | None = None) -> int:
 def fetch_statement(*, served: GuardedChannel, format: StatementFormat, day: dt.date) -> ImportedStatement:
     """Raises `ListingFailed` and `StatementRefused`."""
     account = served.account
-    scope = StatementScope(served.name, account.environment, account.id, day)
+    identity = StatementIdentity(served.name, account.environment, account.id, day)
     with tempfile.TemporaryFile() as target:
         has_file = served.write_statement(StatementRequest(account, format, day, TIMEOUT_SECONDS), target)
         if not has_file:
-            return record_empty_day(format=format, scope=scope)
+            return record_empty_day(format=format, identity=identity)
         target.seek(0)
-        return import_statement(file=target, format=format, scope=scope, name=f"{format} {day}")
+        return import_statement(file=target, format=format, identity=identity, name=f"{format} {day}")
 
 
 def _list_accounts() -> list[GuardedChannel]:

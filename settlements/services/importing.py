@@ -24,8 +24,8 @@ from settlements.parsers.base import (
     ParsedLine,
     PayoutItem,
     StatedTotals,
+    StatementIdentity,
     StatementRefused,
-    StatementScope,
 )
 from settlements.parsers.registry import PARSERS, get_day_period
 from settlements.services.long_transactions import statement_transaction
@@ -72,7 +72,7 @@ def import_statement(
     *,
     file: BinaryIO,
     format: StatementFormat,
-    scope: StatementScope,
+    identity: StatementIdentity,
     name: str = "",
     imported_by: str = "",
     reason: str = "",
@@ -82,17 +82,17 @@ def import_statement(
     """Raises `StatementRefused`: nothing is stored. `file` can be read again from its beginning. The import is audited
     when a person makes it. `waits`: else raises `NotPermitted` while another statement of the account is in work."""
     sha256 = _digest(file)
-    with statement_transaction(scope, waits=waits):
+    with statement_transaction(identity, waits=waits):
         known = _list_valid().filter(sha256=sha256).first()
         if known is not None:
-            _require_same_place(known, format, scope)
+            _require_same_identity(known, format, identity)
             return ImportedStatement(known, is_new=False)
         reading = _Reading()
-        lines = _read_lines(PARSERS[format](file, scope), reading, progress)
-        same_day = _list_valid().filter(**_build_place(format, scope)).first()
+        lines = _read_lines(PARSERS[format](file, identity), reading, progress)
+        same_day = _list_valid().filter(**_build_identity_fields(format, identity)).first()
         if same_day is not None and same_day.line_count:
             return _compare_with_imported(same_day, lines, reading)
-        imported = StatementFile(id=uuid7(), **_build_place(format, scope))
+        imported = StatementFile(id=uuid7(), **_build_identity_fields(format, identity))
         _store_lines(imported.id, lines)
         if reading.totals is None:
             raise StatementRefused("the file ends before its totals")
@@ -101,13 +101,13 @@ def import_statement(
                 return ImportedStatement(same_day, is_new=False)
             same_day.delete()  # the day was recorded as empty before its file was there
         # The files of two days without a movement may be equal.
-        imported.sha256 = sha256 if reading.count else hash_empty_day(format, scope)
+        imported.sha256 = sha256 if reading.count else hash_empty_day(format, identity)
         imported.content_sha256 = reading.digest.hexdigest()
-        imported.period_start, imported.period_end = get_day_period(scope.channel, scope.day)
+        imported.period_start, imported.period_end = get_day_period(identity.channel, identity.day)
         imported.name, imported.imported_by = name[:255], imported_by
         imported.line_count, imported.totals = reading.count, dict(reading.totals.sums)
         imported.save(force_insert=True)
-        _assign_payouts(scope, reading.items)
+        _assign_payouts(identity, reading.items)
         if imported_by:
             _record_import(imported, reason)
     progress(f"{reading.count} lines imported")
@@ -134,28 +134,28 @@ def _record_import(imported: StatementFile, reason: str) -> None:
     )
 
 
-def record_empty_day(*, format: StatementFormat, scope: StatementScope) -> ImportedStatement:
+def record_empty_day(*, format: StatementFormat, identity: StatementIdentity) -> ImportedStatement:
     """The channel says that nothing happened on the day: it has no file."""
-    with statement_transaction(scope):
-        known = _list_valid().filter(**_build_place(format, scope)).first()
+    with statement_transaction(identity):
+        known = _list_valid().filter(**_build_identity_fields(format, identity)).first()
         if known is not None:
             return ImportedStatement(known, is_new=False)
-        empty = StatementFile(id=uuid7(), **_build_place(format, scope), line_count=0, totals={})
-        empty.sha256, empty.content_sha256 = hash_empty_day(format, scope), _Reading().digest.hexdigest()
-        empty.period_start, empty.period_end = get_day_period(scope.channel, scope.day)
+        empty = StatementFile(id=uuid7(), **_build_identity_fields(format, identity), line_count=0, totals={})
+        empty.sha256, empty.content_sha256 = hash_empty_day(format, identity), _Reading().digest.hexdigest()
+        empty.period_start, empty.period_end = get_day_period(identity.channel, identity.day)
         empty.save(force_insert=True)
     return ImportedStatement(empty, is_new=True)
 
 
-def hash_empty_day(format: StatementFormat, scope: StatementScope) -> str:
-    place = (
+def hash_empty_day(format: StatementFormat, identity: StatementIdentity) -> str:
+    parts = (
         format.value,
-        scope.channel,
-        scope.environment,
-        str(scope.channel_account_id),
-        scope.day.isoformat(),
+        identity.channel,
+        identity.environment,
+        str(identity.channel_account_id),
+        identity.day.isoformat(),
     )
-    return hashlib.sha256("\0".join(place).encode()).hexdigest()
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _list_valid() -> QuerySet[StatementFile]:
@@ -171,18 +171,20 @@ def _digest(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _build_place(format: StatementFormat, scope: StatementScope) -> dict[str, Any]:
+def _build_identity_fields(format: StatementFormat, identity: StatementIdentity) -> dict[str, Any]:
     return {
         "format": format,
-        "channel": scope.channel,
-        "environment": scope.environment,
-        "channel_account_id": scope.channel_account_id,
-        "day": scope.day,
+        "channel": identity.channel,
+        "environment": identity.environment,
+        "channel_account_id": identity.channel_account_id,
+        "day": identity.day,
     }
 
 
-def _require_same_place(known: StatementFile, format: StatementFormat, scope: StatementScope) -> None:
-    for name, value in _build_place(format, scope).items():
+def _require_same_identity(
+    known: StatementFile, format: StatementFormat, identity: StatementIdentity
+) -> None:
+    for name, value in _build_identity_fields(format, identity).items():
         if getattr(known, name) != value:
             raise StatementRefused(
                 f"the file was imported before with another {name}: {getattr(known, name)}, not {value}"
@@ -242,7 +244,7 @@ def _store_lines(file_id: uuid.UUID, lines: Iterator[ParsedLine]) -> None:
         raise StatementRefused(f"a value cannot be stored: {str(error).splitlines()[0]}") from error
 
 
-def _assign_payouts(scope: StatementScope, items: list[PayoutItem]) -> None:
+def _assign_payouts(identity: StatementIdentity, items: list[PayoutItem]) -> None:
     if not items:
         return
     with connection.cursor() as cursor:
@@ -251,8 +253,8 @@ def _assign_payouts(scope: StatementScope, items: list[PayoutItem]) -> None:
             {
                 "payout_nos": [item.payout_no for item in items],
                 "line_nos": [item.line_no for item in items],
-                "channel": scope.channel,
-                "environment": scope.environment,
-                "account_id": scope.channel_account_id,
+                "channel": identity.channel,
+                "environment": identity.environment,
+                "account_id": identity.channel_account_id,
             },
         )

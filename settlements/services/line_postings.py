@@ -10,7 +10,7 @@ from ledger.bulk_posting import post_transfers
 from ledger.chart import LedgerAccountKind
 from ledger.models import TransferEntry
 from ledger.posting import Transfer
-from ledger.postings import Place
+from ledger.postings import HoldingAccount
 from ledger.statement_postings import StatementSubject, build_correction, build_fee, build_payout
 from settlements.models import FileState, LineKind, LineState, StatementFile, StatementLine
 from settlements.services.importing import Progress, ignore_progress
@@ -76,7 +76,7 @@ def build_subject(file: StatementFile, line: StatementLine, payment_id: uuid.UUI
         line.line_no or line.channel_no or line.reference or str(line.number),
         file.environment,
         line.currency,
-        Place(file.channel, file.channel_account_id),
+        HoldingAccount(file.channel, file.channel_account_id),
         payment_id,
     )
 

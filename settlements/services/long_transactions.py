@@ -8,17 +8,17 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from common.errors import NotPermitted
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 
 STATEMENT_TIMEOUT = "60min"
 
 
 @contextmanager
-def statement_transaction(scope: StatementScope, *, waits: bool = True) -> Iterator[None]:
+def statement_transaction(identity: StatementIdentity, *, waits: bool = True) -> Iterator[None]:
     """Raises `NotPermitted` when another one runs and the caller does not wait for it."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT}'")
-        name = _build_lock_name(scope.channel, scope.environment, scope.channel_account_id)
+        name = _build_lock_name(identity.channel, identity.environment, identity.channel_account_id)
         if waits:
             cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
         else:

@@ -11,7 +11,7 @@ import structlog
 from django.db import DatabaseError, connection
 
 from settlements.models import FileState, StatementFile
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.services import match_statements as sql
 from settlements.services.expectations import collect_expectations
 from settlements.services.importing import Progress, ignore_progress
@@ -58,12 +58,12 @@ def settle_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress
 def match_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> None:
     """Every line is matched afterwards, or in a case."""
     file = StatementFile.objects.get(id=file_id)
-    scope = StatementScope(file.channel, file.environment, file.channel_account_id, file.day)
-    with statement_transaction(scope):
+    identity = StatementIdentity(file.channel, file.environment, file.channel_account_id, file.day)
+    with statement_transaction(identity):
         file.refresh_from_db(fields=["state"])
         if file.state != FileState.IMPORTED:
             return
-        expected = collect_expectations(scope, file.period_start)
+        expected = collect_expectations(identity, file.period_start)
         progress(f"{file}: {expected} new expectations")
         _refresh_statistics(file, expected)
         compare_lines(file, progress)

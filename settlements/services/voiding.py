@@ -16,7 +16,7 @@ from audit.recording import recording
 from common.errors import NotPermitted, UnknownObject
 from ledger.bulk_posting import reverse_transfers
 from settlements.models import FileState, StatementFile, StatementLine
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.services import match_statements, void_statements
 from settlements.services.cases import FindConflict
 from settlements.services.importing import Progress, ignore_progress
@@ -86,9 +86,9 @@ def void_approved_statements(*, progress: Progress = ignore_progress) -> int:
 def void_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> None:
     """Of an approved file. Nothing happens when it is voided already."""
     file = StatementFile.objects.get(id=file_id)
-    scope = StatementScope(file.channel, file.environment, file.channel_account_id, file.day)
+    identity = StatementIdentity(file.channel, file.environment, file.channel_account_id, file.day)
     parameters = {**build_parameters(file), "actor": file.void_approved_by}
-    with statement_transaction(scope), connection.cursor() as cursor:
+    with statement_transaction(identity), connection.cursor() as cursor:
         cursor.execute(void_statements.MARK_FILE, parameters)
         if not cursor.rowcount:
             return

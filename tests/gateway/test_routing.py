@@ -197,7 +197,7 @@ class TestMethodsThatAnAccountHasSwitchedOn:
         rule("north")
         payment = RoutedPayment(acme.merchant.id, "test", "", 10_000, "USD", 1800, payment_method="other")
         (line,) = list_lines(routes.explain_route(payment))
-        assert (line.place, line.account) == ("", str(own.id))
+        assert (line.rank, line.account) == ("", str(own.id))
         assert "page" in line.reason
         assert "other" in line.reason
 

@@ -65,7 +65,7 @@ def test_every_rule_is_explained_and_the_order_is_right(
     explained = [each.rule for each in decision.candidates if each.rule]
     assert sorted(each.pk for each in explained) == [each.pk for each in rules]
     usable = decision.usable
-    assert [each.place for each in usable] == list(range(1, len(usable) + 1))
+    assert [each.rank for each in usable] == list(range(1, len(usable) + 1))
     assert len({each.choice for each in usable}) == len(usable)
     possible = {each.channel for each in matching} or {"west"}
     assert {each.choice.channel for each in usable} == {
@@ -89,7 +89,7 @@ def test_every_rule_is_explained_and_the_order_is_right(
 def test_the_error_says_why_no_channel_can(facts: dict[str, ChannelFacts], error: type[Exception]) -> None:
     decision = decide_on([rule(1, "north"), rule(2, "south")], facts)
     assert isinstance(decision.find_error(), error)
-    assert all(each.place is None for each in decision.candidates)
+    assert all(each.rank is None for each in decision.candidates)
 
 
 def test_one_rule_by_success_rate_decides_for_its_priority() -> None:

@@ -8,14 +8,14 @@ from django.db import IntegrityError, transaction
 
 from ledger.bulk_posting import post_transfers
 from ledger.models import LedgerAccount, LedgerTransfer, TransferEntry
-from ledger.postings import Place
+from ledger.postings import HoldingAccount
 from ledger.statement_postings import StatementSubject, build_fee, build_payout
 
 pytestmark = pytest.mark.django_db
 
 
 def build_subject() -> StatementSubject:
-    return StatementSubject(uuid.uuid4(), "txn_1", "test", "USD", Place("stripe", None))
+    return StatementSubject(uuid.uuid4(), "txn_1", "test", "USD", HoldingAccount("stripe", None))
 
 
 def test_a_repetition_posts_nothing_twice() -> None:

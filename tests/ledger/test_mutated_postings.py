@@ -26,7 +26,7 @@ from payouts.models import Payout
 from payouts.services import runs
 from payouts.services.outcomes import BankOutcome, record_outcome
 from settlements.models import SettlementCase, StatementFormat
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.services.cases import book_case
 from settlements.services.importing import import_statement
 from settlements.services.matching import settle_statement
@@ -237,9 +237,9 @@ def _statement(payment_no: str, moment: dt.datetime) -> None:
 
 def _import(rows: Sequence[str], moment: dt.datetime) -> uuid.UUID:
     header = "kind,occurred_at,currency,gross,fee,net,reference,channel_no,payout_no"
-    scope = StatementScope("simulator", "test", None, moment.astimezone(dt.UTC).date())
+    identity = StatementIdentity("simulator", "test", None, moment.astimezone(dt.UTC).date())
     file = io.BytesIO(("\n".join([header, *rows]) + "\n").encode())
-    imported = import_statement(file=file, format=StatementFormat.CSV, scope=scope).file
+    imported = import_statement(file=file, format=StatementFormat.CSV, identity=identity).file
     settle_statement(file_id=imported.id)
     return imported.id
 

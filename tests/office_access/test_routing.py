@@ -88,7 +88,7 @@ def test_a_viewer_tries_the_rules(acme: NewMerchant) -> None:
     }
     shown = viewer.get(page, imagined)
     (line,) = shown.context["lines"]
-    assert (line.place, line.channel, line.account, line.rule_id) == ("1", "simulator", "platform", rule.pk)
+    assert (line.rank, line.channel, line.account, line.rule_id) == ("1", "simulator", "platform", rule.pk)
     assert "Priority 7, the only rule of it." in shown.content.decode()
     wrong = viewer.get(page, {**imagined, "currency": "XXX", "merchant_email": "nobody@example.com"})
     assert set(wrong.context["form"].errors) == {"currency", "merchant_email"}

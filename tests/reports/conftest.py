@@ -10,8 +10,8 @@ import pytest
 from django.test import Client
 
 from backoffice.reports import services
+from backoffice.reports.destination_settings import Folder
 from backoffice.reports.models import ReportSchedule
-from backoffice.reports.places import Folder
 from backoffice.reports.services import NewSchedule
 from ledger.chart import AccountIdentity, LedgerAccountKind
 from ledger.models import DailyBalance, LedgerAccount

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from backoffice.reports.destination_settings import Bucket, Folder, InvalidDestination, parse_destinations
 from backoffice.reports.periods import Frequency, Period, compute_due_at, find_period, find_start
-from backoffice.reports.places import Bucket, Folder, InvalidPlace, parse_places
 from tests.reports.conftest import at
 
 BERLIN, SHANGHAI, HAVANA = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai"), ZoneInfo("America/Havana")
@@ -66,7 +66,7 @@ def test_a_day_begins_after_a_midnight_that_the_clocks_skip() -> None:
 
 def test_places() -> None:
     address = "s3://acme/reports/2026?endpoint_url=https://s3.example&region=eu-1&profile=finance"
-    assert parse_places({"archive": "/srv/reports", "finance": address, "plain": "s3://acme"}) == {
+    assert parse_destinations({"archive": "/srv/reports", "finance": address, "plain": "s3://acme"}) == {
         "archive": Folder(Path("/srv/reports")),
         "finance": Bucket("acme", "reports/2026/", "https://s3.example", "eu-1", "finance"),
         "plain": Bucket("acme", "", None, None, None),
@@ -86,5 +86,5 @@ def test_places() -> None:
     ],
 )
 def test_a_wrong_place_is_refused(name: str, text: str, problem: str) -> None:
-    with pytest.raises(InvalidPlace, match=problem):
-        parse_places({name: text})
+    with pytest.raises(InvalidDestination, match=problem):
+        parse_destinations({name: text})

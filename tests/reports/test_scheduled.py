@@ -21,10 +21,10 @@ from django.utils import translation
 
 from audit.models import StaffAction
 from backoffice.reports import destinations, files, planning, services, writing
+from backoffice.reports.destination_settings import Bucket, Folder
 from backoffice.reports.kinds import KINDS, ReportQuery
 from backoffice.reports.models import ReportRun, ReportSchedule, RunStatus
 from backoffice.reports.periods import Period
-from backoffice.reports.places import Bucket, Folder
 from common.errors import OperationRefused
 from common.postgresql.exclusive import try_exclusive
 from ledger.chart import LedgerAccountKind as Kind

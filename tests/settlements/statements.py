@@ -13,7 +13,7 @@ from ledger.chart import AccountIdentity, LedgerAccountKind
 from ledger.models import EntryDirection, TransferEvent
 from ledger.posting import Leg, PostingSubject, Transfer
 from settlements.models import SettlementCase, StatementFile, StatementFormat
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.parsers.own_csv import COLUMNS
 from settlements.services.importing import import_statement
 from settlements.services.matching import settle_statement
@@ -35,8 +35,8 @@ class Reported:
     channel_no: str = ""
 
 
-def build_scope(day: dt.date, channel_account_id: uuid.UUID | None = None) -> StatementScope:
-    return StatementScope(CHANNEL, "test", channel_account_id, day)
+def build_identity(day: dt.date, channel_account_id: uuid.UUID | None = None) -> StatementIdentity:
+    return StatementIdentity(CHANNEL, "test", channel_account_id, day)
 
 
 def build_csv(lines: Sequence[Reported], day: dt.date) -> bytes:
@@ -93,8 +93,8 @@ def import_lines(
     """A statement of the day of the test's money, or of a later day."""
     day = find_day(day_offset)
     file = io.BytesIO(build_csv(lines, day))
-    scope = build_scope(day, channel_account_id)
-    imported = import_statement(file=file, format=StatementFormat.CSV, scope=scope)
+    identity = build_identity(day, channel_account_id)
+    imported = import_statement(file=file, format=StatementFormat.CSV, identity=identity)
     if settle:
         settle_statement(file_id=imported.file.id)
     imported.file.refresh_from_db()

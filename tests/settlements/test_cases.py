@@ -31,7 +31,7 @@ from tests.settlements.statements import (
     CHANNEL,
     Reported,
     build_csv,
-    build_scope,
+    build_identity,
     expect,
     find_day,
     import_lines,
@@ -163,7 +163,7 @@ def test_two_accounts_of_one_person_cannot_write_a_case_off(settings: Any) -> No
 
 def test_a_day_that_was_empty_takes_its_file_later() -> None:
     expect(("PAY-1", 10_000))
-    empty = record_empty_day(format=StatementFormat.CSV, scope=build_scope(find_day())).file
+    empty = record_empty_day(format=StatementFormat.CSV, identity=build_identity(find_day())).file
     settle_statement(file_id=empty.id)
     file = import_lines([Reported("PAY-1", 10_000)])
     assert StatementFile.objects.get().id == file.id != empty.id

@@ -7,7 +7,7 @@ import pytest
 from channels.base import RefundState
 from gateway.models import SuspenseItem
 from settlements.models import StatementExpectation, StatementFormat
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.services.importing import record_empty_day
 from settlements.services.matching import settle_statement
 from tests.ledger.test_postings import dispute
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 def list_refunds(day: dt.date) -> list[tuple[str, str, int, str]]:
     """Of a day whose statement reports nothing."""
-    scope = StatementScope("simulator", "test", None, day)
-    file = record_empty_day(format=StatementFormat.CSV, scope=scope).file
+    identity = StatementIdentity("simulator", "test", None, day)
+    file = record_empty_day(format=StatementFormat.CSV, identity=identity).file
     settle_statement(file_id=file.id)
     found = StatementExpectation.objects.filter(kind__startswith="refund").order_by("entry_id")
     return [(each.kind, each.reference, each.amount_minor, each.state) for each in found]

@@ -8,7 +8,7 @@ import pytest
 from channels.base import ChannelAccount, ListingFailed, StatementRequest
 from channels.guard import GuardedChannel
 from settlements.models import StatementFile, StatementFormat
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.services.fetching import fetch_missing_days
 from settlements.services.importing import record_empty_day
 from tests.channels.voucher.channel import VoucherChannel
@@ -31,7 +31,7 @@ class VouchersWithStatements(VoucherChannel):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_day_that_fails_keeps_no_other_back() -> None:
-    record_empty_day(format=StatementFormat.CSV, scope=StatementScope("voucher", "test", None, FIRST))
+    record_empty_day(format=StatementFormat.CSV, identity=StatementIdentity("voucher", "test", None, FIRST))
     served = GuardedChannel(VouchersWithStatements(), ChannelAccount("test"))
     failures: list[str] = []
     assert fetch_missing_days(served, StatementFormat.CSV, NOW, failures) == 1

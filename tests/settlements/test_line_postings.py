@@ -10,7 +10,7 @@ from common.crypto import seal
 from ledger.models import LedgerAccount, LedgerTransfer, TransferEvent
 from ledger.payout_postings import post_payout, request_payout
 from ledger.posting import PostingSubject
-from ledger.postings import Place, post_payment, post_refund_after_all
+from ledger.postings import HoldingAccount, post_payment, post_refund_after_all
 from ledger.selectors import sum_fees
 from monitoring.integrity import registry
 from monitoring.integrity.search import find_violations
@@ -35,18 +35,21 @@ def build_subject(source: str, merchant_id: uuid.UUID) -> PostingSubject:
 
 
 def test_a_payment_with_a_platform_fee_is_expected_as_a_whole() -> None:
-    merchant_id, place = new_merchant().merchant.id, Place(CHANNEL, None)
+    merchant_id, holding_account = new_merchant().merchant.id, HoldingAccount(CHANNEL, None)
     with transaction.atomic():
         post_payment(
             event=TransferEvent.PAYMENT_CAPTURED,
             subject=build_subject("PAY-1", merchant_id),
-            place=place,
+            holding_account=holding_account,
             amount_minor=1_000,
             captured_minor=1_000,
             platform_fee_minor=30,
         )
         post_refund_after_all(
-            subject=build_subject("REF-1", merchant_id), place=place, amount_minor=400, platform_fee_minor=12
+            subject=build_subject("REF-1", merchant_id),
+            holding_account=holding_account,
+            amount_minor=400,
+            platform_fee_minor=12,
         )
     import_lines([Reported("PAY-1", 1_000), Reported("REF-1", -400, kind="refund")])
     assert list_cases() == []
@@ -54,13 +57,13 @@ def test_a_payment_with_a_platform_fee_is_expected_as_a_whole() -> None:
 
 
 def test_the_fee_of_a_payment_is_posted_for_the_payment_and_reversed_for_it() -> None:
-    payment_id, place = uuid.uuid4(), Place(CHANNEL, None)
+    payment_id, holding_account = uuid.uuid4(), HoldingAccount(CHANNEL, None)
     subject = PostingSubject(payment_id, "PAY-1", payment_id, new_merchant().merchant.id, "test", "USD")
     with transaction.atomic():
         post_payment(
             event=TransferEvent.PAYMENT_CAPTURED,
             subject=subject,
-            place=place,
+            holding_account=holding_account,
             amount_minor=1_000,
             captured_minor=1_000,
         )
@@ -85,7 +88,7 @@ def test_the_platforms_side_of_an_application_fee_is_not_expected() -> None:
         post_payment(
             event=TransferEvent.PAYMENT_CAPTURED,
             subject=build_subject("PAY-1", merchant_id),
-            place=Place(CHANNEL, account.id),
+            holding_account=HoldingAccount(CHANNEL, account.id),
             amount_minor=1_000,
             captured_minor=1_000,
             application_fee_minor=30,

@@ -24,7 +24,7 @@ from merchants.services import NewMerchant
 from monitoring.integrity import registry
 from monitoring.integrity.search import find_violations
 from settlements.models import StatementExpectation, StatementFormat
-from settlements.parsers.base import ParsedLine, PayoutItem, StatementScope
+from settlements.parsers.base import ParsedLine, PayoutItem, StatementIdentity
 from settlements.parsers.registry import PARSERS
 from settlements.services.expectations import collect_expectations
 from settlements.services.importing import record_empty_day
@@ -123,10 +123,10 @@ def test_the_loaded_rows_are_those_that_the_platform_posts(
     loaded = {
         story: Payment.objects.get(order_no=f"ORDER-{number}").pk for number, story in enumerate(STORIES)
     }
-    scope = StatementScope("simulator", "test", None, MONTH.date())
+    identity = StatementIdentity("simulator", "test", None, MONTH.date())
     with transaction.atomic():
-        record_empty_day(format=StatementFormat.CSV, scope=scope)
-        collect_expectations(scope, MONTH)
+        record_empty_day(format=StatementFormat.CSV, identity=identity)
+        collect_expectations(identity, MONTH)
     for story in STORIES:
         with subtests.test(story):
             assert describe(loaded[story]) == describe(played[story])
@@ -153,9 +153,9 @@ def test_the_parsers_read_what_the_generators_write(channel: str, tmp_path: Path
     added: Counter[str] = Counter()
     items = 0
     for each in write_statements(tmp_path, channel, "live", reported):
-        scope = StatementScope(channel, "live", None, each.day)
+        identity = StatementIdentity(channel, "live", None, each.day)
         with each.path.open("rb") as file:
-            for parsed in PARSERS[StatementFormat(each.format)](file, scope):
+            for parsed in PARSERS[StatementFormat(each.format)](file, identity):
                 items += isinstance(parsed, PayoutItem)
                 if isinstance(parsed, ParsedLine):
                     added[parsed.kind.value] += parsed.gross_minor

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import pytest
 
 from settlements.models import LineKind, StatementFormat
-from settlements.parsers.base import ParsedLine, PayoutItem, StatedTotals, StatementRefused, StatementScope
+from settlements.parsers.base import ParsedLine, PayoutItem, StatedTotals, StatementIdentity, StatementRefused
 from settlements.parsers.own_csv import COLUMNS
 from settlements.parsers.registry import PARSERS, get_day_period
 from settlements.services.calendar import find_last_ready_day, list_missing_days
 
 DAY = dt.date(2026, 11, 27)
-SCOPE = StatementScope("wechat", "test", None, DAY)
+SCOPE = StatementIdentity("wechat", "test", None, DAY)
 WECHAT_TRADES = (
     "\ufeff交易时间,商户号,微信订单号,商户订单号,用户标识,交易状态,货币种类,应结订单金额,微信退款单号,商户退款单号,退款金额,"
     "商品名称,手续费,费率,订单金额,申请退款金额\r\n"

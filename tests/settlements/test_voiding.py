@@ -31,7 +31,7 @@ from settlements.services.voiding import (
 from tests.settlements.statements import (
     Reported,
     build_csv,
-    build_scope,
+    build_identity,
     expect,
     find_day,
     import_lines,
@@ -116,12 +116,12 @@ def test_everything_that_the_statement_did_is_undone_and_the_right_one_is_import
 def test_the_same_bytes_can_be_imported_at_another_place() -> None:
     expect(("PAY-1", 10_000))
     content = build_csv([Reported("PAY-1", 10_000)], find_day())
-    wrong_day = build_scope(find_day(1))
-    wrong = import_statement(file=io.BytesIO(content), format=StatementFormat.CSV, scope=wrong_day).file
+    wrong_day = build_identity(find_day(1))
+    wrong = import_statement(file=io.BytesIO(content), format=StatementFormat.CSV, identity=wrong_day).file
     settle_statement(file_id=wrong.id)
     void(wrong)
-    right_day = build_scope(find_day())
-    right = import_statement(file=io.BytesIO(content), format=StatementFormat.CSV, scope=right_day)
+    right_day = build_identity(find_day())
+    right = import_statement(file=io.BytesIO(content), format=StatementFormat.CSV, identity=right_day)
     settle_statement(file_id=right.file.id)
     assert right.is_new
     assert (read_states(), list_cases()) == ({"PAY-1": "met"}, [])

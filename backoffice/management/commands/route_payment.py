@@ -44,5 +44,5 @@ class Command(BaseCommand):
         for line in list_lines(decision):
             rule = f"rule {line.rule_id}" if line.rule_id else "default"
             self.stdout.write(
-                f"{line.place or '-':>2}  {line.channel:<12} {line.account:<36} {rule:<10} {line.reason}"
+                f"{line.rank or '-':>2}  {line.channel:<12} {line.account:<36} {rule:<10} {line.reason}"
             )

@@ -23,7 +23,7 @@ class Verdict(enum.StrEnum):
 
 
 class OrderedBy(enum.StrEnum):
-    """What gave a candidate its place among the rules of its priority."""
+    """What gave a candidate its rank among the rules of its priority."""
 
     PRIORITY = "priority"  # it is the only one
     WEIGHT = "weight"
@@ -44,13 +44,13 @@ class ChannelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a rule names, or the default channel. `place` counts from 1, the chosen one; None: left out."""
+    """What a rule names, or the default channel. `rank` counts from 1, the chosen one; None: left out."""
 
     choice: ChannelChoice
     rule: RoutingRule | None
     verdict: Verdict
     ordered_by: OrderedBy | None = None
-    place: int | None = None
+    rank: int | None = None
     failed_condition: str = ""
     counts: OutcomeCounts | None = None
     facts: ChannelFacts = ChannelFacts()
@@ -64,7 +64,7 @@ class Decision:
 
     @property
     def usable(self) -> tuple[Candidate, ...]:
-        return tuple(candidate for candidate in self.candidates if candidate.place is not None)
+        return tuple(candidate for candidate in self.candidates if candidate.rank is not None)
 
     def find_error(self) -> ApiError | None:
         """The error for the merchant when no candidate can take the payment."""
@@ -105,12 +105,12 @@ def decide(
     usable = [candidate for candidate in inspected if candidate.verdict is Verdict.FALLBACK]
     # The sort is stable: the rules' order stays among the channels that are up, and among those that are down.
     usable.sort(key=lambda candidate: candidate.facts.is_down)
-    placed = [
-        replace(each, place=place, verdict=Verdict.CHOSEN if place == 1 else Verdict.FALLBACK)
-        for place, each in enumerate(usable, start=1)
+    with_rank = [
+        replace(each, rank=rank, verdict=Verdict.CHOSEN if rank == 1 else Verdict.FALLBACK)
+        for rank, each in enumerate(usable, start=1)
     ]
     left_out = [candidate for candidate in inspected if candidate.verdict is not Verdict.FALLBACK]
-    return Decision((*placed, *left_out, *unmatched))
+    return Decision((*with_rank, *left_out, *unmatched))
 
 
 def _order_group(
@@ -144,7 +144,7 @@ def _order_group(
 
 
 def _mark_repeated(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """An account of a channel counts once, at its best place."""
+    """An account of a channel counts once, at its best rank."""
     seen: set[ChannelChoice] = set()
     marked = []
     for candidate in candidates:

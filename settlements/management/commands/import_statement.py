@@ -10,10 +10,10 @@ from channels.registry import list_channel_names
 from common.errors import FieldsRefused
 from common.terminal import terminal_name
 from settlements.models import StatementFormat
-from settlements.parsers.base import StatementRefused, StatementScope
+from settlements.parsers.base import StatementIdentity, StatementRefused
 from settlements.services.importing import import_statement
 from settlements.services.matching import settle_statement
-from settlements.services.uploading import check_place
+from settlements.services.uploading import check_identity
 
 
 class Command(BaseCommand):
@@ -57,14 +57,14 @@ class Command(BaseCommand):
     ) -> None:
         if not terminal_name(actor):
             raise CommandError("Name yourself with --actor: the audit log keeps who imports a statement.")
-        scope = StatementScope(channel, environment, account, day)
+        identity = StatementIdentity(channel, environment, account, day)
         try:
-            check_place(format=StatementFormat(format), scope=scope)
+            check_identity(format=StatementFormat(format), identity=identity)
             with path.open("rb") as file:
                 imported = import_statement(
                     file=file,
                     format=StatementFormat(format),
-                    scope=scope,
+                    identity=identity,
                     name=path.name,
                     imported_by=terminal_name(actor),
                     progress=self.stdout.write,

@@ -33,7 +33,7 @@ from payouts.services import runs
 from payouts.services.files import download_file
 from payouts.services.outcomes import BankOutcome, record_outcome
 from settlements.models import CaseState, SettlementCase, StatementFormat
-from settlements.parsers.base import StatementScope
+from settlements.parsers.base import StatementIdentity
 from settlements.parsers.registry import get_zone
 from settlements.services import cases
 from settlements.services.importing import import_statement, record_empty_day
@@ -130,7 +130,7 @@ class World:
     webhooks: list[tuple[ChannelHarness, WebhookRequest]] = field(default_factory=list)
     reported: set[tuple[str, int]] = field(default_factory=set)
     unpaid: list[ReportedLine] = field(default_factory=list)
-    imported: list[tuple[bytes, str, StatementScope]] = field(default_factory=list)
+    imported: list[tuple[bytes, str, StatementIdentity]] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
     charged: set[str] = field(default_factory=set)
     history: list[str] = field(default_factory=list)
@@ -429,8 +429,8 @@ class World:
         for shop in self.shops:
             shop.terms_since = [(at - dt.timedelta(days=1), terms) for at, terms in shop.terms_since]
         self.imported = [
-            (content, name, StatementScope(*_place(scope), scope.day - dt.timedelta(days=1)))
-            for content, name, scope in self.imported
+            (content, name, StatementIdentity(*_place(identity), identity.day - dt.timedelta(days=1)))
+            for content, name, identity in self.imported
         ]
 
     def import_day(self) -> None:
@@ -465,18 +465,18 @@ class World:
             if self.dice.random() < 0.5:
                 paid, self.unpaid = self.unpaid, []
         content = build_statement(channel, "test", day, lines, paid)
-        scope = StatementScope(channel, "test", None, day)
+        identity = StatementIdentity(channel, "test", None, day)
         self.statements.append(summarize(channel, lines, paid))
-        self.imported.append((content, FORMATS.get(channel, "csv"), scope))
+        self.imported.append((content, FORMATS.get(channel, "csv"), identity))
         self._import(self.imported[-1])
 
     def import_again(self) -> None:
         if self.imported:
             self._import(self.dice.choice(self.imported))
 
-    def _import(self, each: tuple[bytes, str, StatementScope]) -> None:
-        content, name, scope = each
-        found = import_statement(file=io.BytesIO(content), format=StatementFormat(name), scope=scope)
+    def _import(self, each: tuple[bytes, str, StatementIdentity]) -> None:
+        content, name, identity = each
+        found = import_statement(file=io.BytesIO(content), format=StatementFormat(name), identity=identity)
         settle_statement(file_id=found.file.id)
 
     def _report(self, movement: Movement) -> ReportedLine:
@@ -609,8 +609,10 @@ class World:
         for channel in self.books:
             today = now.astimezone(get_zone(channel)).date()
             for age in range(self.days_passed + 1, 0, -1):
-                scope = StatementScope(channel, "test", None, today - dt.timedelta(days=age))
-                recorded = record_empty_day(format=StatementFormat(FORMATS.get(channel, "csv")), scope=scope)
+                identity = StatementIdentity(channel, "test", None, today - dt.timedelta(days=age))
+                recorded = record_empty_day(
+                    format=StatementFormat(FORMATS.get(channel, "csv")), identity=identity
+                )
                 if recorded.is_new:
                     settle_statement(file_id=recorded.file.id)
 
@@ -680,5 +682,5 @@ def summarize(channel: str, lines: list[ReportedLine], paid: list[ReportedLine])
     return Statement(channel, gross, fee, out)
 
 
-def _place(scope: StatementScope) -> tuple[str, str, uuid.UUID | None]:
-    return scope.channel, scope.environment, scope.channel_account_id
+def _place(identity: StatementIdentity) -> tuple[str, str, uuid.UUID | None]:
+    return identity.channel, identity.environment, identity.channel_account_id

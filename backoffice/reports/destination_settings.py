@@ -1,4 +1,4 @@
-"""The places to which reports are sent, as the setting `REPORT_DESTINATIONS` names them. Needs no Django and no SDK."""
+"""The destinations of reports, as the setting `REPORT_DESTINATIONS` names them. Needs no Django and no SDK."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 BUCKET_OPTIONS = ("endpoint_url", "region", "profile")
 
 
-class InvalidPlace(ValueError):
+class InvalidDestination(ValueError):
     """The text says what is wrong."""
 
 
@@ -37,27 +37,27 @@ class Bucket:
         return f"s3://{self.name}/{self.prefix}"
 
 
-Place = Folder | Bucket
+Destination = Folder | Bucket
 
 
-def parse_places(given: Mapping[str, str]) -> Mapping[str, Place]:
-    """Raises `InvalidPlace`."""
-    return {name: _parse_place(name, text) for name, text in given.items()}
+def parse_destinations(given: Mapping[str, str]) -> Mapping[str, Destination]:
+    """Raises `InvalidDestination`."""
+    return {name: _parse_destination(name, text) for name, text in given.items()}
 
 
-def _parse_place(name: str, text: str) -> Place:
+def _parse_destination(name: str, text: str) -> Destination:
     if not NAME.fullmatch(name):
-        raise InvalidPlace(f"{name!r}: a name has at most 40 lower-case letters, digits and hyphens")
+        raise InvalidDestination(f"{name!r}: a name has at most 40 lower-case letters, digits and hyphens")
     if text.startswith("/"):
         return Folder(Path(text))
     url = urlsplit(text)
     if url.scheme != "s3" or not url.hostname:
-        raise InvalidPlace(f"{name}: give an absolute path, or s3://bucket/prefix")
+        raise InvalidDestination(f"{name}: give an absolute path, or s3://bucket/prefix")
     if url.username is not None or url.password is not None:
-        raise InvalidPlace(f"{name}: credentials do not belong here; give the name of a profile")
+        raise InvalidDestination(f"{name}: credentials do not belong here; give the name of a profile")
     options = dict(parse_qsl(url.query, keep_blank_values=True))
     if unknown := sorted(set(options) - set(BUCKET_OPTIONS)):
-        raise InvalidPlace(
+        raise InvalidDestination(
             f"{name}: unknown options {', '.join(unknown)}; known: {', '.join(BUCKET_OPTIONS)}"
         )
     prefix = url.path.strip("/")

@@ -1,4 +1,4 @@
-"""The columns that name one channel account: whose statement it is."""
+"""The columns that name one channel account, shared by the tables of settlements."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -7,7 +7,7 @@ from channel_accounts.models import StoredChannelAccount
 from merchants.models import Environment
 
 
-class OfChannelAccount(models.Model):
+class ChannelAccountColumns(models.Model):
     channel = models.CharField(_("channel"), max_length=30)
     environment = models.CharField(_("environment"), max_length=10, choices=Environment)
     channel_account = models.ForeignKey(
