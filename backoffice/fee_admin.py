@@ -166,7 +166,7 @@ class FeePlanAssignmentAdmin(ReadOnlyAdmin):
     fields = readonly_fields = ("merchant", "plan", "valid_from", "created_at")
 
 
-class DownloadForm(ReasonForm):
+class StatementDownloadForm(ReasonForm):
     file = forms.ChoiceField(label=gettext_lazy("File"), choices=[("pdf", "PDF"), ("csv", "CSV")])
 
 
@@ -223,6 +223,6 @@ class MerchantStatementAdmin(ActionsAdmin):
             gettext_lazy("The download is recorded in the audit log with your name."),
             Permission.EXPORT,
             _download,
-            DownloadForm,
+            StatementDownloadForm,
         ),
     )

@@ -17,7 +17,7 @@ ICONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class PageState:
+class StatusBadge:
     text: str
     tone: str
 
@@ -73,7 +73,7 @@ class ObjectPage:
     """`heading` is the amount, or the name. `is_test` marks objects of the test environment."""
 
     heading: str
-    state: PageState
+    state: StatusBadge
     is_test: bool = False
     notes: Sequence[PageNote] = ()
     facts: Sequence[PageFact] = ()

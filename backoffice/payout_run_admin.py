@@ -21,8 +21,8 @@ from payouts.admin import PayoutRunAdmin
 from payouts.models import (
     PayoutFile,
     PayoutRun,
+    PayoutRunStatus,
     PayoutStatus,
-    RunStatus,
 )
 from payouts.services import runs
 from payouts.services.files import download_file
@@ -65,7 +65,7 @@ def _download(user: User, run: PayoutRun, data: dict[str, Any]) -> HttpResponse:
 
 
 def _find_decision_obstacle(run: PayoutRun) -> str:
-    return "" if run.status == RunStatus.AWAITING_APPROVAL else _("This run has been decided already.")
+    return "" if run.status == PayoutRunStatus.AWAITING_APPROVAL else _("This run has been decided already.")
 
 
 def _find_adoption_obstacle(run: PayoutRun) -> str:

@@ -18,7 +18,7 @@ from benchmarks import document
 from benchmarks.figures import Effort
 from benchmarks.machine import describe_machine
 from benchmarks.registry import NAMES
-from benchmarks.results import COMMITTED, Result, Results, read_result, read_results, write_results
+from benchmarks.results import COMMITTED, BenchmarkResult, Results, read_result, read_results, write_results
 from scripts.local.testing import servers
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,7 +87,7 @@ def _measure(name: str, effort: Effort, output: Path) -> bool:
     return True
 
 
-def _keep(path: Path, result: Result) -> None:
+def _keep(path: Path, result: BenchmarkResult) -> None:
     """Replaces this benchmark's result. Results of another machine are dropped: they cannot be compared."""
     machine = describe_machine()
     before = read_results(path) if path.exists() else Results(machine)

@@ -6,7 +6,7 @@ from django.db import connection, connections
 
 from benchmarks.bare import TABLE
 from benchmarks.figures import Effort, Figure, median_figure
-from benchmarks.load import Gateway, Round
+from benchmarks.load import GatewayProcess, LoadRound
 from benchmarks.prepared import PreparedRequest, prepare_bare
 
 CONNECTIONS = 16
@@ -14,21 +14,21 @@ BARE_REQUESTS, QUICK_REQUESTS = 6000, 40
 BARE = "bare view"
 
 
-def prepare_bare_view(gateway: Gateway) -> None:
+def prepare_bare_view(gateway: GatewayProcess) -> None:
     """Creates the view's table, and lets the gateway load modules and open connections."""
     with connection.cursor() as cursor:
         cursor.execute(TABLE)
     gateway.send([prepare_bare()] * 200, connections=CONNECTIONS)
 
 
-def send_bare(gateway: Gateway, effort: Effort) -> Round:
+def send_bare(gateway: GatewayProcess, effort: Effort) -> LoadRound:
     requests = [prepare_bare()] * effort.choose(BARE_REQUESTS, QUICK_REQUESTS)
     return gateway.send(requests, connections=CONNECTIONS)
 
 
 def measure_beside_bare(
     name: str,
-    gateway: Gateway,
+    gateway: GatewayProcess,
     effort: Effort,
     prepare: Callable[[], Sequence[PreparedRequest]],
     *,
@@ -50,7 +50,7 @@ def measure_beside_bare(
     ]
 
 
-def describe_rounds(name: str, rounds: Sequence[Round]) -> list[Figure]:
+def describe_rounds(name: str, rounds: Sequence[LoadRound]) -> list[Figure]:
     """Latencies and CPU of one kind of request."""
     return [
         median_figure(f"{name}, p50", [each.p50_ms for each in rounds], "ms"),

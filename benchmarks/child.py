@@ -10,7 +10,7 @@ import django
 
 from benchmarks.figures import Effort, Figure
 from benchmarks.machine import describe_moment
-from benchmarks.results import Result, write_json
+from benchmarks.results import BenchmarkResult, write_json
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     module = importlib.import_module(f"benchmarks.{chosen.name}")
     began = time.monotonic()
     figures: list[Figure] = module.measure(Effort(chosen.quick, chosen.rounds, chosen.payments))
-    result = Result(
+    result = BenchmarkResult(
         benchmark=module.BENCHMARK,
         moment=moment,
         postgresql=postgresql,

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.figures import Figure, format_value
 from benchmarks.machine import Machine
 from benchmarks.model import Model, build_model
-from benchmarks.results import Result, Results
+from benchmarks.results import BenchmarkResult, Results
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "PERFORMANCE.md"
 BEGIN, END = "<!-- results: rendered by `python -m benchmarks` -->", "<!-- end of the results -->"
@@ -68,7 +68,7 @@ def _ratio(figure: Figure) -> str:
     return "" if figure.ratio is None else f"{figure.ratio:.2f} × {figure.ratio_to}"
 
 
-def _render_result(result: Result) -> Iterator[str]:
+def _render_result(result: BenchmarkResult) -> Iterator[str]:
     moment = result.moment
     yield result.benchmark.measures
     yield ""

@@ -65,7 +65,7 @@ end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
+class LoadRound:
     rate: float  # answers a second
     with_page: int  # answers with a payment page
     by_status: dict[int, int]
@@ -81,13 +81,13 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class GatewayProcess:
     base: str
     pid: int
 
     def send(
         self, requests: Sequence[PreparedRequest], *, connections: int, all_must_succeed: bool = True
-    ) -> Round:
+    ) -> LoadRound:
         """Sends each request once, over so many connections."""
         connections = min(connections, len(requests))
         first, last = max(1, len(requests) // 5), len(requests) - len(requests) // 5
@@ -105,7 +105,7 @@ class Gateway:
             name: (getattr(after, name) - getattr(before, name)) * 1000 / len(requests)
             for name in ("web", "postgresql", "redis", "client")
         }
-        round_ = Round(
+        round_ = LoadRound(
             rate=(last - first) / found["middle"],
             with_page=int(found["pages"]),
             by_status={
@@ -155,7 +155,7 @@ def _run_wrk(script: Path, base: str, connections: int) -> str:
 
 
 @contextmanager
-def start_gateway(**environment: str) -> Iterator[Gateway]:
+def start_gateway(**environment: str) -> Iterator[GatewayProcess]:
     """Two processes, unless `environment` says otherwise."""
     port = find_free_port()
     process = subprocess.Popen(
@@ -166,7 +166,7 @@ def start_gateway(**environment: str) -> Iterator[Gateway]:
     base = f"http://127.0.0.1:{port}"
     try:
         _wait_until_ready(f"{base}/readyz")
-        yield Gateway(base, process.pid)
+        yield GatewayProcess(base, process.pid)
     finally:
         process.terminate()
         process.wait()

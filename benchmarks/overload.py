@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Benchmark, Effort, Figure
-from benchmarks.load import Gateway, start_gateway
+from benchmarks.load import GatewayProcess, start_gateway
 from benchmarks.prepared import create_key, prepare_payment
 from merchants.services import NewKey
 
@@ -75,7 +75,7 @@ QUEUES = (Queue(8, 160, 20), Queue(8, 4, 20), Queue(4, 4, 20), Queue(4, 2, 20), 
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class OverloadResult:
     rate: float
     refused: float  # share of the answers
     other: int
@@ -103,7 +103,9 @@ def measure(effort: Effort) -> list[Figure]:
     return figures
 
 
-def _describe(name: str, highest: Load, half: Load, overload: Load) -> list[Figure]:
+def _describe(
+    name: str, highest: OverloadResult, half: OverloadResult, overload: OverloadResult
+) -> list[Figure]:
     median = Figure(name=f"{name}, half load, median", value=half.get_percentile(50), unit="ms")
     p99 = overload.get_percentile(99)
     return [
@@ -125,7 +127,9 @@ def _describe(name: str, highest: Load, half: Load, overload: Load) -> list[Figu
     ]
 
 
-def _send(gateway: Gateway, key: NewKey, seconds: int, *, connections: int, pause_ms: float = 0.0) -> Load:
+def _send(
+    gateway: GatewayProcess, key: NewKey, seconds: int, *, connections: int, pause_ms: float = 0.0
+) -> OverloadResult:
     with tempfile.TemporaryDirectory() as folder:
         lines, script = Path(folder, "requests"), Path(folder, "script.lua")
         requests = [prepare_payment(key).to_http() for _ in range(seconds * HIGHEST_RATE)]
@@ -140,4 +144,6 @@ def _send(gateway: Gateway, key: NewKey, seconds: int, *, connections: int, paus
     assert found is not None, f"no payment was made: {output}"
     milliseconds = tuple(sorted(int(value) / 1e3 for value in found.group(1).split()))
     answers = len(milliseconds) + counts["refused"]
-    return Load(len(milliseconds) / took, counts["refused"] / answers, counts["other"], milliseconds)
+    return OverloadResult(
+        len(milliseconds) / took, counts["refused"] / answers, counts["other"], milliseconds
+    )

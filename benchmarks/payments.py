@@ -12,7 +12,7 @@ from benchmarks.beside_bare import (
     send_bare,
 )
 from benchmarks.figures import Benchmark, Effort, Figure, median_figure
-from benchmarks.load import Round, start_gateway
+from benchmarks.load import LoadRound, start_gateway
 from benchmarks.prepared import create_key, prepare_payment
 
 BENCHMARK = Benchmark(
@@ -31,8 +31,8 @@ SLOW_MANY = f"POST /payments, channel of 500 ms, {MANY_CONNECTIONS} connections"
 def measure(effort: Effort) -> list[Figure]:
     key = create_key()
     count = effort.choose(1500, QUICK_REQUESTS)
-    bare: list[Round] = []
-    rounds: dict[str, list[Round]] = {INSTANT: [], INSTANT_MANY: [], SLOW_MANY: []}
+    bare: list[LoadRound] = []
+    rounds: dict[str, list[LoadRound]] = {INSTANT: [], INSTANT_MANY: [], SLOW_MANY: []}
     with start_gateway() as gateway:
         prepare_bare_view(gateway)
         gateway.send([prepare_payment(key) for _ in range(64)], connections=64)
@@ -65,7 +65,7 @@ def measure(effort: Effort) -> list[Figure]:
     ]
 
 
-def _describe_many(name: str, rounds: list[Round], count: int) -> list[Figure]:
+def _describe_many(name: str, rounds: list[LoadRound], count: int) -> list[Figure]:
     pages = [each.with_page * 100 / count for each in rounds]
     return [
         median_figure(f"{name}, answers with a payment page", pages, "%", aim="at least 100"),

@@ -51,14 +51,14 @@ def _connect() -> redis.Redis:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class PoolRound:
     cpu_ms: float  # for one task
     memory_mb: float
     wait_seconds: float  # of a light task beside slow calls
 
 
 def measure(effort: Effort) -> list[Figure]:
-    rounds: dict[str, list[Round]] = {PROCESSES: [], THREADS: []}
+    rounds: dict[str, list[PoolRound]] = {PROCESSES: [], THREADS: []}
     for _round in range(effort.rounds):
         for pool, found in rounds.items():
             found.append(_measure_one(pool, effort.choose(20, 1)))
@@ -74,13 +74,13 @@ def measure(effort: Effort) -> list[Figure]:
     return figures
 
 
-def _measure_one(pool: str, times: int) -> Round:
+def _measure_one(pool: str, times: int) -> PoolRound:
     with _start_worker(pool) as pid:
         _run(LIGHT)  # loads modules, opens connections
         before = read_cpu_of_family(pid)
         _run(LIGHT * times)
         cpu_ms = (read_cpu_of_family(pid) - before) * 1000 / (len(LIGHT) * times)
-        return Round(cpu_ms, read_memory_mb(pid), _wait_beside_slow_calls())
+        return PoolRound(cpu_ms, read_memory_mb(pid), _wait_beside_slow_calls())
 
 
 def _run(tasks: tuple[str, ...]) -> None:

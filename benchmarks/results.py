@@ -13,7 +13,7 @@ COMMITTED = Path(__file__).parent / "results" / "results.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class BenchmarkResult:
     benchmark: Benchmark
     moment: Moment
     postgresql: str  # its version
@@ -25,7 +25,7 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Results:
     machine: Machine
-    by_name: Mapping[str, Result] = field(default_factory=dict)
+    by_name: Mapping[str, BenchmarkResult] = field(default_factory=dict)
 
 
 def read_results(path: Path) -> Results:
@@ -36,9 +36,9 @@ def read_results(path: Path) -> Results:
     )
 
 
-def read_result(content: Mapping[str, Any]) -> Result:
+def read_result(content: Mapping[str, Any]) -> BenchmarkResult:
     figures = [Figure(**{**figure, "rounds": tuple(figure["rounds"])}) for figure in content["figures"]]
-    return Result(
+    return BenchmarkResult(
         benchmark=Benchmark(**content["benchmark"]),
         moment=Moment(**content["moment"]),
         postgresql=content["postgresql"],

@@ -33,7 +33,7 @@ class AccountDisabledReason(models.TextChoices):
     DISCONNECTED = "disconnected", _("The owner has disconnected it from the platform")
 
 
-class CheckResult(models.TextChoices):
+class CredentialCheckResult(models.TextChoices):
     """What the channel answered when the credentials were checked last."""
 
     ACCEPTED = "accepted", _("Accepted by the channel")
@@ -111,7 +111,7 @@ class StoredChannelAccount(models.Model):
         help_text=_("The last part of the address to which the channel sends the webhooks of this account."),
     )
     last_checked_at = models.DateTimeField(null=True, blank=True)
-    last_check_result = models.CharField(max_length=20, choices=CheckResult, blank=True)
+    last_check_result = models.CharField(max_length=20, choices=CredentialCheckResult, blank=True)
     last_check_details = models.CharField(
         max_length=255, blank=True, help_text=_("The account as the channel knows it, or why it was refused.")
     )
@@ -151,7 +151,7 @@ class StoredChannelAccount(models.Model):
             ),
             models.CheckConstraint(
                 name="channel_account_check_known",
-                condition=Q(last_check_result__in=["", *CheckResult.values]),
+                condition=Q(last_check_result__in=["", *CredentialCheckResult.values]),
             ),
             models.CheckConstraint(
                 name="channel_account_is_sealed",

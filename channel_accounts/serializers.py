@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from channel_accounts.models import ACCOUNT_KINDS, AccountDisabledReason, AccountStatus, CheckResult
+from channel_accounts.models import ACCOUNT_KINDS, AccountDisabledReason, AccountStatus, CredentialCheckResult
 from channel_accounts.services import DEFAULT_OVERLAP, MAX_OVERLAP
 from common.api.fields import PageQuery, StrictSerializer, TextField, WholeNumberField
 from merchants.models import Environment
@@ -90,7 +90,7 @@ class AccountOutput(serializers.Serializer[Any]):
     webhook_url = serializers.CharField(help_text=_("Enter this address at the channel."))
     previous_credentials_until = serializers.DateTimeField(allow_null=True)
     last_checked_at = serializers.DateTimeField(allow_null=True)
-    last_check_result = serializers.ChoiceField(choices=CheckResult.choices, allow_null=True)
+    last_check_result = serializers.ChoiceField(choices=CredentialCheckResult.choices, allow_null=True)
     last_check_details = serializers.CharField(allow_blank=True)
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()

@@ -26,7 +26,12 @@ from channel_accounts.errors import (
     CredentialsNotChecked,
     TooManyAccounts,
 )
-from channel_accounts.models import AccountStatus, CheckResult, StoredChannelAccount, new_webhook_token
+from channel_accounts.models import (
+    AccountStatus,
+    CredentialCheckResult,
+    StoredChannelAccount,
+    new_webhook_token,
+)
 from channels.base import (
     AccountKind,
     ChannelAccount,
@@ -63,7 +68,7 @@ log = structlog.get_logger(__name__)
 class CheckedCredentials:
     """Credentials that may be stored: the channel accepted them, or the caller wants them unchecked."""
 
-    result: CheckResult
+    result: CredentialCheckResult
     details: str
     account_no: str
     credentials: Mapping[str, str] = field(repr=False)
@@ -243,7 +248,7 @@ def record_check(*, account_id: uuid.UUID, checked: CheckedCredentials) -> Store
         return row
     row.last_checked_at = row.updated_at = database_now()
     row.last_check_result, row.last_check_details = checked.result, checked.details
-    if checked.result == CheckResult.ACCEPTED:
+    if checked.result == CredentialCheckResult.ACCEPTED:
         row.disabled_reason = ""
     row.save(
         update_fields=[
@@ -321,14 +326,14 @@ def _build_capabilities(payment_methods: Sequence[str]) -> dict[str, list[str]]:
     return {"payment_methods": sorted(set(payment_methods))} if payment_methods else {}
 
 
-def _describe(check: CredentialCheck) -> tuple[CheckResult, str]:
+def _describe(check: CredentialCheck) -> tuple[CredentialCheckResult, str]:
     match check:
         case CredentialsAccepted(details):
-            return CheckResult.ACCEPTED, _shorten(details)
+            return CredentialCheckResult.ACCEPTED, _shorten(details)
         case CredentialsRefused(message):
-            return CheckResult.REFUSED, _shorten(message)
+            return CredentialCheckResult.REFUSED, _shorten(message)
         case CredentialsUnchecked(reason):
-            return CheckResult.UNCHECKED, _shorten(reason)
+            return CredentialCheckResult.UNCHECKED, _shorten(reason)
 
 
 def _shorten(text: str) -> str:

@@ -7,7 +7,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from checkout.states import Money, PageState
+from checkout.states import PageState, PaymentAmounts
 from common.money import format_localized
 
 Text = str | Promise
@@ -15,7 +15,8 @@ Text = str | Promise
 
 @dataclass(frozen=True, slots=True)
 class PageMessage:
-    """The text of a page without a choice. `mark` selects its icon and color. `text` may name amounts of `Money`."""
+    """The text of a page without a choice. `mark` selects its icon and color. `text` may name the amounts of
+    `_format_amounts`."""
 
     title: Text
     text: Text
@@ -149,7 +150,7 @@ STALE_FORM = PageMessage(
 
 
 def describe_state(
-    state: PageState, money: Money, *, locale: str, failure_code: str = ""
+    state: PageState, money: PaymentAmounts, *, locale: str, failure_code: str = ""
 ) -> ShownMessage | None:
     """The message of a state, in the current language; None while the customer can pay."""
     message = MESSAGES.get(state)
@@ -168,7 +169,7 @@ def show(message: PageMessage) -> ShownMessage:
     return ShownMessage(str(message.title), str(message.text), message.mark)
 
 
-def _format_amounts(money: Money, locale: str) -> dict[str, str]:
+def _format_amounts(money: PaymentAmounts, locale: str) -> dict[str, str]:
     minor = {
         "amount": money.amount_minor,
         "captured": money.captured_minor,
@@ -181,7 +182,7 @@ def _format_amounts(money: Money, locale: str) -> dict[str, str]:
     return {name: format_localized(value, money.currency, locale) for name, value in minor.items()}
 
 
-def _list_notes(state: PageState, money: Money, amounts: Mapping[str, str]) -> tuple[str, ...]:
+def _list_notes(state: PageState, money: PaymentAmounts, amounts: Mapping[str, str]) -> tuple[str, ...]:
     notes: list[str] = []
     if state in (PageState.PAID, PageState.REFUND_PENDING) and money.captured_minor < money.amount_minor:
         notes.append(gettext("%(captured)s of %(amount)s was charged. The rest was not taken.") % amounts)

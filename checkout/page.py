@@ -18,7 +18,7 @@ from checkout import messages
 from checkout.actions import ShownAction, prepare_action
 from checkout.links import build_return_url, read_host
 from checkout.messages import ShownMessage, describe_state, show
-from checkout.states import FINAL_STATES, WAITING_STATES, Money, PageState
+from checkout.states import FINAL_STATES, WAITING_STATES, PageState, PaymentAmounts
 from common.money import format_localized
 
 _LANGUAGES = {"zh": "zh-hans", "zh-cn": "zh-hans", "zh-hans": "zh-hans", "en": "en"}
@@ -35,7 +35,7 @@ class CheckoutPage:
     number: str
     state: PageState
     api_status: str
-    money: Money
+    money: PaymentAmounts
     subject: str
     description: str
     return_url: str

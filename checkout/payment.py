@@ -8,7 +8,7 @@ from channel_accounts.serving import get_channel_of_payment
 from channels.base import LIVE, TEST, NextAction, QrCodeAction
 from channels.registry import UnknownChannel
 from checkout.page import CheckoutPage
-from checkout.states import Money, PageState, count_seconds, refine_state
+from checkout.states import PageState, PaymentAmounts, count_seconds, refine_state
 from gateway.checkout_token import build_checkout_url
 from gateway.models import Payment, PaymentStatus
 from gateway.next_action import read_next_action
@@ -65,7 +65,7 @@ def _moves_real_money(payment: Payment) -> bool:
     return channel.moves_real_money
 
 
-def read_money(payment: Payment) -> Money:
+def read_money(payment: Payment) -> PaymentAmounts:
     """The money of the payment and of duplicate payments of its attempts, which only a payment that has ended has."""
     surplus = (
         {}
@@ -76,7 +76,7 @@ def read_money(payment: Payment) -> Money:
             pending=Sum("surplus_pending_minor"),
         )
     )
-    return Money(
+    return PaymentAmounts(
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         captured_minor=payment.captured_minor,

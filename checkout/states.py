@@ -41,7 +41,7 @@ FINAL_STATES = frozenset(PageState) - WAITING_STATES - {PageState.OPEN}
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class PaymentAmounts:
     """The payment's money in minor units. `surplus_…` is that of duplicate payments."""
 
     amount_minor: int
@@ -62,7 +62,7 @@ class Money:
         return self.refunded_minor + self.surplus_refunded_minor
 
 
-def refine_state(state: PageState, money: Money, *, needs_review: bool = False) -> PageState:
+def refine_state(state: PageState, money: PaymentAmounts, *, needs_review: bool = False) -> PageState:
     """Chooses the state of a payment that has ended by where its money is now."""
     if state == PageState.PAID:
         return _choose_paid_state(money)
@@ -73,7 +73,7 @@ def refine_state(state: PageState, money: Money, *, needs_review: bool = False) 
     return PageState.CHECKING if needs_review else state
 
 
-def _choose_paid_state(money: Money) -> PageState:
+def _choose_paid_state(money: PaymentAmounts) -> PageState:
     if money.refunded_minor >= money.captured_minor:
         return PageState.REFUNDED
     if money.refund_pending_minor:
@@ -81,7 +81,7 @@ def _choose_paid_state(money: Money) -> PageState:
     return PageState.PARTLY_REFUNDED if money.refunded_minor else PageState.PAID
 
 
-def _choose_late_state(money: Money) -> PageState:
+def _choose_late_state(money: PaymentAmounts) -> PageState:
     if money.returned_minor >= money.received_minor:
         return PageState.LATE_REFUNDED
     pending_minor = money.refund_pending_minor + money.surplus_pending_minor

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState
+from channels.base import ChannelDispute, ChannelDisputeReason, ChannelDisputeStage, DisputeState
 from channels.simulator import bank, customer, webhooks
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import Notification, SimulatedPayment
@@ -112,7 +112,7 @@ class DemoShop:
     ) -> None:
         """The bank reports a dispute of the whole amount, or what became of it. The simulator has no disputes."""
         payment = self.payment
-        reason = DisputeReason.PRODUCT_NOT_RECEIVED if is_inquiry else DisputeReason.FRAUDULENT
+        reason = ChannelDisputeReason.PRODUCT_NOT_RECEIVED if is_inquiry else ChannelDisputeReason.FRAUDULENT
         update = ChannelDispute(
             environment=payment.environment,
             channel_dispute_no=f"dp_{payment.payment_no}",
@@ -122,7 +122,7 @@ class DemoShop:
             reason=reason,
             channel_reason=reason.value,
             state=state,
-            stage=DisputeStage.INQUIRY if is_inquiry else DisputeStage.CHARGEBACK,
+            stage=ChannelDisputeStage.INQUIRY if is_inquiry else ChannelDisputeStage.CHARGEBACK,
             evidence_due_by=dt.datetime.now(dt.UTC) + due_in if due_in else None,
         )
         with transaction.atomic():

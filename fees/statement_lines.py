@@ -52,8 +52,8 @@ class MerchantStatementIdentity:
 
 @dataclass(frozen=True, slots=True)
 class MerchantStatementLine:
-    """A transfer that changed the balance. Amounts are signed; `fee_minor` is negative when the platform took it. `is_own_account`: the
-    merchant's own account at the channel holds the money."""
+    """A transfer that changed the balance. Amounts are signed: `fee_minor` is negative when the platform charged it.
+    `is_own_account`: the merchant's own account at the channel holds the money."""
 
     transfer_id: uuid.UUID
     created_at: dt.datetime

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from common import crypto
 from common.errors import ApiError
 from merchants import errors, keys, metrics, selectors, services, throttling
-from merchants.credentials import Credentials, read_credentials
+from merchants.credentials import RequestCredentials, read_credentials
 from merchants.known_keys import remember_key
 from merchants.models import ApiKey, Environment, MerchantStatus
 from merchants.principal import Principal
@@ -52,7 +52,7 @@ class SignatureAuthentication(BaseAuthentication):
 
 
 def authenticate(
-    credentials: Credentials, *, name_value: Callable[[Principal], str | None] | None = None
+    credentials: RequestCredentials, *, name_value: Callable[[Principal], str | None] | None = None
 ) -> tuple[Principal, bytes | None]:
     """Returns the caller, and the value in Redis that `name_value` names. Runs the checks in this order, and raises the
     `ApiError` of the first that fails:
@@ -87,7 +87,7 @@ def authenticate(
     return principal, value
 
 
-def _require_valid_key(credentials: Credentials) -> PresentedKey:
+def _require_valid_key(credentials: RequestCredentials) -> PresentedKey:
     """Raises `InvalidCredentials`."""
     presented = selectors.find_presented_key(credentials.api_key)
     is_valid = _is_signature_valid(credentials, presented.key if presented else None)
@@ -99,7 +99,7 @@ def _require_valid_key(credentials: Credentials) -> PresentedKey:
     return presented
 
 
-def _is_signature_valid(credentials: Credentials, key: ApiKey | None) -> bool:
+def _is_signature_valid(credentials: RequestCredentials, key: ApiKey | None) -> bool:
     """Unseals a secret and computes one MAC also when there is no such key, so that time does not reveal it."""
     if credentials.api_key == keys.DEMO_KEY:  # a public key: its timing reveals nothing
         is_allowed = credentials.is_demo and key is not None and key.environment == Environment.TEST
@@ -115,7 +115,7 @@ def _decoy_secret(_master_key: str) -> str:
     return crypto.seal(keys.generate_key(Environment.TEST).secret)
 
 
-def _refusal_details(credentials: Credentials, presented: PresentedKey | None) -> dict[str, str]:
+def _refusal_details(credentials: RequestCredentials, presented: PresentedKey | None) -> dict[str, str]:
     """Returns the canonical string that we expected to be signed, for a usable test key only. It holds nothing that was
     not in the request.
 
@@ -131,7 +131,7 @@ def _refusal_details(credentials: Credentials, presented: PresentedKey | None) -
     return {"canonical_string": canonical} if is_shown else {}
 
 
-def _require_fresh_timestamp(credentials: Credentials, now: dt.datetime) -> None:
+def _require_fresh_timestamp(credentials: RequestCredentials, now: dt.datetime) -> None:
     """Raises `TimestampOutOfRange`."""
     server_time = now.timestamp()
     if abs(server_time - int(credentials.parts.timestamp)) > MAX_CLOCK_SKEW_SECONDS:

@@ -25,7 +25,7 @@ PATH_SAFE = "/~!$&'()*+,;=:@"  # what a path may hold unescaped (RFC 3986)
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class RequestCredentials:
     """What a request claims. Nothing of it is verified yet."""
 
     api_key: str = field(repr=False)
@@ -39,10 +39,10 @@ class Credentials:
         return settings.PAYMENT_DEMO and self.api_key == keys.DEMO_KEY
 
 
-def read_credentials(request: HttpRequest) -> Credentials:
+def read_credentials(request: HttpRequest) -> RequestCredentials:
     """Raises `CredentialsIncomplete`, which names each missing or malformed header."""
     headers = {name: request.META.get(wsgi_name, "") for name, wsgi_name in _WSGI_NAMES.items()}
-    credentials = Credentials(
+    credentials = RequestCredentials(
         api_key=headers["X-API-Key"],
         signature=headers["X-Signature"],
         parts=SignedParts(
@@ -62,7 +62,7 @@ def read_credentials(request: HttpRequest) -> Credentials:
     return credentials
 
 
-def _find_problems(headers: dict[str, str], credentials: Credentials) -> dict[str, list[str]]:
+def _find_problems(headers: dict[str, str], credentials: RequestCredentials) -> dict[str, list[str]]:
     required = {"X-API-Key", "X-Signature"}
     if not credentials.is_demo:
         required |= {"X-Timestamp", "X-Nonce"} if credentials.parts.needs_nonce else {"X-Timestamp"}

@@ -49,7 +49,7 @@ class OrderNoField(serializers.RegexField):
 @extend_schema_field(
     {"type": "integer", "format": "int64", "minimum": -MAX_AMOUNT_MINOR, "maximum": MAX_AMOUNT_MINOR}
 )
-class SignedAmountOutput(AmountOutput):
+class ItemAmountOutput(AmountOutput):
     """An amount in an answer that may be zero or negative."""
 
 
@@ -111,8 +111,8 @@ class OrderQuery(CreatedRangeQuery):
 class ItemOutput(serializers.Serializer[Any]):
     name = serializers.CharField()
     quantity = serializers.IntegerField()
-    unit_amount = SignedAmountOutput()
-    amount = SignedAmountOutput()
+    unit_amount = ItemAmountOutput()
+    amount = ItemAmountOutput()
 
 
 class OrderOutput(serializers.Serializer[Any]):

@@ -29,8 +29,8 @@ from payouts.models import (
     Payout,
     PayoutFile,
     PayoutRun,
+    PayoutRunStatus,
     PayoutStatus,
-    RunStatus,
 )
 from payouts.state_machine import mark_canceled, mark_in_transit
 from sagas.definitions import LOCAL, WAITING, Context, Definition, Resolution, Step
@@ -76,7 +76,7 @@ def export_file(context: Context) -> Json:
 
     Raises `StepFailed` when none is left, or the run has lost its approval."""
     run = PayoutRun.objects.select_for_update().get(id=context.saga_id)
-    if run.status != RunStatus.APPROVED:
+    if run.status != PayoutRunStatus.APPROVED:
         raise StepFailed("not_approved", "the run is not approved")
     orders = []
     payouts = _lock_payouts(run, PayoutStatus.PENDING)
@@ -114,8 +114,8 @@ def post_payouts(context: Context) -> None:
         raise StepFailed("no_file", "the run has no file")
     for payout in _lock_payouts(run, PayoutStatus.PENDING):
         mark_in_transit(payout=payout)
-    PayoutRun.objects.filter(id=run.id, status=RunStatus.APPROVED).update(
-        status=RunStatus.SENT, sent_at=Now(), updated_at=Now()
+    PayoutRun.objects.filter(id=run.id, status=PayoutRunStatus.APPROVED).update(
+        status=PayoutRunStatus.SENT, sent_at=Now(), updated_at=Now()
     )
 
 
@@ -124,7 +124,7 @@ def _cancel_run(run_id: uuid.UUID, failure: Failure) -> None:
     for payout in _lock_payouts(run, PayoutStatus.PENDING):
         mark_canceled(payout=payout, code=failure.code, message=failure.message)
     PayoutRun.objects.filter(id=run.id).update(
-        status=RunStatus.CANCELED,
+        status=PayoutRunStatus.CANCELED,
         failure_code=failure.code,
         failure_message=failure.message,
         updated_at=Now(),

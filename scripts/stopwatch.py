@@ -101,7 +101,7 @@ class Hand:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class TaskResult:
     task: Task
     count: Count
     to_object: int
@@ -124,7 +124,7 @@ def main() -> None:
         write_table(DOCUMENT, table)
 
 
-def _do(browser: Browser, task: Task) -> Result:
+def _do(browser: Browser, task: Task) -> TaskResult:
     stack = Stack.saved(Stack.from_environment())
     context = browser.new_context(
         base_url=stack.url,
@@ -144,12 +144,14 @@ def _do(browser: Browser, task: Task) -> Result:
     page.reload()
     page.wait_for_load_state("networkidle")
     task.perform(hand, facts)
-    result = Result(task, hand.count, hand.count.interactions if hand.at_object is None else hand.at_object)
+    result = TaskResult(
+        task, hand.count, hand.count.interactions if hand.at_object is None else hand.at_object
+    )
     context.close()
     return result
 
 
-def build_table(results: Sequence[Result]) -> str:
+def build_table(results: Sequence[TaskResult]) -> str:
     lines = [
         "| task | role | before | clicks | keys | texts | to the object | in all |",
         "| --- | --- | --: | --: | --: | --: | --: | --: |",

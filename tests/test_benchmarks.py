@@ -14,7 +14,7 @@ from benchmarks.machine import Machine, Moment
 from benchmarks.model import build_model
 from benchmarks.profile_cpu import build_tree, draw, share_of_layers
 from benchmarks.registry import NAMES
-from benchmarks.results import COMMITTED, Result, Results, read_results, write_results
+from benchmarks.results import COMMITTED, BenchmarkResult, Results, read_results, write_results
 
 ROOT = Path(__file__).parent.parent
 MACHINE = Machine(cpu="CPU", cores=2, memory_gb=8.0, kernel="Linux 6", python="3.11.7")
@@ -147,10 +147,10 @@ def test_every_benchmark_runs(pytestconfig: pytest.Config, tmp_path: Path) -> No
     assert set(read_results(output).by_name) == set(NAMES)
 
 
-def build_result(name: str, figures: list[Figure]) -> Result:
+def build_result(name: str, figures: list[Figure]) -> BenchmarkResult:
     moment = Moment(measured_at="2026-11-28 12:00 UTC", commit="abc1234", load_before=0.1)
     benchmark = Benchmark(name, "It measures.", "CPU.")
-    return Result(
+    return BenchmarkResult(
         benchmark=benchmark,
         moment=moment,
         postgresql="18.1",

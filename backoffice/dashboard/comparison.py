@@ -7,7 +7,7 @@ from typing import Final
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from backoffice.dashboard.groups import NOTHING_PAID, Group, success_rate
+from backoffice.dashboard.groups import NOTHING_PAID, OutcomeTotals, success_rate
 from common.admin import money_text
 
 
@@ -28,7 +28,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class CurrencyFigures:
     """Of one currency."""
 
     captured: str
@@ -49,14 +49,14 @@ class Row:
     rate: str
     rate_width: int
     rate_change: Change | None
-    money: Sequence[Money]
+    money: Sequence[CurrencyFigures]
     more_currencies: int
 
 
 MOST_CURRENCIES: Final = 2  # of one row
 
 
-def build_row(name: str, url: str, group: Group) -> Row:
+def build_row(name: str, url: str, group: OutcomeTotals) -> Row:
     now, before = group.outcomes.total(), group.previous_outcomes.total()
     rate, rate_before = success_rate(group.outcomes), success_rate(group.previous_outcomes)
     currencies = _list_currencies(group)
@@ -73,9 +73,9 @@ def build_row(name: str, url: str, group: Group) -> Row:
     )
 
 
-def _build_money(group: Group, currency: str) -> Money:
+def _build_money(group: OutcomeTotals, currency: str) -> CurrencyFigures:
     now, before = group.paid[currency], group.previous_paid.get(currency, NOTHING_PAID)
-    return Money(
+    return CurrencyFigures(
         captured=money_text(now.captured_minor, currency),
         captured_change=describe_change(now.captured_minor, before.captured_minor),
         refunded=money_text(now.refunded_minor, currency),
@@ -84,12 +84,12 @@ def _build_money(group: Group, currency: str) -> Money:
     )
 
 
-def _list_currencies(group: Group) -> list[str]:
+def _list_currencies(group: OutcomeTotals) -> list[str]:
     """The one with the most minor units captured comes first: amounts of several cannot be added up."""
     return sorted(group.paid, key=lambda each: (-group.paid[each].captured_minor, each))
 
 
-def build_summaries(total: Group) -> list[Summary]:
+def build_summaries(total: OutcomeTotals) -> list[Summary]:
     now, before = total.outcomes, total.previous_outcomes
     rate, rate_before = success_rate(now), success_rate(before)
     summaries = [
@@ -103,7 +103,7 @@ def build_summaries(total: Group) -> list[Summary]:
     return [*summaries, *_refund_summary(total)]
 
 
-def _refund_summary(total: Group) -> list[Summary]:
+def _refund_summary(total: OutcomeTotals) -> list[Summary]:
     """For one currency."""
     if not total.paid:
         return []

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 
 from backoffice.dashboard.aggregation import HOUR, HOURS, MOVED_MONEY, bucket_ms
-from backoffice.dashboard.groups import Group, PaidTotal
+from backoffice.dashboard.groups import OutcomeTotals, PaidTotal
 from backoffice.dashboard.merchant_figures import (
     MERCHANTS,
     SHOWN_MERCHANTS,
@@ -101,8 +101,8 @@ class Figures:
     environment: str
     moments: Sequence[dt.datetime] = ()
     by_moment: dict[dt.datetime, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    channels: dict[str, Group] = field(default_factory=lambda: defaultdict(Group))
-    total: Group = field(default_factory=Group)
+    channels: dict[str, OutcomeTotals] = field(default_factory=lambda: defaultdict(OutcomeTotals))
+    total: OutcomeTotals = field(default_factory=OutcomeTotals)
     merchants: Sequence[MerchantFigures] = ()
     latencies: Sequence[Latency] = ()
     lags: dict[str, OpenItems] = field(default_factory=dict)

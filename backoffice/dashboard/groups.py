@@ -31,7 +31,7 @@ NOTHING_PAID = PaidTotal(0, 0)
 
 
 @dataclass(slots=True)
-class Group:
+class OutcomeTotals:
     """`outcomes` counts the payments by outcome, `paid` has the money by currency."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class Group:
     paid: dict[str, PaidTotal] = field(default_factory=dict)
     previous_paid: dict[str, PaidTotal] = field(default_factory=dict)
 
-    def add(self, other: "Group") -> None:
+    def add(self, other: "OutcomeTotals") -> None:
         self.outcomes += other.outcomes
         self.previous_outcomes += other.previous_outcomes
         _add_paid(self.paid, other.paid)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from backoffice.dashboard.aggregation import MOVED_MONEY
-from backoffice.dashboard.groups import Group, PaidTotal
+from backoffice.dashboard.groups import OutcomeTotals, PaidTotal
 
 SHOWN_MERCHANTS: Final = 10
 MERCHANTS: Final = f"""
@@ -43,7 +43,7 @@ GROUP BY 1, 2, 3, 4
 class MerchantFigures:
     id: UUID
     name: str
-    group: Group = field(default_factory=Group)
+    group: OutcomeTotals = field(default_factory=OutcomeTotals)
 
 
 def build_merchant_figures(rows: Iterable[tuple[Any, ...]]) -> list[MerchantFigures]:

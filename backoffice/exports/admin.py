@@ -83,7 +83,7 @@ class NewExportForm(ReasonForm):
         return {**given, "currency": given.get("currency", "").upper()}
 
 
-class DownloadForm(ReasonForm):
+class ExportDownloadForm(ReasonForm):
     """The reason was given with the export."""
 
     reason = None  # type: ignore[assignment]
@@ -145,7 +145,7 @@ class ExportAdmin(ActionsAdmin):
             gettext_lazy("Downloads a CSV file. Each download is recorded in the audit log with your name."),
             Permission.EXPORT,
             _download,
-            DownloadForm,
+            ExportDownloadForm,
             find_obstacle=_find_download_obstacle,
         ),
     )

@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from backoffice.approvals.decisions import VALID_FOR
 from backoffice.approvals.models import Approval, ApprovalState
-from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel
+from backoffice.page_parts import ObjectPage, PageFact, PageNote, Panel, StatusBadge
 from backoffice.renderers.saga_labels import describe_progress, describe_wait
 from backoffice.saga_forms import ReasonCode
 from common.admin import money_text
@@ -33,7 +33,7 @@ def build_approval_page(approval: Approval, subject: Payment | SagaView | None) 
         heading=money_text(approval.amount_minor, approval.currency)
         if has_amount
         else approval.get_operation_display(),
-        state=PageState(str(state.label), TONES[state]),
+        state=StatusBadge(str(state.label), TONES[state]),
         notes=[PageNote(_("Requested: %(operation)s") % {"operation": approval.get_operation_display()})],
         facts=_list_request(approval),
         panels=[_subject_panel(approval, subject), _decision_panel(approval)],

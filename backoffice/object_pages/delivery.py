@@ -7,8 +7,8 @@ from backoffice.page_parts import (
     ObjectPage,
     PageFact,
     PageNote,
-    PageState,
     Panel,
+    StatusBadge,
     TextBlock,
     build_merchant_fact,
 )
@@ -54,7 +54,7 @@ def build_delivery_page(delivery: WebhookDelivery) -> ObjectPage:
         facts.append(PageFact(_("next attempt"), show_moment(delivery.due_at)))
     return ObjectPage(
         heading=event.type,
-        state=PageState(delivery.get_status_display(), TONES[DeliveryStatus(delivery.status)]),
+        state=StatusBadge(delivery.get_status_display(), TONES[DeliveryStatus(delivery.status)]),
         is_test=delivery.environment == Environment.TEST,
         notes=_list_notes(delivery, attempts),
         facts=facts,

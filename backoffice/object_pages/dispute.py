@@ -3,7 +3,7 @@
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel, build_merchant_fact
+from backoffice.page_parts import ObjectPage, PageFact, PageNote, Panel, StatusBadge, build_merchant_fact
 from common.admin import money_text
 from common.list_columns import show_moment
 from common.time_zones import format_exactly
@@ -32,7 +32,7 @@ def build_dispute_page(dispute: Dispute) -> ObjectPage:
         )
     return ObjectPage(
         heading=money_text(dispute.amount_minor, dispute.currency),
-        state=PageState(str(status.label), DISPUTE_COLOURS.get(status, "neutral")),
+        state=StatusBadge(str(status.label), DISPUTE_COLOURS.get(status, "neutral")),
         is_test=dispute.environment == Environment.TEST,
         notes=notes,
         facts=[

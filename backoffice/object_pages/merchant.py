@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageState
+from backoffice.page_parts import ObjectPage, PageFact, StatusBadge
 from backoffice.services import merchant_panels
 from common.list_columns import show_moment
 from merchants.models import Merchant, MerchantStatus
@@ -15,7 +15,7 @@ def build_merchant_page(merchant: Merchant, *, environments: Collection[str], us
     is_active = merchant.status == MerchantStatus.ACTIVE
     return ObjectPage(
         heading=merchant.name,
-        state=PageState(merchant.get_status_display(), "success" if is_active else "danger"),
+        state=StatusBadge(merchant.get_status_display(), "success" if is_active else "danger"),
         facts=[
             PageFact(_("e-mail"), merchant.email, f"mailto:{merchant.email}"),
             PageFact(_("merchant id"), str(merchant.pk), is_code=True),

@@ -3,7 +3,7 @@
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.page_parts import ObjectPage, PageFact, PageState, Panel, build_merchant_fact
+from backoffice.page_parts import ObjectPage, PageFact, Panel, StatusBadge, build_merchant_fact
 from common.admin import money_text
 from common.list_columns import show_moment
 from gateway.models import Payment, Refund
@@ -18,7 +18,7 @@ def build_order_page(order: Order) -> ObjectPage:
     payment = Payment.objects.filter(order=order).first()
     return ObjectPage(
         heading=money_text(order.amount_minor, order.currency),
-        state=PageState(order.get_status_display(), COLOURS[order.status]),
+        state=StatusBadge(order.get_status_display(), COLOURS[order.status]),
         is_test=order.environment == Environment.TEST,
         facts=[
             build_merchant_fact(order.merchant_id, order.merchant.name),

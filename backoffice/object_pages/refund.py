@@ -4,7 +4,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backoffice.approvals.models import REFUND, Approval
-from backoffice.page_parts import ObjectPage, PageFact, PageNote, PageState, Panel, build_merchant_fact
+from backoffice.page_parts import ObjectPage, PageFact, PageNote, Panel, StatusBadge, build_merchant_fact
 from backoffice.renderers.saga_labels import format_duration
 from backoffice.timeline.refunds import TONES
 from backoffice.timeline.registry import Tone
@@ -20,7 +20,7 @@ def build_refund_page(refund: Refund) -> ObjectPage:
     status = RefundStatus(refund.status)
     return ObjectPage(
         heading=money_text(refund.amount_minor, currency),
-        state=PageState(str(status.label), TONES.get(status, Tone.INFO)),
+        state=StatusBadge(str(status.label), TONES.get(status, Tone.INFO)),
         is_test=refund.environment == Environment.TEST,
         notes=_list_notes(refund),
         facts=_list_facts(refund),

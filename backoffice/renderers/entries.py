@@ -6,21 +6,21 @@ from dataclasses import dataclass, replace
 
 from backoffice.renderers.redaction import redacted_json
 from backoffice.renderers.saga_labels import format_milliseconds
-from backoffice.timeline.registry import Entry
+from backoffice.timeline.registry import TimelineEntry
 
 
 @dataclass(frozen=True, slots=True)
 class ShownEntry:
     """`count` entries in a row that say the same; `first_at` is the time of the oldest."""
 
-    entry: Entry
+    entry: TimelineEntry
     duration: str
     detail: str
     count: int
     first_at: dt.datetime
 
 
-def shown_entries(entries: Iterable[Entry]) -> list[ShownEntry]:
+def shown_entries(entries: Iterable[TimelineEntry]) -> list[ShownEntry]:
     """`entries` are newest first. Of repeated ones, the newest is shown."""
     shown: list[ShownEntry] = []
     for entry in entries:
@@ -34,7 +34,7 @@ def shown_entries(entries: Iterable[Entry]) -> list[ShownEntry]:
     return shown
 
 
-def _says_the_same(one: Entry, other: Entry) -> bool:
+def _says_the_same(one: TimelineEntry, other: TimelineEntry) -> bool:
     return (one.source, one.title, one.name, one.tone, one.url, tuple(one.facts)) == (
         other.source,
         other.title,

@@ -15,9 +15,9 @@ from django.utils.translation import gettext_lazy
 from backoffice.actions.admin import ActionsAdmin, OfferedAction
 from backoffice.actions.declaration import AdminAction, Scope
 from backoffice.reports import services, shown
-from backoffice.reports.forms import DownloadForm, ScheduleForm, ShownReportForm
+from backoffice.reports.forms import ReportDownloadForm, ScheduleForm, ShownReportForm
 from backoffice.reports.kinds import KINDS
-from backoffice.reports.models import ReportRun, ReportSchedule, RunStatus
+from backoffice.reports.models import ReportRun, ReportRunStatus, ReportSchedule
 from backoffice.reports.periods import ONE_DAY
 from backoffice.reports.services import NewSchedule
 from common.admin import badge_column
@@ -52,7 +52,7 @@ def _find_end_obstacle(schedule: ReportSchedule) -> str:
 
 
 def _find_send_obstacle(run: ReportRun) -> str:
-    is_over = run.status in (RunStatus.DONE, RunStatus.FAILED)
+    is_over = run.status in (ReportRunStatus.DONE, ReportRunStatus.FAILED)
     return "" if is_over else _("This report is on its way already.")
 
 
@@ -77,7 +77,7 @@ class ReportScheduleAdmin(ActionsAdmin):
             gettext_lazy("Downloads a CSV file. Each download is recorded in the audit log with your name."),
             Permission.EXPORT,
             _download,
-            DownloadForm,
+            ReportDownloadForm,
             scope=Scope.LIST,
         ),
         AdminAction(

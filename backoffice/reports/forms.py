@@ -83,7 +83,7 @@ class ShownReportForm(FiltersForm):
         return given
 
 
-class DownloadForm(ReasonForm, ShownReportForm):
+class ReportDownloadForm(ReasonForm, ShownReportForm):
     field_order = ("kind", "first_day", "last_day", *FILTERS, "reason")
 
 

@@ -14,7 +14,7 @@ class FileFormat(models.TextChoices):
     PARQUET = "parquet", "Parquet"
 
 
-class RunStatus(models.TextChoices):
+class ReportRunStatus(models.TextChoices):
     QUEUED = "queued", _("Queued")
     RUNNING = "running", _("Running")
     DONE = "done", _("Done")
@@ -67,7 +67,9 @@ class ReportRun(models.Model):
     period_start = models.DateField(_("first day"))
     period_end = models.DateField(_("day after the last"))
     due_at = models.DateTimeField(_("due at"))
-    status = models.CharField(_("status"), max_length=10, choices=RunStatus, default=RunStatus.QUEUED)
+    status = models.CharField(
+        _("status"), max_length=10, choices=ReportRunStatus, default=ReportRunStatus.QUEUED
+    )
     file_key = models.CharField(_("file"), max_length=200)
     sha256 = models.CharField("SHA-256", max_length=64, blank=True)
     row_count = models.BigIntegerField(_("rows"), null=True, blank=True)
@@ -87,9 +89,9 @@ class ReportRun(models.Model):
             models.UniqueConstraint(name="report_run_once", fields=["schedule", "period_start"]),
             models.CheckConstraint(
                 name="report_run_valid",
-                condition=Q(status__in=RunStatus.values, period_start__lt=models.F("period_end"))
+                condition=Q(status__in=ReportRunStatus.values, period_start__lt=models.F("period_end"))
                 & (
-                    ~Q(status=RunStatus.DONE)
+                    ~Q(status=ReportRunStatus.DONE)
                     | Q(
                         sha256__regex=r"^[0-9a-f]{64}$",
                         row_count__gte=0,
@@ -100,13 +102,17 @@ class ReportRun(models.Model):
             ),
             models.CheckConstraint(
                 name="report_run_waits",
-                condition=Q(status__in=[RunStatus.QUEUED, RunStatus.RUNNING], retry_at__isnull=False)
-                | Q(status__in=[RunStatus.DONE, RunStatus.FAILED], retry_at__isnull=True),
+                condition=Q(
+                    status__in=[ReportRunStatus.QUEUED, ReportRunStatus.RUNNING], retry_at__isnull=False
+                )
+                | Q(status__in=[ReportRunStatus.DONE, ReportRunStatus.FAILED], retry_at__isnull=True),
             ),
         ]
         indexes = [
             models.Index(name="report_run_waiting", fields=["retry_at"], condition=Q(retry_at__isnull=False)),
-            models.Index(name="report_run_failed", fields=["due_at"], condition=Q(status=RunStatus.FAILED)),
+            models.Index(
+                name="report_run_failed", fields=["due_at"], condition=Q(status=ReportRunStatus.FAILED)
+            ),
         ]
 
     def __str__(self) -> str:

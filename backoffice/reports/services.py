@@ -16,7 +16,7 @@ from backoffice.reports import files
 from backoffice.reports.destination_settings import NAME
 from backoffice.reports.destinations import list_usable_names
 from backoffice.reports.kinds import KINDS
-from backoffice.reports.models import ReportRun, ReportSchedule, RunStatus
+from backoffice.reports.models import ReportRun, ReportRunStatus, ReportSchedule
 from backoffice.reports.periods import find_period
 from common.clock import database_now
 from common.errors import OperationRefused
@@ -111,10 +111,10 @@ def send_again(*, run_id: uuid.UUID, actor: str, reason: str) -> None:
         StaffActionType.REPORT_RESENT, ObjectType.REPORT, run_id, actor=actor, reason=reason
     ) as entry:
         run = ReportRun.objects.select_for_update().get(pk=run_id)
-        if run.status not in (RunStatus.DONE, RunStatus.FAILED):
+        if run.status not in (ReportRunStatus.DONE, ReportRunStatus.FAILED):
             raise OperationRefused(_("This report is on its way already."))
         entry.before = {"status": run.status, "sha256": run.sha256}
         ReportRun.objects.filter(pk=run_id).update(
-            status=RunStatus.QUEUED, attempts=0, error="", retry_at=Now(), finished_at=None
+            status=ReportRunStatus.QUEUED, attempts=0, error="", retry_at=Now(), finished_at=None
         )
-        entry.after = {"status": RunStatus.QUEUED.value}
+        entry.after = {"status": ReportRunStatus.QUEUED.value}

@@ -21,7 +21,7 @@ from backoffice.reports import files
 from backoffice.reports.destinations import DestinationFailed, deliver
 from backoffice.reports.files import WrittenFile
 from backoffice.reports.kinds import KINDS, ReportQuery, ReportUnreadable
-from backoffice.reports.models import ReportRun, RunStatus
+from backoffice.reports.models import ReportRun, ReportRunStatus
 from backoffice.reports.periods import Period
 from common import crash
 from common.clock import database_now
@@ -52,7 +52,7 @@ def _serve_destination(destination: str) -> int:
             run = _claim_run(destination)
             if run is None:
                 break
-            if run.status == RunStatus.RUNNING:
+            if run.status == ReportRunStatus.RUNNING:
                 delivered += _write_run(run)
     return delivered
 
@@ -74,14 +74,14 @@ def _claim_run(destination: str) -> ReportRun | None:
         return None
     run.fence += 1
     if run.attempts >= MAX_ATTEMPTS:
-        run.status = RunStatus.FAILED
+        run.status = ReportRunStatus.FAILED
         run.error = run.error or "the process ended during each attempt: see its log"
         ReportRun.objects.filter(pk=run.pk).update(
             status=run.status, error=run.error, fence=run.fence, retry_at=None, finished_at=Now()
         )
         log.error("report.failed", run=str(run.pk), schedule=run.schedule.name, reason=run.error)
         return run
-    run.status, run.attempts = RunStatus.RUNNING, run.attempts + 1
+    run.status, run.attempts = ReportRunStatus.RUNNING, run.attempts + 1
     # Nobody else may claim it as long as this process holds the lock of the destination.
     ReportRun.objects.filter(pk=run.pk).update(status=run.status, attempts=run.attempts, fence=run.fence)
     return run
@@ -132,8 +132,8 @@ def _choose_database(run: ReportRun) -> str:
 def _store_delivery(run: ReportRun, written: WrittenFile) -> bool:
     """Writes the result and the audit log entry in one transaction, guarded by the fencing token."""
     with transaction.atomic(durable=True):
-        is_ours = ReportRun.objects.filter(pk=run.pk, fence=run.fence, status=RunStatus.RUNNING).update(
-            status=RunStatus.DONE,
+        is_ours = ReportRun.objects.filter(pk=run.pk, fence=run.fence, status=ReportRunStatus.RUNNING).update(
+            status=ReportRunStatus.DONE,
             sha256=written.sha256,
             row_count=written.row_count,
             byte_count=written.byte_count,
@@ -163,8 +163,8 @@ def _store_delivery(run: ReportRun, written: WrittenFile) -> bool:
 
 def _store_failure(run: ReportRun, reason: str) -> None:
     has_failed = run.attempts >= MAX_ATTEMPTS
-    ReportRun.objects.filter(pk=run.pk, fence=run.fence, status=RunStatus.RUNNING).update(
-        status=RunStatus.FAILED if has_failed else RunStatus.QUEUED,
+    ReportRun.objects.filter(pk=run.pk, fence=run.fence, status=ReportRunStatus.RUNNING).update(
+        status=ReportRunStatus.FAILED if has_failed else ReportRunStatus.QUEUED,
         error=reason[:2000],
         retry_at=None if has_failed else Now() + RETRY_AFTER[run.attempts - 1],
         finished_at=Now() if has_failed else None,

@@ -30,7 +30,7 @@ SHOWN_OF_A_KIND: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SearchResult:
     """`tone` is the colour of the status."""
 
     title: str
@@ -44,11 +44,11 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SearchResults:
     """`others` counts what was found in the other environment and is not among the results."""
 
     label: str
-    results: Sequence[Result]
+    results: Sequence[SearchResult]
     has_more: bool
     others: int = 0
 
@@ -73,7 +73,7 @@ class Kind:
 
 def search(
     request: HttpRequest, typed: str, *, environment: str = "", shown: int = SHOWN_OF_A_KIND
-) -> list[Group]:
+) -> list[SearchResults]:
     """With an environment, what was found in the other one is only counted, unless the term names it in full."""
     term = parse_term(typed)
     if term is None:
@@ -84,13 +84,15 @@ def search(
     ]
 
 
-def find_only_exact(groups: Sequence[Group]) -> str:
+def find_only_exact(groups: Sequence[SearchResults]) -> str:
     """Returns the address of the one object that the term names in full; empty when it names none or several."""
     exact = [result.url for group in groups for result in group.results if result.is_exact]
     return exact[0] if len(exact) == 1 else ""
 
 
-def _group(request: HttpRequest, kind: Kind, found: Found, environment: str, shown: int) -> Group | None:
+def _group(
+    request: HttpRequest, kind: Kind, found: Found, environment: str, shown: int
+) -> SearchResults | None:
     model_admin = admin.site.get_model_admin(kind.model)
     condition = kind.condition(found)
     if condition is None or not model_admin.has_view_permission(request):
@@ -114,14 +116,16 @@ def _group(request: HttpRequest, kind: Kind, found: Found, environment: str, sho
     others -= sum(getattr(row, "is_other", 0) for row in page[:shown])
     name = f"admin:{kind.model._meta.app_label}_{kind.model._meta.model_name}_change"
     results = [
-        Result(
+        SearchResult(
             **{"environment": getattr(row, "environment", ""), **kind.describe(row)},
             url=reverse(name, args=[row.pk]),
             is_exact=str(row.pk) in exact,
         )
         for row in page[:shown]
     ]
-    return Group(capfirst(str(kind.model._meta.verbose_name_plural)), results, len(page) > shown, others)
+    return SearchResults(
+        capfirst(str(kind.model._meta.verbose_name_plural)), results, len(page) > shown, others
+    )
 
 
 def _mark_others(rows: QuerySet[Any], condition: Q) -> QuerySet[Any]:

@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
-from backoffice.search.finder import Group, find_only_exact, search
+from backoffice.search.finder import SearchResults, find_only_exact, search
 from backoffice.search.statements import MAX_FOUND, find_ids
 from backoffice.search.terms import parse_term
 from merchants.models import BOTH_ENVIRONMENTS, Environment, Merchant
@@ -46,7 +46,7 @@ def find(request: HttpRequest) -> HttpResponse:
     return TemplateResponse(request, "office/find_page.html", context)
 
 
-def _count_others(groups: Sequence[Group], environment: str) -> dict[str, Any]:
+def _count_others(groups: Sequence[SearchResults], environment: str) -> dict[str, Any]:
     """What was found in the other environment, and the results to show."""
     other = Environment.LIVE if environment == Environment.TEST else Environment.TEST
     return {

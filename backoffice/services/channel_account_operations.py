@@ -11,7 +11,7 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from channel_accounts import audited_changes, connected_accounts, services
 from channel_accounts.application_fees import ApplicationFee
-from channel_accounts.models import AccountStatus, CheckResult, StoredChannelAccount
+from channel_accounts.models import AccountStatus, CredentialCheckResult, StoredChannelAccount
 from channels.base import AccountKind
 from common.errors import OperationRefused
 from common.ids import uuid7
@@ -142,7 +142,7 @@ def set_application_fee(
         )
 
 
-def check_account(*, account: StoredChannelAccount, actor: str, reason: str) -> CheckResult:
+def check_account(*, account: StoredChannelAccount, actor: str, reason: str) -> CredentialCheckResult:
     checked = services.check_stored_credentials(account=account)
     audited_changes.record_check(account_id=account.pk, checked=checked, actor=actor, reason=reason)
     return checked.result

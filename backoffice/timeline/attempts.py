@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
 from gateway.failure_codes import describe_failure
 from gateway.models import AttemptStatus
 
@@ -16,7 +16,7 @@ TONES = {
 
 
 @source
-def attempts(subject: Subject) -> Iterator[Entry]:
+def attempts(subject: Subject) -> Iterator[TimelineEntry]:
     for attempt in subject.attempts:
         facts = [Fact(_("channel"), attempt.channel, is_code=True)]
         if attempt.channel_trade_no:
@@ -24,7 +24,7 @@ def attempts(subject: Subject) -> Iterator[Entry]:
         if attempt.failure_code:
             facts.append(Fact(_("failure"), describe_failure(attempt.failure_code, attempt.failure_message)))
         duration = attempt.finished_at - attempt.created_at if attempt.finished_at else None
-        yield Entry(
+        yield TimelineEntry(
             attempt.created_at,
             "bolt",
             _("Attempt"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 from gateway.models import AuthorizationIncrement, Capture, CaptureMethod
 
@@ -13,7 +13,7 @@ TONES = {"succeeded": Tone.SUCCESS, "failed": Tone.DANGER}
 
 
 @source
-def captures(subject: Subject) -> Iterator[Entry]:
+def captures(subject: Subject) -> Iterator[TimelineEntry]:
     if not _was_authorized(subject):
         return
     currency = subject.payment.currency
@@ -25,7 +25,7 @@ def captures(subject: Subject) -> Iterator[Entry]:
             facts.append(Fact(_("made at the channel"), _("yes")))
         title = _("Capture %(number)d: %(status)s")
         values = {"number": capture.number, "status": capture.get_status_display()}
-        yield Entry(
+        yield TimelineEntry(
             capture.settled_at or capture.created_at,
             "payments",
             _("Capture"),
@@ -37,7 +37,7 @@ def captures(subject: Subject) -> Iterator[Entry]:
 
 
 @source
-def authorization_increments(subject: Subject) -> Iterator[Entry]:
+def authorization_increments(subject: Subject) -> Iterator[TimelineEntry]:
     if not _was_authorized(subject):
         return
     currency = subject.payment.currency
@@ -45,7 +45,7 @@ def authorization_increments(subject: Subject) -> Iterator[Entry]:
     for increment in increments.order_by("-number")[:EACH]:
         title = _("Authorization increment %(number)d: %(status)s")
         values = {"number": increment.number, "status": increment.get_status_display()}
-        yield Entry(
+        yield TimelineEntry(
             increment.settled_at or increment.created_at,
             "expand_less",
             _("Authorization increment"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
 from common.admin_labels import label_of
 from gateway.models import UpdateEffect
 
@@ -20,9 +20,9 @@ WITHOUT_EFFECT = (UpdateEffect.NOTHING_NEW.value, UpdateEffect.SAGA_WOKEN.value)
 
 
 @source
-def channel_webhooks(subject: Subject) -> Iterator[Entry]:
+def channel_webhooks(subject: Subject) -> Iterator[TimelineEntry]:
     for event in subject.channel_events:
-        yield Entry(
+        yield TimelineEntry(
             event.received_at,
             "webhook",
             _("Channel webhook"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
 from webhooks.models import AttemptOutcome, WebhookAttempt
 
 TONES = {
@@ -16,7 +16,7 @@ TONES = {
 
 
 @source
-def deliveries(subject: Subject) -> Iterator[Entry]:
+def deliveries(subject: Subject) -> Iterator[TimelineEntry]:
     by_id = {delivery.id: delivery for delivery in subject.deliveries}
     attempts = WebhookAttempt.objects.filter(delivery_id__in=list(by_id))
     for attempt in attempts.order_by("-id")[:EACH]:
@@ -29,7 +29,7 @@ def deliveries(subject: Subject) -> Iterator[Entry]:
             facts.append(Fact(_("HTTP status"), str(attempt.status_code)))
         if attempt.error:
             facts.append(Fact(_("error"), attempt.error, is_code=True))
-        yield Entry(
+        yield TimelineEntry(
             attempt.started_at,
             "send",
             _("Webhook to the merchant"),

@@ -4,21 +4,23 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 
 
 @source
-def milestones(subject: Subject) -> Iterator[Entry]:
+def milestones(subject: Subject) -> Iterator[TimelineEntry]:
     payment = subject.payment
     label = _("Payment")
     amount = Fact(_("amount"), money_text(payment.amount_minor, payment.currency))
-    yield Entry(payment.created_at, "add_circle", label, _("Payment created"), Tone.INFO, facts=[amount])
+    yield TimelineEntry(
+        payment.created_at, "add_circle", label, _("Payment created"), Tone.INFO, facts=[amount]
+    )
     if payment.paid_at:
         captured = Fact(_("captured"), money_text(payment.captured_minor, payment.currency))
-        yield Entry(payment.paid_at, "paid", label, _("Payment paid"), Tone.SUCCESS, facts=[captured])
+        yield TimelineEntry(payment.paid_at, "paid", label, _("Payment paid"), Tone.SUCCESS, facts=[captured])
     if payment.closed_at and payment.closed_at != payment.paid_at:
-        yield Entry(
+        yield TimelineEntry(
             payment.closed_at,
             "block",
             label,

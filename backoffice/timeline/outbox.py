@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Entry, Subject, Tone, source
+from backoffice.timeline.registry import Subject, TimelineEntry, Tone, source
 
 
 @source
-def outbox(subject: Subject) -> Iterator[Entry]:
+def outbox(subject: Subject) -> Iterator[TimelineEntry]:
     for event in subject.events:
         is_published = event.published_at is not None
-        yield Entry(
+        yield TimelineEntry(
             event.created_at,
             "campaign",
             _("Event"),

@@ -12,7 +12,7 @@ from backoffice.timeline import (  # noqa: F401  (each is a source)
     saga_history,
     staff,
 )
-from backoffice.timeline.registry import EACH, Entry, Subject, list_references, sources
+from backoffice.timeline.registry import EACH, Subject, TimelineEntry, list_references, sources
 from events.models import OutboxEvent
 from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund
 from sagas.models import SagaInstance
@@ -43,6 +43,6 @@ def load_subject(payment: Payment) -> Subject:
     )
 
 
-def build_timeline(subject: Subject) -> list[Entry]:
+def build_timeline(subject: Subject) -> list[TimelineEntry]:
     entries = [entry for find_entries in sources() for entry in find_entries(subject)]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 from gateway.failure_codes import describe_failure
 from gateway.models import Refund, RefundOrigin, RefundStatus
@@ -14,17 +14,19 @@ TONES = {RefundStatus.SUCCEEDED: Tone.SUCCESS, RefundStatus.FAILED: Tone.DANGER}
 
 
 @source
-def refunds(subject: Subject) -> Iterator[Entry]:
+def refunds(subject: Subject) -> Iterator[TimelineEntry]:
     for refund in subject.refunds:
         url = reverse("admin:gateway_refund_change", args=[refund.id])
         facts = _facts(refund)
         is_from_channel = refund.origin == RefundOrigin.CHANNEL
         requested = _("Refunded at the channel") if is_from_channel else _("Refund requested")
-        yield Entry(refund.created_at, "undo", _("Refund"), requested, Tone.INFO, facts=facts, url=url)
+        yield TimelineEntry(
+            refund.created_at, "undo", _("Refund"), requested, Tone.INFO, facts=facts, url=url
+        )
         if refund.settled_at:
             tone = TONES.get(RefundStatus(refund.status), Tone.DANGER)
             title = _("Refund: %(status)s") % {"status": refund.get_status_display()}
-            yield Entry(refund.settled_at, "undo", _("Refund"), title, tone, facts=facts[:2], url=url)
+            yield TimelineEntry(refund.settled_at, "undo", _("Refund"), title, tone, facts=facts[:2], url=url)
 
 
 def _facts(refund: Refund) -> list[Fact]:

@@ -37,7 +37,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimelineEntry:
     """`icon` is a name of the theme's icon font. `detail` is redacted before it is shown."""
 
     at: dt.datetime
@@ -84,7 +84,7 @@ def list_references(
     return [*names, payment.channel_trade_no] if payment.channel_trade_no else names
 
 
-Source = Callable[[Subject], Iterable[Entry]]
+Source = Callable[[Subject], Iterable[TimelineEntry]]
 _sources: list[Source] = []
 
 

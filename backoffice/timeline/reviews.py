@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 from gateway.models import Dispute, DisputeStatus, PaymentReview, ReviewCode
 
@@ -13,14 +13,14 @@ DISPUTE_TONES = {DisputeStatus.WON: Tone.SUCCESS, DisputeStatus.CLOSED: Tone.NEU
 
 
 @source
-def reviews(subject: Subject) -> Iterator[Entry]:
+def reviews(subject: Subject) -> Iterator[TimelineEntry]:
     found = list(PaymentReview.objects.filter(payment=subject.payment).order_by("-opened_at")[:EACH])
     # Every dispute has a review: without one there is nothing to look up.
     if any(review.code == ReviewCode.DISPUTE for review in found):
         yield from _disputes(subject)
     for review in found:
         facts = [Fact(_("reason"), review.text, is_code=True)]
-        yield Entry(
+        yield TimelineEntry(
             review.opened_at,
             "flag",
             _("Needs review"),
@@ -32,10 +32,12 @@ def reviews(subject: Subject) -> Iterator[Entry]:
         if review.resolved_at:
             facts = [Fact(_("reason"), review.resolution), Fact(_("by"), review.resolved_by, is_code=True)]
             title = _("Review resolved: %(reason)s") % {"reason": review.get_code_display()}
-            yield Entry(review.resolved_at, "flag", _("Needs review"), title, Tone.SUCCESS, facts=facts)
+            yield TimelineEntry(
+                review.resolved_at, "flag", _("Needs review"), title, Tone.SUCCESS, facts=facts
+            )
 
 
-def _disputes(subject: Subject) -> Iterator[Entry]:
+def _disputes(subject: Subject) -> Iterator[TimelineEntry]:
     for dispute in Dispute.objects.filter(payment=subject.payment).order_by("-created_at")[:EACH]:
         url = reverse("admin:gateway_dispute_change", args=[dispute.id])
         facts = [
@@ -43,7 +45,7 @@ def _disputes(subject: Subject) -> Iterator[Entry]:
             Fact(_("amount"), money_text(dispute.amount_minor, dispute.currency)),
             Fact(_("reason"), dispute.reason, is_code=True),
         ]
-        yield Entry(
+        yield TimelineEntry(
             dispute.created_at,
             "gavel",
             _("Dispute"),
@@ -55,4 +57,6 @@ def _disputes(subject: Subject) -> Iterator[Entry]:
         if dispute.closed_at:
             title = _("Dispute: %(status)s") % {"status": dispute.get_status_display()}
             tone = DISPUTE_TONES.get(DisputeStatus(dispute.status), Tone.DANGER)
-            yield Entry(dispute.closed_at, "gavel", _("Dispute"), title, tone, facts=facts[:2], url=url)
+            yield TimelineEntry(
+                dispute.closed_at, "gavel", _("Dispute"), title, tone, facts=facts[:2], url=url
+            )

@@ -6,19 +6,19 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backoffice.renderers.saga_labels import outcome_tone
-from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
 from sagas.labels import outcome_label
 from sagas.models import SagaEvent
 
 
 @source
-def saga_history(subject: Subject) -> Iterator[Entry]:
+def saga_history(subject: Subject) -> Iterator[TimelineEntry]:
     sagas = {saga.id: saga for saga in subject.sagas}
     attempts = SagaEvent.objects.filter(saga_id__in=subject.saga_ids, kind=SagaEvent.Kind.ATTEMPT)
     for event in attempts.order_by("-id")[:EACH]:
         saga = sagas[event.saga_id]
         tone = Tone(outcome_tone(event.outcome))
-        yield Entry(
+        yield TimelineEntry(
             event.created_at,
             "account_tree",
             _("Saga"),

@@ -7,16 +7,16 @@ from django.utils.translation import gettext as _
 
 from audit.action_types import StaffActionType
 from audit.models import StaffAction
-from backoffice.timeline.registry import EACH, Entry, Fact, Subject, Tone, source
+from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
 from common.admin_labels import label_of
 
 
 @source
-def staff(subject: Subject) -> Iterator[Entry]:
+def staff(subject: Subject) -> Iterator[TimelineEntry]:
     ids = [*subject.references, str(subject.payment.id), *(str(saga_id) for saga_id in subject.saga_ids)]
     actions = StaffAction.objects.filter(object_id__in=ids).order_by("-id")[:EACH]
     for action in actions:
-        yield Entry(
+        yield TimelineEntry(
             action.created_at,
             "person",
             _("Staff action"),

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-from channels.alipay.fields import Unreadable
+from channels.base import UnexpectedFormat
 
 CURRENCY = "CNY"
 # `total_amount` of each way to pay: 0.01 to 100000000 yuan (docs.open.alipay.com/api_1/alipay.trade.page.pay).
@@ -18,10 +18,10 @@ def to_yuan(amount_minor: int) -> str:
 
 
 def from_yuan(value: object) -> int:
-    """Reads an amount that Alipay writes as text (`"88.88"`, `"20"`), or as a number. Raises `Unreadable`."""
+    """Reads an amount that Alipay writes as text (`"88.88"`, `"20"`), or as a number. Raises `UnexpectedFormat`."""
     text = (
         str(value).strip() if isinstance(value, str | int | Decimal) and not isinstance(value, bool) else ""
     )
     if not _YUAN.fullmatch(text):
-        raise Unreadable(f"{value!r} is not an amount in yuan")
+        raise UnexpectedFormat(f"{value!r} is not an amount in yuan")
     return int(Decimal(text).scaleb(2))

@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Any
 
 from channels.alipay import signing
-from channels.alipay.fields import AlipayFields, Unreadable, read_text
+from channels.alipay.fields import AlipayFields, read_text
+from channels.base import UnexpectedFormat
 
 ERROR_NAME = "error_response"  # of an error of the gateway itself
 
@@ -34,18 +35,18 @@ class GatewayAnswer:
 
 
 def read_answer(body: bytes, method: str, public_keys: Sequence[str]) -> GatewayAnswer:
-    """Reads the answer to a call of `method`. Raises `Unreadable`."""
+    """Reads the answer to a call of `method`. Raises `UnexpectedFormat`."""
     try:
         members = list(_read_members(body.decode()))
     except (ValueError, RecursionError) as error:
-        raise Unreadable("the answer is not JSON in UTF-8") from error
+        raise UnexpectedFormat("the answer is not JSON in UTF-8") from error
     by_name = {name: (raw, value) for name, raw, value in members}
     if len(by_name) != len(members):
-        raise Unreadable("the answer has a name twice")
+        raise UnexpectedFormat("the answer has a name twice")
     name = f"{method.replace('.', '_')}_response"
     raw, fields = by_name.get(name) or by_name.get(ERROR_NAME) or ("", None)
     if not isinstance(fields, dict):
-        raise Unreadable(f"the answer has no {name}")
+        raise UnexpectedFormat(f"the answer has no {name}")
     _raw, signature = by_name.get("sign", ("", ""))
     is_verified = isinstance(signature, str) and signing.is_signed(raw.encode(), signature, public_keys)
     return GatewayAnswer(

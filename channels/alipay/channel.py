@@ -8,7 +8,7 @@ import structlog
 
 from channels.alipay import amounts, config, errors, payments, refunds, statements, trades, webhooks
 from channels.alipay.config import WrongCredential
-from channels.alipay.fields import Unreadable, from_alipay_number
+from channels.alipay.fields import from_alipay_number
 from channels.alipay.gateway import Gateway, NotVerified
 from channels.base import (
     LIVE,
@@ -45,6 +45,7 @@ from channels.base import (
     RefundState,
     Reported,
     StatementRequest,
+    UnexpectedFormat,
     UnknownOutcome,
     WebhookEvent,
     WebhookRefused,
@@ -103,7 +104,7 @@ class AlipayChannel:
             return CredentialsRefused(str(error), error.field)
         except NotVerified as error:
             return errors.describe_unverified_check(error.answer)
-        except (AnswerLost, Unreadable) as error:
+        except (AnswerLost, UnexpectedFormat) as error:
             return CredentialsUnchecked(str(error))
         if answer.sub_code == errors.TRADE_NOT_EXIST:
             return CredentialsAccepted(f"Alipay knows the application {account.credentials['app_id']}.")
@@ -182,7 +183,13 @@ class AlipayChannel:
         try:
             gateway = Gateway(config.read_credentials(request.account), request.timeout_seconds)
             zipped = statements.download_file(gateway, request.day)
-        except (AnswerLost, NotVerified, statements.StatementMissing, Unreadable, WrongCredential) as error:
+        except (
+            AnswerLost,
+            NotVerified,
+            statements.StatementMissing,
+            UnexpectedFormat,
+            WrongCredential,
+        ) as error:
             raise ListingFailed(f"Alipay's statement was not read: {error}") from error
         if zipped is None:
             return False
@@ -206,7 +213,7 @@ def _read_statements(window: ListingWindow, kind: str) -> Iterator[statements.St
             for row in statements.download_statement(gateway, day):
                 if row.kind == kind and window.since <= row.completed_at < window.until:
                     yield row
-    except (AnswerLost, NotVerified, statements.StatementMissing, Unreadable, WrongCredential) as error:
+    except (AnswerLost, NotVerified, statements.StatementMissing, UnexpectedFormat, WrongCredential) as error:
         raise ListingFailed(f"Alipay's statements were not read completely: {error}") from error
 
 
@@ -227,7 +234,7 @@ def _call(account: ChannelAccount, timeout_seconds: float, send: Callable[[Gatew
         result = NotProcessed(f"no connection to Alipay: {error}")
     except AnswerLost as error:
         return UnknownOutcome(f"no answer from Alipay: {error}")
-    except Unreadable as error:
+    except UnexpectedFormat as error:
         log.error("alipay.unreadable", reason=str(error))
         return UnknownOutcome(f"Alipay's answer is not understood: {error}")
     except NotVerified as error:

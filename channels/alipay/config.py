@@ -54,7 +54,7 @@ class WrongCredential(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class AlipayCredentials:
     """`alipay_public_keys`: the newest first, several while they are being rotated."""
 
     app_id: str
@@ -64,7 +64,7 @@ class Credentials:
     gateway_url: str
 
 
-def read_credentials(account: ChannelAccount) -> Credentials:
+def read_credentials(account: ChannelAccount) -> AlipayCredentials:
     """Raises `WrongCredential` when the channel cannot act with the account's credentials."""
     given = {name: value.strip() for name, value in account.credentials.items()}
     for field in CREDENTIAL_FIELDS:
@@ -86,7 +86,7 @@ def read_credentials(account: ChannelAccount) -> Credentials:
             signing.load_public_key(key)
     except InvalidKey as error:
         raise WrongCredential("alipay_public_key", str(error)) from error
-    return Credentials(
+    return AlipayCredentials(
         app_id=given["app_id"],
         seller_id=seller_id,
         private_key=given["private_key"],

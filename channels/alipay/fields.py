@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
+from channels.base import UnexpectedFormat
+
 AlipayFields = Mapping[str, Any]
 
 # All times of Alipay are Beijing's, without a zone (docs.open.alipay.com/api_1/alipay.trade.page.pay, `timestamp`).
@@ -11,21 +13,17 @@ BEIJING = dt.timezone(dt.timedelta(hours=8), "Beijing")
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
-class Unreadable(Exception):
-    """The answer, notice or statement is not as Alipay documents it."""
-
-
 def read_text(fields: AlipayFields, name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
-        raise Unreadable(f"{name} is missing")
+        raise UnexpectedFormat(f"{name} is missing")
     return value
 
 
 def require_same(fields: AlipayFields, name: str, expected: str) -> None:
-    """For a field that repeats what we sent. Raises `Unreadable` when it does not."""
+    """For a field that repeats what we sent. Raises `UnexpectedFormat` when it does not."""
     if fields.get(name) != expected:
-        raise Unreadable(f"{name} is {fields.get(name)!r}, not {expected!r}")
+        raise UnexpectedFormat(f"{name} is {fields.get(name)!r}, not {expected!r}")
 
 
 def to_alipay_number(reference: str) -> str:
@@ -43,8 +41,8 @@ def to_beijing_text(moment: dt.datetime) -> str:
 
 
 def from_beijing_text(text: str) -> dt.datetime:
-    """Raises `Unreadable`."""
+    """Raises `UnexpectedFormat`."""
     try:
         return dt.datetime.strptime(text.strip(), TIME_FORMAT).replace(tzinfo=BEIJING)
     except ValueError as error:
-        raise Unreadable(f"{text!r} is not a time") from error
+        raise UnexpectedFormat(f"{text!r} is not a time") from error

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from channels.alipay import signing
 from channels.alipay.answers import GatewayAnswer, read_answer
-from channels.alipay.config import Credentials
+from channels.alipay.config import AlipayCredentials
 from channels.alipay.fields import to_beijing_text
 from channels.base import FormAction
 from common.deadlines import Deadline
@@ -35,7 +35,7 @@ class NotVerified(Exception):
 class Gateway:
     """One account's access to the gateway, for one operation: all its calls end at one deadline."""
 
-    def __init__(self, credentials: Credentials, timeout_seconds: float) -> None:
+    def __init__(self, credentials: AlipayCredentials, timeout_seconds: float) -> None:
         self._credentials = credentials
         self._deadline = Deadline(timeout_seconds)
         self.call_count = 0
@@ -43,8 +43,8 @@ class Gateway:
     def call(self, method: str, biz_content: BizContent, *, notify_url: str = "") -> GatewayAnswer:
         """Returns an answer that Alipay has signed, an error included.
 
-        Raises `NotConnected` when nothing was sent. Raises `AnswerLost`, `Unreadable` and `NotVerified` when the call
-        may have had an effect.
+        Raises `NotConnected` when nothing was sent. Raises `AnswerLost`, `UnexpectedFormat` and `NotVerified` when the
+        call may have had an effect.
         """
         url = self._build_url(method, biz_content, {"notify_url": notify_url}, dt.datetime.now(dt.UTC))
         self.call_count += 1

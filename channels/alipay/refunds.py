@@ -6,13 +6,7 @@ It has no number of its own for a refund, and no list of a trade's refunds.
 
 from channels.alipay import errors
 from channels.alipay.amounts import CURRENCY, from_yuan, to_yuan
-from channels.alipay.fields import (
-    Unreadable,
-    from_alipay_number,
-    read_text,
-    require_same,
-    to_alipay_number,
-)
+from channels.alipay.fields import from_alipay_number, read_text, require_same, to_alipay_number
 from channels.alipay.gateway import Gateway
 from channels.alipay.trades import name_trade
 from channels.base import (
@@ -25,6 +19,7 @@ from channels.base import (
     RefundResult,
     RefundState,
     Reported,
+    UnexpectedFormat,
     UnknownOutcome,
 )
 
@@ -53,7 +48,7 @@ def create_refund(gateway: Gateway, request: CreateRefund) -> RefundResult:
             return UnknownOutcome("Alipay has accepted the refund and does not report it yet")
         return found
     if from_yuan(answer.fields.get("refund_fee")) < request.amount_minor:
-        raise Unreadable("less was refunded in all than by this refund")
+        raise UnexpectedFormat("less was refunded in all than by this refund")
     return Reported(
         ChannelRefund(
             reference=request.reference,
@@ -77,7 +72,7 @@ def find_refund(gateway: Gateway, ref: RefundRef) -> RefundResult:
     if not answer.fields.get("refund_status") and not answer.fields.get("refund_amount"):
         return NotFoundAtChannel()
     if answer.fields.get("refund_status") != "REFUND_SUCCESS":
-        raise Unreadable(f"a refund that is {answer.fields.get('refund_status')!r}")
+        raise UnexpectedFormat(f"a refund that is {answer.fields.get('refund_status')!r}")
     require_same(answer.fields, "out_request_no", number)
     return Reported(
         ChannelRefund(

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import structlog
 
 from channels.alipay.amounts import from_yuan
-from channels.alipay.fields import BEIJING, Unreadable, from_beijing_text, read_text
+from channels.alipay.fields import BEIJING, from_beijing_text, read_text
 from channels.alipay.gateway import Gateway
+from channels.base import UnexpectedFormat
 
 log = structlog.get_logger(__name__)
 
@@ -81,14 +82,14 @@ def list_days(since: dt.datetime, until: dt.datetime) -> list[dt.date]:
 
 
 def download_statement(gateway: Gateway, day: dt.date) -> Iterator[StatementRow]:
-    """Raises what `Gateway.call` raises, `Unreadable` and `StatementMissing`."""
+    """Raises what `Gateway.call` raises, `UnexpectedFormat` and `StatementMissing`."""
     zipped = download_file(gateway, day)
     if zipped is not None:
         yield from read_statement(zipped)
 
 
 def download_file(gateway: Gateway, day: dt.date) -> bytes | None:
-    """Downloads the zip; None for a day without trades. Raises what `Gateway.call` raises, `Unreadable` and
+    """Downloads the zip; None for a day without trades. Raises what `Gateway.call` raises, `UnexpectedFormat` and
     `StatementMissing`."""
     answer = gateway.call(DOWNLOAD_URL, {"bill_type": "trade", "bill_date": day.isoformat()})
     if answer.sub_code.upper() in _NO_STATEMENT:
@@ -97,27 +98,27 @@ def download_file(gateway: Gateway, day: dt.date) -> bytes | None:
             raise StatementMissing(f"Alipay has no statement of {day} yet")
         return None
     if not answer.is_success:
-        raise Unreadable(f"no statement of {day}: {answer.code} {answer.sub_code}")
+        raise UnexpectedFormat(f"no statement of {day}: {answer.code} {answer.sub_code}")
     return gateway.download(read_text(answer.fields, "bill_download_url"))
 
 
 def read_statement(zipped: bytes) -> Iterator[StatementRow]:
-    """Reads the details of a statement; it also contains a file with sums. Raises `Unreadable`."""
+    """Reads the details of a statement; it also contains a file with sums. Raises `UnexpectedFormat`."""
     has_details = False
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
             for entry in archive.infolist():
                 if entry.file_size > MAX_CSV_BYTES:
-                    raise Unreadable("the statement is too large")
+                    raise UnexpectedFormat("the statement is too large")
                 with archive.open(entry) as raw:
                     lines = io.TextIOWrapper(raw, _ENCODING, newline="")
                     if next(lines, "").strip() == _TITLE:
                         has_details = True
                         yield from _read_details(lines)
     except _DAMAGED as error:
-        raise Unreadable(f"the statement is damaged: {error}") from error
+        raise UnexpectedFormat(f"the statement is damaged: {error}") from error
     if not has_details:
-        raise Unreadable("the statement has no details")
+        raise UnexpectedFormat("the statement has no details")
 
 
 def _read_details(lines: Iterator[str]) -> Iterator[StatementRow]:
@@ -140,7 +141,7 @@ def _read_details(lines: Iterator[str]) -> Iterator[StatementRow]:
             else:
                 log.warning("alipay.unknown_statement_row", kind=row.kind, trade_no=row.trade_no)
     if not has_ended or any(read[kind] != count for kind, count in announced.items()):
-        raise Unreadable(f"the statement is not complete: {read} rows, {announced} announced")
+        raise UnexpectedFormat(f"the statement is not complete: {read} rows, {announced} announced")
 
 
 def _read_row(header: Sequence[str], cells: Sequence[str]) -> StatementRow:
@@ -149,7 +150,7 @@ def _read_row(header: Sequence[str], cells: Sequence[str]) -> StatementRow:
     values = {}
     for name, title in _COLUMNS.items():
         if title not in header:
-            raise Unreadable(f"the statement has no column {title}")
+            raise UnexpectedFormat(f"the statement has no column {title}")
         values[name] = cells[header.index(title)].strip()
     return StatementRow(
         kind=values["kind"],
@@ -176,12 +177,12 @@ def _rejoin_subject(header: Sequence[str], cells: Sequence[str]) -> Sequence[str
         after = start + joined + 1
         if after < len(cells) and _is_time(cells[after]):
             return [*cells[:start], ",".join(cells[start:after]), *cells[after:]]
-    raise Unreadable(f"a row has {len(cells)} cells, the header {len(header)}")
+    raise UnexpectedFormat(f"a row has {len(cells)} cells, the header {len(header)}")
 
 
 def _is_time(cell: str) -> bool:
     try:
         from_beijing_text(cell)
-    except Unreadable:
+    except UnexpectedFormat:
         return False
     return True

@@ -10,7 +10,6 @@ from channels.alipay import errors
 from channels.alipay.amounts import CURRENCY, from_yuan
 from channels.alipay.fields import (
     AlipayFields,
-    Unreadable,
     from_alipay_number,
     read_text,
     require_same,
@@ -25,6 +24,7 @@ from channels.base import (
     PaymentResult,
     PaymentState,
     Reported,
+    UnexpectedFormat,
 )
 
 QUERY = "alipay.trade.query"
@@ -80,7 +80,7 @@ def read_trade(fields: AlipayFields, *, is_paid: bool) -> ChannelPayment:
     elif status in _STATES:
         state = _STATES[status]
     else:
-        raise Unreadable(f"a trade that is {status!r}")
+        raise UnexpectedFormat(f"a trade that is {status!r}")
     amount_minor = from_yuan(fields.get("total_amount"))
     return ChannelPayment(
         reference=from_alipay_number(read_text(fields, "out_trade_no")),

@@ -9,14 +9,15 @@ from urllib.parse import parse_qsl
 
 from channels.alipay import signing
 from channels.alipay.amounts import from_yuan
-from channels.alipay.config import Credentials
-from channels.alipay.fields import AlipayFields, Unreadable, read_text
+from channels.alipay.config import AlipayCredentials
+from channels.alipay.fields import AlipayFields, read_text
 from channels.alipay.refunds import build_refund_no
 from channels.alipay.trades import read_trade
 from channels.base import (
     Acknowledgement,
     ChannelUpdate,
     RefundedPayment,
+    UnexpectedFormat,
     WebhookEvent,
     WebhookRefused,
 )
@@ -30,7 +31,7 @@ MAX_ID = 255
 _NOT_RECORDED = frozenset({"sign", "buyer_logon_id", "buyer_id", "buyer_open_id", "fund_bill_list"})
 
 
-def parse_notice(credentials: Credentials, environment: str, body: bytes) -> WebhookEvent:
+def parse_notice(credentials: AlipayCredentials, environment: str, body: bytes) -> WebhookEvent:
     """Raises `WebhookRefused` unless Alipay signed the notice, for our application and seller."""
     fields = _read_form(body)
     if not signing.is_notice_signed(fields, credentials.alipay_public_keys):
@@ -42,7 +43,7 @@ def parse_notice(credentials: Credentials, environment: str, body: bytes) -> Web
         raise WebhookRefused("signed for another seller")
     try:
         return _read_notice(fields, environment)
-    except Unreadable as error:
+    except UnexpectedFormat as error:
         raise WebhookRefused(f"not of a known shape: {error}") from error
 
 
@@ -62,7 +63,7 @@ def _read_form(body: bytes) -> dict[str, str]:
 def _read_notice(fields: dict[str, str], environment: str) -> WebhookEvent:
     notice_id, notice_type = read_text(fields, "notify_id"), read_text(fields, "notify_type")
     if len(notice_id) > MAX_ID:
-        raise Unreadable("notify_id is too long")
+        raise UnexpectedFormat("notify_id is too long")
     updates = tuple(_read_updates(fields, environment)) if notice_type == TRADE_NOTICE else ()
     recorded = {name: value for name, value in fields.items() if name not in _NOT_RECORDED}
     return WebhookEvent(

@@ -73,7 +73,7 @@ class ChannelRefund:
     payment_trade_no: str = ""
 
 
-class DisputeStage(enum.StrEnum):
+class ChannelDisputeStage(enum.StrEnum):
     """How far a dispute has gone; it only goes forward. An inquiry takes no money."""
 
     INQUIRY = "inquiry"
@@ -82,7 +82,7 @@ class DisputeStage(enum.StrEnum):
     ARBITRATION = "arbitration"
 
 
-class DisputeReason(enum.StrEnum):
+class ChannelDisputeReason(enum.StrEnum):
     """Why the customer disputes, the same for all channels."""
 
     FRAUDULENT = "fraudulent"
@@ -119,10 +119,10 @@ class ChannelDispute:
     channel_trade_no: str
     amount_minor: int
     currency: str
-    reason: DisputeReason
+    reason: ChannelDisputeReason
     channel_reason: str
     state: DisputeState
-    stage: DisputeStage = DisputeStage.CHARGEBACK
+    stage: ChannelDisputeStage = ChannelDisputeStage.CHARGEBACK
     evidence_due_by: dt.datetime | None = None
     has_evidence: bool | None = None
     submission_count: int | None = None

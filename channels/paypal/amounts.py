@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from channels.paypal.fields import UnexpectedAnswer, read_text
+from channels.base import UnexpectedFormat
+from channels.paypal.fields import read_text
 from common.money import EXPONENTS, to_major_text
 
 # Without decimals at PayPal. HUF and TWD have two in ISO 4217, so that their amounts must be multiples of 100.
@@ -28,16 +29,16 @@ def to_money(amount_minor: int, currency: str) -> dict[str, str]:
 
 
 def read_money(money: Any) -> tuple[int, str]:
-    """Returns minor units and currency. Raises `UnexpectedAnswer` for what the currency cannot have."""
+    """Returns minor units and currency. Raises `UnexpectedFormat` for what the currency cannot have."""
     if not isinstance(money, Mapping):
-        raise UnexpectedAnswer("an amount is missing")
+        raise UnexpectedFormat("an amount is missing")
     currency, value = read_text(money, "currency_code").upper(), read_text(money, "value")
     found = _VALUE.fullmatch(value)
     if found is None or currency not in EXPONENTS:
-        raise UnexpectedAnswer(f"unknown amount {value!r} {currency!r}")
+        raise UnexpectedFormat(f"unknown amount {value!r} {currency!r}")
     exponent = EXPONENTS[currency]
     fraction = (found["fraction"] or "").rstrip("0")
     if len(fraction) > exponent:
-        raise UnexpectedAnswer(f"{currency} has no amount {value!r}")
+        raise UnexpectedFormat(f"{currency} has no amount {value!r}")
     minor = int(found["whole"] + fraction.ljust(exponent, "0"))
     return (-minor if found["sign"] else minor), currency

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from channels.base import ChannelAccount
-from channels.paypal.config import Credentials, get_api_base
+from channels.paypal.config import PayPalCredentials, get_api_base
 from channels.paypal.errors import PayPalError, raise_for_status, read_json
 from channels.paypal.tokens import get_token
 from common.deadlines import Deadline
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 class PayPalClient:
     def __init__(self, account: ChannelAccount, timeout_seconds: float) -> None:
         self._base = get_api_base(account.environment)
-        self._credentials = Credentials.read(account.credentials)
+        self._credentials = PayPalCredentials.read(account.credentials)
         self._deadline = Deadline(timeout_seconds)
         self._label = account.label
 

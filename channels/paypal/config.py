@@ -37,13 +37,13 @@ _CERTIFICATE_PATH = re.compile(r"/v1/notifications/certs/[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class PayPalCredentials:
     client_id: str
     client_secret: str
     webhook_id: str
 
     @classmethod
-    def read(cls, stored: Mapping[str, str]) -> "Credentials":
+    def read(cls, stored: Mapping[str, str]) -> "PayPalCredentials":
         return cls(stored.get("client_id", ""), stored.get("client_secret", ""), stored.get("webhook_id", ""))
 
 
@@ -90,4 +90,4 @@ def is_certificate_url(url: str, environment: str) -> bool:
 def get_webhook_ids(account: ChannelAccount) -> list[str]:
     """The webhook ids that verify a webhook, the previous one last while credentials are being rotated."""
     stored = (account.credentials, account.previous_credentials)
-    return [webhook_id for each in stored if (webhook_id := Credentials.read(each).webhook_id)]
+    return [webhook_id for each in stored if (webhook_id := PayPalCredentials.read(each).webhook_id)]

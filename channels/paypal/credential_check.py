@@ -8,7 +8,7 @@ from channels.base import (
     CredentialsUnchecked,
 )
 from channels.paypal.client import PayPalClient
-from channels.paypal.config import Credentials, get_api_base
+from channels.paypal.config import PayPalCredentials, get_api_base
 from channels.paypal.errors import FAILURES, CredentialsRejected, PayPalError
 from channels.paypal.tokens import request_token
 from common.deadlines import Deadline
@@ -17,7 +17,7 @@ WEBHOOKS = "/v1/notifications/webhooks"
 
 
 def check_credentials(account: ChannelAccount, timeout_seconds: float) -> CredentialCheck:
-    credentials = Credentials.read(account.credentials)
+    credentials = PayPalCredentials.read(account.credentials)
     webhook_id = credentials.webhook_id
     if webhook_id and not (webhook_id.isascii() and webhook_id.isalnum()):
         return CredentialsRefused("A webhook id has letters and digits alone.", "webhook_id")

@@ -7,8 +7,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from channels.base import Declined, InvalidRequest, NotFoundAtChannel, NotProcessed, UnknownOutcome
-from channels.paypal.fields import UnexpectedAnswer, find_link, read_list, read_text
+from channels.base import (
+    Declined,
+    InvalidRequest,
+    NotFoundAtChannel,
+    NotProcessed,
+    UnexpectedFormat,
+    UnknownOutcome,
+)
+from channels.paypal.fields import find_link, read_list, read_text
 from common.http_calls import AnswerLost, HttpAnswer, NotConnected
 
 RATE_LIMIT_SECONDS = 60.0
@@ -103,18 +110,18 @@ class PayPalError(Exception):
         return self.issue or self.name or f"http_{self.status}"
 
 
-Failed = NotSent | CredentialsRejected | PayPalError | UnexpectedAnswer | AnswerLost
-FAILURES = (NotSent, CredentialsRejected, PayPalError, UnexpectedAnswer, AnswerLost)
+Failed = NotSent | CredentialsRejected | PayPalError | UnexpectedFormat | AnswerLost
+FAILURES = (NotSent, CredentialsRejected, PayPalError, UnexpectedFormat, AnswerLost)
 Result = Declined | InvalidRequest | NotFoundAtChannel | NotProcessed | UnknownOutcome
 
 
 def raise_for_status(answer: HttpAnswer) -> None:
-    """Raises `PayPalError` for an error that is PayPal's, `UnexpectedAnswer` for one without a readable body."""
+    """Raises `PayPalError` for an error that is PayPal's, `UnexpectedFormat` for one without a readable body."""
     if 200 <= answer.status < 300:
         return
     try:
         body = read_json(answer)
-    except UnexpectedAnswer:
+    except UnexpectedFormat:
         if 400 <= answer.status < 500:  # a proxy of PayPal's: the status alone says that nothing was done
             body = {}
         else:
@@ -126,9 +133,9 @@ def read_json(answer: HttpAnswer) -> Mapping[str, Any]:
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise UnexpectedAnswer(f"status {answer.status} without JSON") from error
+        raise UnexpectedFormat(f"status {answer.status} without JSON") from error
     if not isinstance(body, dict):
-        raise UnexpectedAnswer(f"status {answer.status} without a JSON object")
+        raise UnexpectedFormat(f"status {answer.status} without a JSON object")
     return body
 
 

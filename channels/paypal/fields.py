@@ -1,14 +1,12 @@
-"""Reads fields of PayPal's answers and events. A field with an unexpected shape raises `UnexpectedAnswer`."""
+"""Reads fields of PayPal's answers and events. A field with an unexpected shape raises `UnexpectedFormat`."""
 
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from channels.base import UnexpectedFormat
+
 T = TypeVar("T")
-
-
-class UnexpectedAnswer(Exception):
-    """PayPal's answer is not as published: it decides nothing."""
 
 
 def read_text(source: Mapping[str, Any], name: str) -> str:
@@ -17,7 +15,7 @@ def read_text(source: Mapping[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise UnexpectedAnswer(f"{name} is not a text")
+        raise UnexpectedFormat(f"{name} is not a text")
     return value
 
 
@@ -27,7 +25,7 @@ def read_object(source: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UnexpectedAnswer(f"{name} is not an object")
+        raise UnexpectedFormat(f"{name} is not an object")
     return value
 
 
@@ -37,7 +35,7 @@ def read_list(source: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise UnexpectedAnswer(f"{name} is not a list of objects")
+        raise UnexpectedFormat(f"{name} is not a list of objects")
     return value
 
 
@@ -49,7 +47,7 @@ def read_time(source: Mapping[str, Any], name: str) -> dt.datetime | None:
     try:
         found = dt.datetime.fromisoformat(text)
     except ValueError as error:
-        raise UnexpectedAnswer(f"{name} is no time") from error
+        raise UnexpectedFormat(f"{name} is no time") from error
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
@@ -57,7 +55,7 @@ def read_state(states: Mapping[str, T], source: Mapping[str, Any], name: str) ->
     """Reads a status of PayPal as one of ours."""
     status = read_text(source, name)
     if status not in states:
-        raise UnexpectedAnswer(f"unknown {name} {status!r}")
+        raise UnexpectedFormat(f"unknown {name} {status!r}")
     return states[status]
 
 

@@ -16,11 +16,12 @@ from channels.base import (
     ListingWindow,
     PaymentState,
     RefundState,
+    UnexpectedFormat,
 )
 from channels.paypal.amounts import read_money
 from channels.paypal.client import PayPalClient
 from channels.paypal.errors import FAILURES
-from channels.paypal.fields import UnexpectedAnswer, read_list, read_object, read_state, read_text, read_time
+from channels.paypal.fields import read_list, read_object, read_state, read_text, read_time
 from channels.paypal.orders import METHOD
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ def _list(
         for transaction in _read_transactions(window, event_code):
             created_at = read_time(transaction, "transaction_initiation_date")
             if created_at is None:
-                raise UnexpectedAnswer("a transaction without its time")
+                raise UnexpectedFormat("a transaction without its time")
             # Both ends of PayPal's range belong to it.
             if window.since <= created_at < window.until:
                 yield ListingEntry(read(transaction), created_at)
@@ -102,7 +103,7 @@ def _read_pages(answer: Mapping[str, Any]) -> int:
     """An empty list has no pages."""
     pages = answer.get("total_pages", 0)
     if not isinstance(pages, int):
-        raise UnexpectedAnswer("total_pages is no number")
+        raise UnexpectedFormat("total_pages is no number")
     return pages
 
 

@@ -16,18 +16,11 @@ from channels.base import (
     PaymentState,
     RedirectAction,
     RefundState,
+    UnexpectedFormat,
     read_card,
 )
 from channels.paypal.amounts import read_money
-from channels.paypal.fields import (
-    UnexpectedAnswer,
-    find_link,
-    read_list,
-    read_object,
-    read_state,
-    read_text,
-    read_time,
-)
+from channels.paypal.fields import find_link, read_list, read_object, read_state, read_text, read_time
 
 METHOD = "paypal"
 # The customer is redirected within 6 hours of the creation, and then has 6 hours in which the order is approved and
@@ -61,7 +54,7 @@ _REFUND_STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class PayPalOrder:
     """One order. `payment` is what the platform gets of it."""
 
     payment: ChannelPayment
@@ -72,8 +65,8 @@ class Order:
     refunds: tuple[ChannelRefund, ...]
 
 
-def read_order(order: Mapping[str, Any], environment: str) -> Order:
-    """Raises `UnexpectedAnswer` for an order that is not one of ours, or is not as published."""
+def read_order(order: Mapping[str, Any], environment: str) -> PayPalOrder:
+    """Raises `UnexpectedFormat` for an order that is not one of ours, or is not as published."""
     order_id, unit = read_text(order, "id"), _read_unit(order)
     payments = read_object(unit, "payments")
     captures, authorizations = read_list(payments, "captures"), read_list(payments, "authorizations")
@@ -98,7 +91,7 @@ def read_order(order: Mapping[str, Any], environment: str) -> Order:
         complete_before=_find_end_of_approval(order) if state == PaymentState.APPROVED else None,
         card=_find_card(order),
     )
-    return Order(
+    return PayPalOrder(
         payment=payment,
         authorization_id=read_text(authorization, "id") if authorization else "",
         capture_ids=tuple(read_text(each, "id") for each in paid),
@@ -116,7 +109,7 @@ def _find_card(order: Mapping[str, Any]) -> PaymentCard | None:
 def _read_unit(order: Mapping[str, Any]) -> Mapping[str, Any]:
     units = read_list(order, "purchase_units")
     if not read_text(order, "id") or len(units) != 1:
-        raise UnexpectedAnswer("an order without its id or its one purchase unit")
+        raise UnexpectedFormat("an order without its id or its one purchase unit")
     return units[0]
 
 
@@ -155,7 +148,7 @@ def read_refund(refund: Mapping[str, Any], environment: str, order_id: str = "")
     """
     status = read_text(refund, "status")
     if not read_text(refund, "id") or status not in _REFUND_STATES:
-        raise UnexpectedAnswer(f"a refund without its id, or with the status {status!r}")
+        raise UnexpectedFormat(f"a refund without its id, or with the status {status!r}")
     amount_minor, currency = read_money(refund.get("amount"))
     invoice_id, custom_id = read_text(refund, "invoice_id"), read_text(refund, "custom_id")
     is_failed = _REFUND_STATES[status] == RefundState.FAILED

@@ -17,12 +17,12 @@ from channels.base import (
     PaymentResult,
     PaymentState,
     Reported,
+    UnexpectedFormat,
 )
 from channels.paypal.amounts import to_money
 from channels.paypal.client import PayPalClient
 from channels.paypal.errors import PayPalError
-from channels.paypal.fields import UnexpectedAnswer
-from channels.paypal.orders import Order, find_order_id, read_order
+from channels.paypal.orders import PayPalOrder, find_order_id, read_order
 
 ORDERS = "/v2/checkout/orders"
 AUTHORIZATIONS = "/v2/payments/authorizations"
@@ -97,7 +97,7 @@ def _find_owner(client: PayPalClient, payment: PaymentRef) -> PaymentResult:
     return Reported(read_order(client.get(_order_path(order_id)), payment.environment).payment)
 
 
-def get_order(client: PayPalClient, payment: PaymentRef) -> Order:
+def get_order(client: PayPalClient, payment: PaymentRef) -> PayPalOrder:
     return read_order(client.get(_order_path(payment.channel_trade_no)), payment.environment)
 
 
@@ -162,7 +162,7 @@ def capture_payment(request: CapturePayment) -> PaymentResult:
     if order.payment.state != PaymentState.AUTHORIZED:
         return Reported(order.payment)
     if not order.authorization_id:
-        raise UnexpectedAnswer("an authorized order without its authorization")
+        raise UnexpectedFormat("an authorized order without its authorization")
     body = {
         "amount": to_money(request.amount_minor, order.payment.currency),
         "final_capture": request.is_final,

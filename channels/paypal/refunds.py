@@ -13,7 +13,7 @@ from channels.base import (
 from channels.paypal.amounts import to_money
 from channels.paypal.client import PayPalClient
 from channels.paypal.errors import PayPalError
-from channels.paypal.orders import Order, read_refund
+from channels.paypal.orders import PayPalOrder, read_refund
 from channels.paypal.payments import CAPTURES, get_order
 
 MAX_NOTE = 255
@@ -65,7 +65,7 @@ def find_refunds(payment: PaymentRef) -> RefundListResult:
     return Reported(get_order(client, payment).refunds)
 
 
-def _find_in_order(order: Order, reference: str, refund_no: str) -> RefundResult:
+def _find_in_order(order: PayPalOrder, reference: str, refund_no: str) -> RefundResult:
     """Finds the refund by PayPal's number, or by ours."""
     for refund in order.refunds:
         if refund.channel_refund_no == refund_no if refund_no else refund.reference == reference:

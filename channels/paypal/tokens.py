@@ -11,7 +11,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from channels.paypal.config import Credentials
+from channels.base import UnexpectedFormat
+from channels.paypal.config import PayPalCredentials
 from channels.paypal.errors import (
     CredentialsRejected,
     NotSent,
@@ -19,7 +20,7 @@ from channels.paypal.errors import (
     raise_for_status,
     read_json,
 )
-from channels.paypal.fields import UnexpectedAnswer, read_text
+from channels.paypal.fields import read_text
 from common.deadlines import Deadline
 from common.http_calls import AnswerLost, send_request
 
@@ -40,7 +41,7 @@ _kept: OrderedDict[tuple[str, str, str], _KeptToken] = OrderedDict()
 _kept_lock = threading.Lock()
 
 
-def get_token(base: str, credentials: Credentials, deadline: Deadline, *, rejected: str = "") -> str:
+def get_token(base: str, credentials: PayPalCredentials, deadline: Deadline, *, rejected: str = "") -> str:
     """Returns a token for the account, a new one in place of the `rejected` one.
 
     Raises `NotSent` when there is none now, and `CredentialsRejected`.
@@ -61,7 +62,7 @@ def get_token(base: str, credentials: Credentials, deadline: Deadline, *, reject
         kept.lock.release()
 
 
-def request_token(base: str, credentials: Credentials, deadline: Deadline) -> tuple[str, float]:
+def request_token(base: str, credentials: PayPalCredentials, deadline: Deadline) -> tuple[str, float]:
     """Requests a token, which changes nothing. Returns it and its lifetime in seconds."""
     basic = base64.b64encode(f"{credentials.client_id}:{credentials.client_secret}".encode()).decode()
     headers = {
@@ -83,10 +84,10 @@ def request_token(base: str, credentials: Credentials, deadline: Deadline) -> tu
         body = read_json(answer)
         token, seconds = read_text(body, "access_token"), body.get("expires_in")
         if not token:
-            raise UnexpectedAnswer("the access token is missing")
+            raise UnexpectedFormat("the access token is missing")
     except AnswerLost as error:
         raise NotSent(str(error)) from error
-    except (PayPalError, UnexpectedAnswer) as error:
+    except (PayPalError, UnexpectedFormat) as error:
         raise NotSent(f"no access token: {error}") from error
     # Without a lifetime, the token serves one operation.
     return token, float(seconds) if isinstance(seconds, int) else 0.0
@@ -97,7 +98,7 @@ def forget_tokens() -> None:
         _kept.clear()
 
 
-def _get_kept(base: str, credentials: Credentials) -> _KeptToken:
+def _get_kept(base: str, credentials: PayPalCredentials) -> _KeptToken:
     """The one of the account, which moves to the end: the least used ones are forgotten first."""
     key = (base, credentials.client_id, hashlib.sha256(credentials.client_secret.encode()).hexdigest())
     with _kept_lock:

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from channels.base import (
     ChannelAccount,
     ChannelDispute,
+    ChannelDisputeReason,
+    ChannelDisputeStage,
     ChannelUpdate,
-    DisputeReason,
-    DisputeStage,
     DisputeState,
+    UnexpectedFormat,
     WebhookEvent,
     WebhookRefused,
     WebhookRequest,
@@ -31,7 +32,7 @@ from channels.paypal.certificates import get_public_key
 from channels.paypal.client import PayPalClient
 from channels.paypal.config import get_webhook_ids
 from channels.paypal.errors import FAILURES, PayPalError
-from channels.paypal.fields import UnexpectedAnswer, read_list, read_object, read_text, read_time
+from channels.paypal.fields import read_list, read_object, read_text, read_time
 from channels.paypal.orders import find_order_id, read_order, read_refund
 from channels.paypal.payments import ORDERS
 
@@ -57,20 +58,20 @@ _DISPUTE_OUTCOMES = {
     "RESOLVED_WITH_PAYOUT": DisputeState.WON,
 }
 _DISPUTE_STAGES = {
-    "INQUIRY": DisputeStage.INQUIRY,
-    "CHARGEBACK": DisputeStage.CHARGEBACK,
-    "PRE_ARBITRATION": DisputeStage.PRE_ARBITRATION,
-    "ARBITRATION": DisputeStage.ARBITRATION,
+    "INQUIRY": ChannelDisputeStage.INQUIRY,
+    "CHARGEBACK": ChannelDisputeStage.CHARGEBACK,
+    "PRE_ARBITRATION": ChannelDisputeStage.PRE_ARBITRATION,
+    "ARBITRATION": ChannelDisputeStage.ARBITRATION,
 }
 _DISPUTE_REASONS = {
-    "MERCHANDISE_OR_SERVICE_NOT_RECEIVED": DisputeReason.PRODUCT_NOT_RECEIVED,
-    "MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED": DisputeReason.PRODUCT_UNACCEPTABLE,
-    "UNAUTHORISED": DisputeReason.FRAUDULENT,
-    "CREDIT_NOT_PROCESSED": DisputeReason.CREDIT_NOT_PROCESSED,
-    "DUPLICATE_TRANSACTION": DisputeReason.DUPLICATE,
-    "PAYMENT_BY_OTHER_MEANS": DisputeReason.DUPLICATE,
-    "INCORRECT_AMOUNT": DisputeReason.INCORRECT_AMOUNT,
-    "CANCELED_RECURRING_BILLING": DisputeReason.SUBSCRIPTION_CANCELED,
+    "MERCHANDISE_OR_SERVICE_NOT_RECEIVED": ChannelDisputeReason.PRODUCT_NOT_RECEIVED,
+    "MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED": ChannelDisputeReason.PRODUCT_UNACCEPTABLE,
+    "UNAUTHORISED": ChannelDisputeReason.FRAUDULENT,
+    "CREDIT_NOT_PROCESSED": ChannelDisputeReason.CREDIT_NOT_PROCESSED,
+    "DUPLICATE_TRANSACTION": ChannelDisputeReason.DUPLICATE,
+    "PAYMENT_BY_OTHER_MEANS": ChannelDisputeReason.DUPLICATE,
+    "INCORRECT_AMOUNT": ChannelDisputeReason.INCORRECT_AMOUNT,
+    "CANCELED_RECURRING_BILLING": ChannelDisputeReason.SUBSCRIPTION_CANCELED,
 }
 
 
@@ -79,10 +80,10 @@ def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEv
     try:
         event = json.loads(request.body)
         if not isinstance(event, dict):
-            raise UnexpectedAnswer("the event is not an object")
+            raise UnexpectedFormat("the event is not an object")
         event_id, event_type = read_text(event, "id"), read_text(event, "event_type")
         if not event_id or not event_type:
-            raise UnexpectedAnswer("the event has no id or type")
+            raise UnexpectedFormat("the event has no id or type")
         updates = _read_updates(account, event_type, read_object(event, "resource"))
         return WebhookEvent(event_id, event_type, updates)
     except (ValueError, RecursionError) as error:
@@ -150,7 +151,7 @@ def _query_order(
         raise
     try:
         return (read_order(order, account.environment).payment,)
-    except UnexpectedAnswer:  # an order of another application of the merchant
+    except UnexpectedFormat:  # an order of another application of the merchant
         return ()
 
 
@@ -170,11 +171,11 @@ def _read_disputes(dispute: Mapping[str, Any], environment: str) -> tuple[Channe
             channel_trade_no=read_text(transaction, "seller_transaction_id"),
             amount_minor=amount_minor,
             currency=currency,
-            reason=_DISPUTE_REASONS.get(reason, DisputeReason.GENERAL),
+            reason=_DISPUTE_REASONS.get(reason, ChannelDisputeReason.GENERAL),
             channel_reason=reason.lower(),
             state=state,
             # In an inquiry the customer writes to the merchant, and PayPal holds no money back yet.
-            stage=_DISPUTE_STAGES.get(stage, DisputeStage.CHARGEBACK),
+            stage=_DISPUTE_STAGES.get(stage, ChannelDisputeStage.CHARGEBACK),
             evidence_due_by=read_time(dispute, "seller_response_due_date"),
         )
         for transaction in read_list(dispute, "disputed_transactions")[:1]

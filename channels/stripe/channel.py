@@ -38,6 +38,7 @@ from channels.base import (
     RefundResult,
     StatementRequest,
     SubmitEvidence,
+    UnexpectedFormat,
     UnknownOutcome,
     UploadEvidence,
     WebhookEvent,
@@ -57,7 +58,6 @@ from channels.stripe import (
     webhooks,
 )
 from channels.stripe.amounts import UnsupportedAmount
-from channels.stripe.fields import Unreadable
 
 log = structlog.get_logger(__name__)
 R = TypeVar("R", PaymentResult, RefundResult, RefundListResult, DisputeResult, FileResult)
@@ -196,7 +196,7 @@ def _call(account: ChannelAccount, timeout_seconds: float, send: Callable[[strip
         return error.to_result()
     except lookup.ListTooLong:
         return UnknownOutcome("too many payments to look through", is_channel_fault=False)
-    except Unreadable as error:
+    except UnexpectedFormat as error:
         log.error("stripe.unreadable", reason=str(error))
         return UnknownOutcome(f"Stripe's answer is not understood: {error}")
 

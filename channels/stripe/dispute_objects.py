@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState
+from channels.base import ChannelDispute, ChannelDisputeReason, ChannelDisputeStage, DisputeState
 from channels.stripe import amounts
 from channels.stripe.fields import StripeJson, read_id, read_number, read_text
 
@@ -19,14 +19,14 @@ _DISPUTE_STATES = {
 }
 # docs.stripe.com/disputes/categories. Others, such as those of bank debits, are general.
 _REASONS = {
-    "credit_not_processed": DisputeReason.CREDIT_NOT_PROCESSED,
-    "debit_not_authorized": DisputeReason.FRAUDULENT,
-    "duplicate": DisputeReason.DUPLICATE,
-    "fraudulent": DisputeReason.FRAUDULENT,
-    "product_not_received": DisputeReason.PRODUCT_NOT_RECEIVED,
-    "product_unacceptable": DisputeReason.PRODUCT_UNACCEPTABLE,
-    "subscription_canceled": DisputeReason.SUBSCRIPTION_CANCELED,
-    "unrecognized": DisputeReason.UNRECOGNIZED,
+    "credit_not_processed": ChannelDisputeReason.CREDIT_NOT_PROCESSED,
+    "debit_not_authorized": ChannelDisputeReason.FRAUDULENT,
+    "duplicate": ChannelDisputeReason.DUPLICATE,
+    "fraudulent": ChannelDisputeReason.FRAUDULENT,
+    "product_not_received": ChannelDisputeReason.PRODUCT_NOT_RECEIVED,
+    "product_unacceptable": ChannelDisputeReason.PRODUCT_UNACCEPTABLE,
+    "subscription_canceled": ChannelDisputeReason.SUBSCRIPTION_CANCELED,
+    "unrecognized": ChannelDisputeReason.UNRECOGNIZED,
 }
 
 
@@ -42,11 +42,13 @@ def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
         channel_trade_no=read_id(dispute.get("payment_intent")),
         amount_minor=amounts.from_stripe(read_number(dispute, "amount"), currency),
         currency=currency.upper(),
-        reason=_REASONS.get(reason, DisputeReason.GENERAL),
+        reason=_REASONS.get(reason, ChannelDisputeReason.GENERAL),
         channel_reason=reason,
         # A status of a later API version is not an end: the dispute goes on blocking refunds.
         state=_DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW),
-        stage=DisputeStage.INQUIRY if status.startswith("warning_") else DisputeStage.CHARGEBACK,
+        stage=ChannelDisputeStage.INQUIRY
+        if status.startswith("warning_")
+        else ChannelDisputeStage.CHARGEBACK,
         evidence_due_by=dt.datetime.fromtimestamp(due_by, dt.UTC) if type(due_by) is int and due_by else None,
         has_evidence=details.get("has_evidence"),
         submission_count=details.get("submission_count"),

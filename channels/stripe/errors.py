@@ -14,7 +14,7 @@ from channels.base import (
     UnknownOutcome,
 )
 from channels.stripe.fields import StripeJson
-from channels.stripe.http import SENT_METHOD, NotConnected
+from channels.stripe.http import SENT_METHOD, StripeNotConnected
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +90,7 @@ ErrorResult = Declined | InvalidRequest | NewKeyRequired | NotProcessed | Unknow
 def to_result(error: stripe.StripeError) -> ErrorResult:
     """Decides by the error's type, its code and the headers, never by its text."""
     match error:
-        case NotConnected():
+        case StripeNotConnected():
             return NotProcessed(f"no connection to Stripe: {error.user_message}")
         case stripe.CardError():
             details = error.error.to_dict() if error.error is not None else {}

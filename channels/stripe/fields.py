@@ -3,24 +3,22 @@
 from collections.abc import Mapping
 from typing import Any
 
+from channels.base import UnexpectedFormat
+
 StripeJson = Mapping[str, Any]
-
-
-class Unreadable(Exception):
-    """The object is not as this version of Stripe's API documents it."""
 
 
 def read_text(fields: StripeJson, name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value:
-        raise Unreadable(f"{name} is missing")
+        raise UnexpectedFormat(f"{name} is missing")
     return value
 
 
 def read_number(fields: StripeJson, name: str) -> int:
     value = fields.get(name)
     if type(value) is not int:
-        raise Unreadable(f"{name} is not a whole number")
+        raise UnexpectedFormat(f"{name} is not a whole number")
     return value
 
 

@@ -17,14 +17,14 @@ from common.deadlines import Deadline
 SENT_METHOD = "X-Sent-Method"
 
 
-class AnswerLost(stripe.APIConnectionError):
+class StripeAnswerLost(stripe.APIConnectionError):
     """The request may have arrived; its answer did not."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)  # type: ignore[no-untyped-call]
 
 
-class NotConnected(AnswerLost):
+class StripeNotConnected(StripeAnswerLost):
     """There was no connection: nothing was sent."""
 
 
@@ -43,9 +43,9 @@ class DeadlineClient(stripe.HTTPClient):
                 method, url, deadline=self._deadline, headers=headers, body=post_data
             )
         except http_calls.NotConnected as error:
-            raise NotConnected(str(error)) from error
+            raise StripeNotConnected(str(error)) from error
         except http_calls.AnswerLost as error:
-            raise AnswerLost(str(error)) from error
+            raise StripeAnswerLost(str(error)) from error
         sent_method = {SENT_METHOD: method.upper()}
         return answer.body, answer.status, CaseInsensitiveDict({**answer.headers, **sent_method})
 

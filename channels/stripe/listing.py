@@ -6,9 +6,16 @@ from typing import Any
 
 import stripe
 
-from channels.base import ChannelPayment, ChannelRefund, ListingEntry, ListingFailed, ListingWindow
+from channels.base import (
+    ChannelPayment,
+    ChannelRefund,
+    ListingEntry,
+    ListingFailed,
+    ListingWindow,
+    UnexpectedFormat,
+)
 from channels.stripe import config, lookup
-from channels.stripe.fields import StripeJson, Unreadable
+from channels.stripe.fields import StripeJson
 from channels.stripe.metadata import is_direct, read_origin
 from channels.stripe.payment_objects import read_payment_intent, read_session
 from channels.stripe.refund_objects import read_refund
@@ -25,7 +32,7 @@ def list_payments(window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment
         for intent in _read_all(api.v1.payment_intents.list(_build_params(window))):
             if is_direct(intent):
                 yield _build_entry(read_payment_intent(intent, window.environment), intent, window)
-    except (stripe.StripeError, Unreadable) as error:
+    except (stripe.StripeError, UnexpectedFormat) as error:
         raise ListingFailed(f"Stripe's list of payments was not read completely: {error}") from error
 
 
@@ -37,7 +44,7 @@ def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]
         params = _build_params(window, expand=["data.payment_intent"])
         for refund in _read_all(api.v1.refunds.list(params)):
             yield ListingEntry(read_refund(refund, window.environment), _read_created_at(refund))
-    except (stripe.StripeError, Unreadable) as error:
+    except (stripe.StripeError, UnexpectedFormat) as error:
         raise ListingFailed(f"Stripe's list of refunds was not read completely: {error}") from error
 
 

@@ -42,7 +42,7 @@ def is_session_id(trade_no: str) -> bool:
 
 
 def find_payment(api: stripe.StripeClient, ref: PaymentRef) -> FoundPayment:
-    """Raises `StripeError`, `Unreadable`, `ListTooLong`."""
+    """Raises `StripeError`, `UnexpectedFormat`, `ListTooLong`."""
     if not ref.channel_trade_no:
         return _find_by_reference(api, ref)
     if is_session_id(ref.channel_trade_no):

@@ -8,11 +8,12 @@ from channels.base import (
     PaymentState,
     RedirectAction,
     ReportedCard,
+    UnexpectedFormat,
     read_card,
 )
 from channels.stripe import amounts
 from channels.stripe.errors import to_declined
-from channels.stripe.fields import StripeJson, Unreadable, read_number, read_text
+from channels.stripe.fields import StripeJson, read_number, read_text
 from channels.stripe.metadata import PAYMENT_NO, is_direct, read_reference
 
 # docs.stripe.com/payments/paymentintents/lifecycle
@@ -84,7 +85,7 @@ def _read_session_state(session: StripeJson) -> tuple[PaymentState, int, str]:
             return PaymentState.PAID, read_number(session, "amount_total"), ""
         case "complete", _:  # authorized, or a slow payment method: only the PaymentIntent says
             return PaymentState.PROCESSING, 0, ""
-    raise Unreadable(f"a session that is {session.get('status')!r}")
+    raise UnexpectedFormat(f"a session that is {session.get('status')!r}")
 
 
 def read_payment_intent(intent: StripeJson, environment: str) -> ChannelPayment:
@@ -130,7 +131,7 @@ def _read_card(charge: object) -> PaymentCard | None:
 def _read_intent_state(intent: StripeJson) -> PaymentState:
     status = intent.get("status")
     if status not in _INTENT_STATES:
-        raise Unreadable(f"a payment intent that is {status!r}")
+        raise UnexpectedFormat(f"a payment intent that is {status!r}")
     # A saved card that failed: there is no page on which the customer could try another one.
     if status == "requires_payment_method" and intent.get("last_payment_error") and is_direct(intent):
         return PaymentState.DECLINED

@@ -1,4 +1,4 @@
-"""Creates, cancels and captures payments at Stripe. All functions raise `StripeError` and `Unreadable`."""
+"""Creates, cancels and captures payments at Stripe. All functions raise `StripeError` and `UnexpectedFormat`."""
 
 import datetime as dt
 from dataclasses import replace

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from channels.base import ChannelRefund, RefundedPayment, RefundState
+from channels.base import ChannelRefund, RefundedPayment, RefundState, UnexpectedFormat
 from channels.stripe import amounts
-from channels.stripe.fields import StripeJson, Unreadable, read_id, read_number, read_text
+from channels.stripe.fields import StripeJson, read_id, read_number, read_text
 from channels.stripe.metadata import PAYMENT_NO, REFUND_NO, read_reference
 
 # docs.stripe.com/api/refunds/object
@@ -21,7 +21,7 @@ def read_refund(refund: StripeJson, environment: str) -> ChannelRefund:
     """Reads a Refund. `payment_reference` is known only where its PaymentIntent was expanded."""
     currency, status = read_text(refund, "currency"), refund.get("status")
     if status not in _REFUND_STATES:
-        raise Unreadable(f"a refund that is {status!r}")
+        raise UnexpectedFormat(f"a refund that is {status!r}")
     state = _REFUND_STATES[status]
     is_failed = state == RefundState.FAILED
     intent = refund.get("payment_intent")

@@ -1,4 +1,4 @@
-"""Creates and finds refunds at Stripe. All functions raise `StripeError` and `Unreadable`."""
+"""Creates and finds refunds at Stripe. All functions raise `StripeError` and `UnexpectedFormat`."""
 
 from collections.abc import Iterator
 from typing import Any

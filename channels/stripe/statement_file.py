@@ -12,9 +12,8 @@ from typing import Any, BinaryIO
 
 import stripe
 
-from channels.base import ListingFailed, StatementRequest
+from channels.base import ListingFailed, StatementRequest, UnexpectedFormat
 from channels.stripe import config, lookup
-from channels.stripe.fields import Unreadable
 
 FORMATS = ("stripe",)
 _FIELDS = (
@@ -57,7 +56,7 @@ def write_statement(request: StatementRequest, target: BinaryIO) -> bool:
                     count += _write(
                         target, {"object": "payout_item", "payout": payout_no, "balance_transaction": item}
                     )
-    except (stripe.StripeError, Unreadable) as error:
+    except (stripe.StripeError, UnexpectedFormat) as error:
         raise ListingFailed(f"Stripe's balance transactions were not read completely: {error}") from error
     _write(target, {"object": "end_of_statement", "count": count})
     return True

@@ -13,6 +13,7 @@ from channels.base import (
     ChannelPayment,
     DisconnectedAccount,
     PaymentState,
+    UnexpectedFormat,
     WebhookEvent,
     WebhookRefused,
     WebhookRequest,
@@ -20,7 +21,7 @@ from channels.base import (
 from channels.payloads import make_storable
 from channels.stripe import config
 from channels.stripe.dispute_objects import read_dispute
-from channels.stripe.fields import StripeJson, Unreadable
+from channels.stripe.fields import StripeJson
 from channels.stripe.metadata import PAYMENT_NO, read_reference
 from channels.stripe.payment_objects import read_charged_card, read_payment_intent, read_session
 from channels.stripe.refund_objects import read_refund, read_refunded_charge
@@ -77,7 +78,7 @@ def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEv
         raise WebhookRefused("not JSON") from error
     try:
         return _read_verified_event(event, account, is_from_connect_endpoint=is_from_connect_endpoint)
-    except (Unreadable, AttributeError, TypeError) as error:
+    except (UnexpectedFormat, AttributeError, TypeError) as error:
         raise WebhookRefused(f"not of a known shape: {error}") from error
 
 
@@ -105,7 +106,7 @@ def _verify_signature(account: ChannelAccount, request: WebhookRequest) -> bool:
 def _read_verified_event(
     event: Any, account: ChannelAccount, *, is_from_connect_endpoint: bool
 ) -> WebhookEvent:
-    """Raises `WebhookRefused`, `Unreadable`, `AttributeError`, `TypeError`."""
+    """Raises `WebhookRefused`, `UnexpectedFormat`, `AttributeError`, `TypeError`."""
     if not isinstance(event, dict):
         raise WebhookRefused("not an object")
     is_of_environment = event.get("livemode") is (account.environment == LIVE)
@@ -113,7 +114,7 @@ def _read_verified_event(
         raise WebhookRefused("signed for the other environment")
     event_id, event_type, named = event.get("id"), event.get("type"), event.get("account") or ""
     if not isinstance(event_id, str) or not 0 < len(event_id) <= 255 or not isinstance(event_type, str):
-        raise Unreadable("no id or type")
+        raise UnexpectedFormat("no id or type")
     connected = config.get_connected_account(account)
     if connected and named != connected:
         raise WebhookRefused("about another account")

@@ -36,14 +36,15 @@ from channels.base import (
     Reported,
     RequestField,
     StatementRequest,
+    UnexpectedFormat,
     UnknownOutcome,
     WebhookEvent,
     WebhookRequest,
 )
 from channels.wechat import config, credential_check, errors, payments, refunds, statements, webhooks
-from channels.wechat.client import ApiError, UnverifiedAnswer, WechatClient
+from channels.wechat.client import UnverifiedAnswer, WechatApiError, WechatClient
 from channels.wechat.config import UnusableCredentials
-from channels.wechat.fields import CURRENCY, Unreadable
+from channels.wechat.fields import CURRENCY
 from common.http_calls import AnswerLost, NotConnected
 
 log = structlog.get_logger(__name__)
@@ -172,7 +173,7 @@ def _call(account: ChannelAccount, timeout_seconds: float, send: Callable[[Wecha
     """Converts every exception of an operation into a result."""
     try:
         return send(WechatClient(account, timeout_seconds))
-    except ApiError as error:
+    except WechatApiError as error:
         return errors.to_result(error)
     except NotConnected as error:
         return NotProcessed(f"no connection to WeChat Pay: {error}")
@@ -181,7 +182,7 @@ def _call(account: ChannelAccount, timeout_seconds: float, send: Callable[[Wecha
     except UnverifiedAnswer as error:
         log.error("wechat.unverified_answer", account=account.label, reason=str(error))
         return UnknownOutcome(f"the answer is not proved to be WeChat Pay's: {error}")
-    except Unreadable as error:
+    except UnexpectedFormat as error:
         log.error("wechat.unreadable", account=account.label, reason=str(error))
         return UnknownOutcome(f"WeChat Pay's answer is not understood: {error}")
     except UnusableCredentials as error:

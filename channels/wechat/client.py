@@ -17,11 +17,10 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from requests import PreparedRequest
 
-from channels.base import ChannelAccount
+from channels.base import ChannelAccount, UnexpectedFormat
 from channels.wechat import certificates, config, signing
 from channels.wechat.certificates import PlatformCertificate
 from channels.wechat.encryption import DecryptionFailed
-from channels.wechat.fields import Unreadable
 from common.deadlines import Deadline
 from common.http_calls import AnswerLost, HttpAnswer, send_request
 
@@ -38,7 +37,7 @@ class UnverifiedAnswer(Exception):
 
 
 @dataclass
-class ApiError(Exception):
+class WechatApiError(Exception):
     """WeChat Pay's answer is an error. `param` is the parameter that it names."""
 
     status: int
@@ -84,7 +83,8 @@ class WechatClient:
         self._deadline = Deadline(timeout_seconds)
 
     def get(self, path: str, params: Mapping[str, str]) -> dict[str, Any]:
-        """Raises `ApiError`, `UnverifiedAnswer`, `Unreadable`, `AnswerLost` and `NotConnected`, as `post` does."""
+        """Raises `WechatApiError`, `UnverifiedAnswer`, `UnexpectedFormat`, `AnswerLost` and `NotConnected`. So does
+        `post`."""
         return self._read("GET", self._send("GET", f"{path}?{urlencode(params)}" if params else path))
 
     def post(self, path: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +173,7 @@ class WechatClient:
                 timeout_seconds=self._deadline.remaining_seconds(),
                 download=self._download_certificates,
             )
-        except (AnswerLost, TimeoutError, ApiError, Unreadable, DecryptionFailed) as error:
+        except (AnswerLost, TimeoutError, WechatApiError, UnexpectedFormat, DecryptionFailed) as error:
             raise UnverifiedAnswer(f"the platform certificates cannot be read: {error}") from error
 
     def _download_certificates(self) -> dict[str, PlatformCertificate]:
@@ -190,20 +190,20 @@ def _parse_object(body: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Unreadable("not JSON") from error
+        raise UnexpectedFormat("not JSON") from error
     if not isinstance(parsed, dict):
-        raise Unreadable("not a JSON object")
+        raise UnexpectedFormat("not a JSON object")
     return parsed
 
 
-def _build_error(method: str, answer: HttpAnswer) -> ApiError:
+def _build_error(method: str, answer: HttpAnswer) -> WechatApiError:
     """Reads an error of the form of pay.weixin.qq.com/wiki/doc/api_external/ch/apis/chapter3_5_7.shtml."""
     try:
         fields = _parse_object(answer.body)
-    except Unreadable:
+    except UnexpectedFormat:
         fields = {}
     detail = fields.get("detail")
-    return ApiError(
+    return WechatApiError(
         status=answer.status,
         code=str(fields.get("code") or ""),
         message=str(fields.get("message") or ""),

@@ -6,11 +6,11 @@ from channels.base import (
     CredentialsAccepted,
     CredentialsRefused,
     CredentialsUnchecked,
+    UnexpectedFormat,
 )
 from channels.wechat import errors
-from channels.wechat.client import ApiError, UnverifiedAnswer, WechatClient
+from channels.wechat.client import UnverifiedAnswer, WechatApiError, WechatClient
 from channels.wechat.config import UnusableCredentials
-from channels.wechat.fields import Unreadable
 from common.http_calls import AnswerLost
 
 # An order that nobody creates: WeChat Pay answers a signed "not found" when all is right.
@@ -30,17 +30,17 @@ def check_credentials(account: ChannelAccount, timeout_seconds: float) -> Creden
     accepted = CredentialsAccepted(f"mchid {merchant_id}")
     try:
         client.get(f"/v3/pay/transactions/out-trade-no/{UNKNOWN_ORDER}", {"mchid": merchant_id})
-    except ApiError as error:
+    except WechatApiError as error:
         return accepted if errors.read_code(error) == "ORDER_NOT_EXIST" else _judge_error(error)
     except UnverifiedAnswer as error:
         wrong = "public_key" if client.credentials.public_key_id else "api_v3_key"
         return CredentialsRefused(f"WeChat Pay's answer is not verified: {error}", wrong)
-    except (AnswerLost, Unreadable) as error:
+    except (AnswerLost, UnexpectedFormat) as error:
         return CredentialsUnchecked(str(error))
     return accepted
 
 
-def _judge_error(error: ApiError) -> CredentialCheck:
+def _judge_error(error: WechatApiError) -> CredentialCheck:
     if error.status == 401:
         return CredentialsRefused(
             f"WeChat Pay refuses the signature: {error.message}", "certificate_serial_no"

@@ -8,7 +8,7 @@ pay.weixin.qq.com/wiki/doc/api_external/ch/apis/chapter3_5_7.shtml, write some o
 import structlog
 
 from channels.base import Declined, InvalidRequest, NotFoundAtChannel, NotProcessed, UnknownOutcome
-from channels.wechat.client import ApiError
+from channels.wechat.client import WechatApiError
 
 log = structlog.get_logger(__name__)
 
@@ -60,15 +60,15 @@ _ORDER_CODES = frozenset(
 ErrorResult = Declined | InvalidRequest | NotFoundAtChannel | NotProcessed | UnknownOutcome
 
 
-def read_code(error: ApiError) -> str:
+def read_code(error: WechatApiError) -> str:
     return _OLD_SPELLINGS.get(error.code, error.code)
 
 
-def is_about_existing_order(error: ApiError) -> bool:
+def is_about_existing_order(error: WechatApiError) -> bool:
     return read_code(error) in _ORDER_CODES and error.status < 500
 
 
-def to_result(error: ApiError) -> ErrorResult:
+def to_result(error: WechatApiError) -> ErrorResult:
     code = read_code(error)
     if error.status == 429 or code in _BUSY_CODES:
         return NotProcessed(f"WeChat Pay limits our requests: {error}", BUSY_SECONDS, is_channel_fault=False)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from channels.base import UnexpectedFormat
+
 # WeChat Pay's times, and the days of its statements, are of this zone (pay.weixin.qq.com/doc/v3/merchant/4012084430).
 BEIJING = dt.timezone(dt.timedelta(hours=8))
 CURRENCY = (
@@ -15,36 +17,32 @@ CURRENCY = (
 _YUAN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2}0*)?")
 
 
-class Unreadable(Exception):
-    """An answer, webhook or statement has not the documented form."""
-
-
 def read_text(fields: Mapping[str, Any], name: str) -> str:
-    """Raises `Unreadable` unless the field is a text that is not empty."""
+    """Raises `UnexpectedFormat` unless the field is a text that is not empty."""
     value = fields.get(name)
     if not isinstance(value, str) or not value:
-        raise Unreadable(f"no {name}")
+        raise UnexpectedFormat(f"no {name}")
     return value
 
 
 def read_fen(fields: Mapping[str, Any], name: str) -> int:
     value = fields.get(name)
     if type(value) is not int or value < 0:
-        raise Unreadable(f"{name} is not an amount: {value!r}")
+        raise UnexpectedFormat(f"{name} is not an amount: {value!r}")
     return value
 
 
 def read_object(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = fields.get(name)
     if not isinstance(value, Mapping):
-        raise Unreadable(f"no {name}")
+        raise UnexpectedFormat(f"no {name}")
     return value
 
 
 def convert_yuan_to_fen(text: str) -> int:
     """Converts an amount of a statement, such as 0.01 or 12.50."""
     if not _YUAN.fullmatch(text):
-        raise Unreadable(f"not an amount in yuan: {text!r}")
+        raise UnexpectedFormat(f"not an amount in yuan: {text!r}")
     return int(Decimal(text) * 100)
 
 

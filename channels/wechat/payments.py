@@ -28,12 +28,12 @@ from channels.base import (
     RedirectAction,
     Reported,
     SdkAction,
+    UnexpectedFormat,
 )
 from channels.wechat import errors, signing
-from channels.wechat.client import ApiError, WechatClient
+from channels.wechat.client import WechatApiError, WechatClient
 from channels.wechat.fields import (
     CURRENCY,
-    Unreadable,
     format_time,
     read_fen,
     read_object,
@@ -73,7 +73,7 @@ def create_payment(client: WechatClient, request: CreatePayment) -> PaymentResul
     method = request.payment_method or NATIVE
     try:
         answer = client.post(_PATHS[method], _build_order(client, request, method))
-    except ApiError as error:
+    except WechatApiError as error:
         if not errors.is_about_existing_order(error):
             raise
         return _resolve_refused_creation(client, request, error)
@@ -101,7 +101,7 @@ def find_payment(client: WechatClient, payment: PaymentRef) -> PaymentResult:
     answer = client.get(path, {"mchid": client.credentials.merchant_id})
     found = read_payment(answer)
     if payment.reference and found.reference != payment.reference:
-        raise Unreadable("an answer about another order")
+        raise UnexpectedFormat("an answer about another order")
     return Reported(found)
 
 
@@ -112,7 +112,7 @@ def cancel_payment(client: WechatClient, request: CancelPayment) -> PaymentResul
         return found
     try:
         close_order(client, request.payment.reference)
-    except ApiError as error:
+    except WechatApiError as error:
         if not errors.is_about_existing_order(error):
             raise
         found = find_payment(client, request.payment)
@@ -131,7 +131,7 @@ def read_payment(fields: Mapping[str, Any]) -> ChannelPayment:
     """Reads an order from the answer of a query, or from a webhook's resource."""
     trade_state = read_text(fields, "trade_state")
     if trade_state not in _PAYMENT_STATES:
-        raise Unreadable(f"an order that is {trade_state!r}")
+        raise UnexpectedFormat(f"an order that is {trade_state!r}")
     state = _PAYMENT_STATES[trade_state]
     is_paid = state == PaymentState.PAID
     # Of an order that is not paid, WeChat Pay need not say the amount.
@@ -217,13 +217,13 @@ def _read_action(
 
 
 def _resolve_refused_creation(
-    client: WechatClient, request: CreatePayment, refusal: ApiError
+    client: WechatClient, request: CreatePayment, refusal: WechatApiError
 ) -> PaymentResult:
     """The number has an order already: an earlier call has made it, whose answer was lost. It may be paid or closed."""
     payment = PaymentRef(request.reference, request.account, request.timeout_seconds)
     try:
         found = find_payment(client, payment)
-    except ApiError as error:
+    except WechatApiError as error:
         found = errors.to_result(error)
     if isinstance(found, NotFoundAtChannel):
         return errors.to_result(refusal)

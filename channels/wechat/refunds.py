@@ -21,10 +21,11 @@ from channels.base import (
     RefundResult,
     RefundState,
     Reported,
+    UnexpectedFormat,
 )
 from channels.wechat import errors, payments
-from channels.wechat.client import ApiError, WechatClient
-from channels.wechat.fields import CURRENCY, Unreadable, read_fen, read_object, read_text, shorten_bytes
+from channels.wechat.client import WechatApiError, WechatClient
+from channels.wechat.fields import CURRENCY, read_fen, read_object, read_text, shorten_bytes
 
 PATH = "/v3/refund/domestic/refunds"
 MAX_REASON_BYTES = 80
@@ -76,7 +77,7 @@ def create_refund(client: WechatClient, request: CreateRefund) -> RefundResult:
         fields["reason"] = reason
     try:
         answer = client.post(PATH, fields)
-    except ApiError as error:
+    except WechatApiError as error:
         return _resolve_refused_refund(client, request, error)
     return Reported(read_refund(answer, "status", request.payment.account.environment))
 
@@ -93,7 +94,7 @@ def read_refund(fields: Mapping[str, Any], status_field: str, environment: str) 
     """Reads a refund. The field with its status is `status` in answers and `refund_status` in webhooks."""
     status = read_text(fields, status_field)
     if status not in _REFUND_STATES:
-        raise Unreadable(f"a refund that is {status!r}")
+        raise UnexpectedFormat(f"a refund that is {status!r}")
     amount = read_object(fields, "amount")
     code, message = _FAILURES.get(status, ("", ""))
     return ChannelRefund(
@@ -117,7 +118,9 @@ def _name_payment(request: CreateRefund) -> dict[str, str]:
     return {"out_trade_no": request.payment.reference}
 
 
-def _resolve_refused_refund(client: WechatClient, request: CreateRefund, error: ApiError) -> RefundResult:
+def _resolve_refused_refund(
+    client: WechatClient, request: CreateRefund, error: WechatApiError
+) -> RefundResult:
     """Decides what a refusal means, by the state of the payment where the code leaves it open."""
     result = errors.to_result(error)
     if isinstance(result, InvalidRequest) and errors.read_code(error) == "INVALID_REQUEST":

@@ -23,10 +23,11 @@ from channels.base import (
     RefundState,
     Reported,
     StatementRequest,
+    UnexpectedFormat,
 )
-from channels.wechat.client import ApiError, UnverifiedAnswer, WechatClient
+from channels.wechat.client import UnverifiedAnswer, WechatApiError, WechatClient
 from channels.wechat.config import UnusableCredentials
-from channels.wechat.fields import BEIJING, Unreadable, convert_yuan_to_fen, read_text
+from channels.wechat.fields import BEIJING, convert_yuan_to_fen, read_text
 from channels.wechat.payments import METHODS_BY_TRADE_TYPE
 from channels.wechat.refunds import find_refund
 from common.http_calls import AnswerLost
@@ -50,9 +51,9 @@ _TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 _SUCCEEDED = "SUCCESS"  # 退款状态
 # What a statement that cannot be read raises; KeyError: a column is missing.
 FAILURES = (
-    ApiError,
+    WechatApiError,
     UnverifiedAnswer,
-    Unreadable,
+    UnexpectedFormat,
     AnswerLost,
     UnusableCredentials,
     UnicodeDecodeError,
@@ -80,22 +81,22 @@ def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]
 def download_statement(client: WechatClient, day: dt.date, kind: str) -> str | None:
     """Downloads the file of one day, of one of the `KINDS`; None for a day on which nothing happened.
 
-    Raises the exceptions of `WechatClient.get`, and `Unreadable` while the file may still be made.
+    Raises the exceptions of `WechatClient.get`, and `UnexpectedFormat` while the file may still be made.
     """
     path, params = KINDS[kind]
     try:
         answer = client.get(path, {"bill_date": day.isoformat(), **params})
-    except ApiError as error:
+    except WechatApiError as error:
         if error.code != _NOTHING_HAPPENED:
             raise
         ready_at = dt.datetime.combine(day + dt.timedelta(days=1), READY_AT, BEIJING)
         if read_clock() < ready_at:
-            raise Unreadable(f"the statement of {day} is made until {ready_at.isoformat()}") from error
+            raise UnexpectedFormat(f"the statement of {day} is made until {ready_at.isoformat()}") from error
         return None
     content = client.download(read_text(answer, "download_url"))
     digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
     if answer.get("hash_type") != "SHA1" or digest != str(answer.get("hash_value")).lower():
-        raise Unreadable("the file has not the hash that was signed")
+        raise UnexpectedFormat("the file has not the hash that was signed")
     return content.decode("utf-8-sig")
 
 
@@ -117,7 +118,7 @@ def read_rows(statement: str) -> Iterator[dict[str, str]]:
     """Reads the rows of details, by the names of the first line.
 
     Each field begins with a backtick, so that a comma within a product's name separates nothing. The details end with
-    the names of the summary. Raises `Unreadable`.
+    the names of the summary. Raises `UnexpectedFormat`.
     """
     lines = [
         line.rstrip("\r") for line in statement.split("\n")
@@ -128,10 +129,10 @@ def read_rows(statement: str) -> Iterator[dict[str, str]]:
             break
         values = line[1:].rstrip(",").split(",`")
         if len(values) != len(names):
-            raise Unreadable(f"a row of {len(values)} fields under {len(names)} names")
+            raise UnexpectedFormat(f"a row of {len(values)} fields under {len(names)} names")
         yield dict(zip(names, values, strict=True))
     else:
-        raise Unreadable("the statement has no summary: it is not complete")
+        raise UnexpectedFormat("the statement has no summary: it is not complete")
 
 
 def _list_trades(
@@ -190,7 +191,7 @@ def _build_refund(row: Row, window: ListingWindow) -> ChannelRefund:
     client = WechatClient(window.account, window.timeout_seconds)
     found = find_refund(client, RefundRef(refund.reference, payment))
     if not isinstance(found, Reported):
-        raise Unreadable(f"refund {refund.reference} of the statement is not reported: {found}")
+        raise UnexpectedFormat(f"refund {refund.reference} of the statement is not reported: {found}")
     return found.value
 
 
@@ -203,4 +204,4 @@ def _read_time(row: Row) -> dt.datetime:
     try:
         return dt.datetime.strptime(row["交易时间"], _TIME_FORMAT).replace(tzinfo=BEIJING)
     except ValueError as error:
-        raise Unreadable(f"not a time: {row['交易时间']!r}") from error
+        raise UnexpectedFormat(f"not a time: {row['交易时间']!r}") from error

@@ -9,6 +9,7 @@ from channels.base import (
     Acknowledgement,
     ChannelAccount,
     ChannelUpdate,
+    UnexpectedFormat,
     WebhookEvent,
     WebhookRefused,
     WebhookRequest,
@@ -17,7 +18,7 @@ from channels.payloads import make_storable
 from channels.wechat.client import Signature, UnverifiedAnswer, WechatClient
 from channels.wechat.config import UnusableCredentials
 from channels.wechat.encryption import DecryptionFailed, decrypt_resource
-from channels.wechat.fields import Unreadable, read_object, read_text
+from channels.wechat.fields import read_object, read_text
 from channels.wechat.payments import read_payment
 from channels.wechat.refunds import read_refund
 
@@ -56,7 +57,7 @@ def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEv
             decrypt_resource(client.credentials.api_v3_keys, read_object(notification, "resource"))
         )
         return _read_event(client, notification, make_storable(resource), account.environment)
-    except (Unreadable, ValueError, RecursionError, AttributeError) as error:
+    except (UnexpectedFormat, ValueError, RecursionError, AttributeError) as error:
         raise WebhookRefused(f"not of a known shape: {error}") from error
     except DecryptionFailed as error:
         log.warning("wechat.webhook_not_decrypted", account=account.label, reason=str(error))
@@ -68,9 +69,9 @@ def _read_event(
 ) -> WebhookEvent:
     event_id, event_type = read_text(notification, "id"), read_text(notification, "event_type")
     if len(event_id) > MAX_EVENT_ID:
-        raise Unreadable("the id is too long")
+        raise UnexpectedFormat("the id is too long")
     if resource.get("mchid") != client.credentials.merchant_id:
-        raise Unreadable("of another merchant number")
+        raise UnexpectedFormat("of another merchant number")
     updates: tuple[ChannelUpdate, ...] = ()
     if event_type == PAID_EVENT:
         updates = (read_payment(resource),)

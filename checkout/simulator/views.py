@@ -16,7 +16,7 @@ from checkout.page import (
     render_status,
 )
 from checkout.poll_limit import count_poll
-from checkout.states import Money, PageState, refine_state
+from checkout.states import PageState, PaymentAmounts, refine_state
 
 _ACTIONS = {action.value: action for action in CustomerAction}
 # The bank's states, and what the customer reads; the status is for the return URL, in the words of the API.
@@ -108,8 +108,8 @@ def _choose_state(checkout: SimulatorCheckout) -> PageState:
     return refine_state(_STATES[checkout.status][0], _read_money(checkout))
 
 
-def _read_money(checkout: SimulatorCheckout) -> Money:
-    return Money(
+def _read_money(checkout: SimulatorCheckout) -> PaymentAmounts:
+    return PaymentAmounts(
         amount_minor=checkout.amount_minor,
         currency=checkout.currency,
         captured_minor=checkout.captured_minor,

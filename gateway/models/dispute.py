@@ -7,8 +7,8 @@ from django.db.models.functions import Now, Upper
 from django.utils.translation import gettext_lazy as _
 
 from channel_accounts.models import StoredChannelAccount
-from channels.base import DisputeReason as Reason
-from channels.base import DisputeStage as Stage
+from channels.base import ChannelDisputeReason as Reason
+from channels.base import ChannelDisputeStage as Stage
 from common.ids import uuid7
 from gateway.models.attempt import PaymentAttempt
 from gateway.models.payment import Payment

@@ -1,6 +1,6 @@
 from payouts.models.bank_accounts import BankAccount, BankAccountKind, BankAccountStatus
 from payouts.models.plans import DayCount, PayoutPlan, Schedule
-from payouts.models.runs import Payout, PayoutFile, PayoutRun, PayoutStatus, RunStatus
+from payouts.models.runs import Payout, PayoutFile, PayoutRun, PayoutRunStatus, PayoutStatus
 
 __all__ = [
     "BankAccount",
@@ -11,7 +11,7 @@ __all__ = [
     "PayoutFile",
     "PayoutPlan",
     "PayoutRun",
+    "PayoutRunStatus",
     "PayoutStatus",
-    "RunStatus",
     "Schedule",
 ]

@@ -11,7 +11,7 @@ from merchants.models import Environment, Merchant
 from payouts.models.bank_accounts import BankAccount
 
 
-class RunStatus(models.TextChoices):
+class PayoutRunStatus(models.TextChoices):
     AWAITING_APPROVAL = "awaiting_approval", _("Awaiting approval")
     APPROVED = "approved", _("Approved")
     SENT = "sent", _("Exported")
@@ -38,7 +38,9 @@ class PayoutRun(models.Model):
     run_no = models.CharField(max_length=40, unique=True)
     environment = models.CharField(max_length=10, choices=Environment)
     currency = models.CharField(max_length=3)
-    status = models.CharField(max_length=20, choices=RunStatus, default=RunStatus.AWAITING_APPROVAL)
+    status = models.CharField(
+        max_length=20, choices=PayoutRunStatus, default=PayoutRunStatus.AWAITING_APPROVAL
+    )
     requested_by = models.CharField(max_length=150, blank=True)
     decided_by = models.CharField(max_length=150, blank=True)
     decided_at = models.DateTimeField(null=True, blank=True)
@@ -53,7 +55,9 @@ class PayoutRun(models.Model):
         verbose_name = _("payout run")
         verbose_name_plural = _("payout runs")
         constraints = [
-            models.CheckConstraint(name="payout_run_status_known", condition=Q(status__in=RunStatus.values)),
+            models.CheckConstraint(
+                name="payout_run_status_known", condition=Q(status__in=PayoutRunStatus.values)
+            ),
             models.CheckConstraint(
                 name="payout_run_by_a_second_person",
                 condition=~Q(status__in=["approved", "sent"])

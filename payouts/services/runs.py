@@ -18,7 +18,7 @@ from common.ids import public_number, uuid7
 from merchants.models import Environment
 from payouts.flow import DECISION_SIGNAL, start_payout_run
 from payouts.hold import get_local_day, is_schedule_due
-from payouts.models import BankAccount, BankAccountStatus, PayoutPlan, PayoutRun, RunStatus, Schedule
+from payouts.models import BankAccount, BankAccountStatus, PayoutPlan, PayoutRun, PayoutRunStatus, Schedule
 from sagas import engine
 from sagas.outcomes import StepFailed
 from sagas.signals import deliver_signal
@@ -166,7 +166,7 @@ def approve_run(*, run_id: uuid.UUID, actor: str, reason: str, find_conflict: Fi
             )
         if conflict := find_conflict(actor, run.requested_by):
             raise NotPermitted(conflict)
-        _decide(run, RunStatus.APPROVED, actor)
+        _decide(run, PayoutRunStatus.APPROVED, actor)
         entry.after = {"requested_by": run.requested_by}
         _signal(run, actor, is_approved=True, reason=reason)
         crash.reach("payout_run.approve.before_commit")
@@ -185,7 +185,7 @@ def reject_run(*, run_id: uuid.UUID, actor: str, reason: str) -> None:
         durable=True,
     ):
         run = _lock_awaiting(run_id)
-        _decide(run, RunStatus.CANCELED, actor)
+        _decide(run, PayoutRunStatus.CANCELED, actor)
         _signal(run, actor, is_approved=False, reason=reason)
     engine.resume_saga(run_id)
 
@@ -194,12 +194,12 @@ def _lock_awaiting(run_id: uuid.UUID) -> PayoutRun:
     run = PayoutRun.objects.select_for_update().filter(id=run_id).first()
     if run is None:
         raise UnknownObject(_("There is no such object."))
-    if run.status != RunStatus.AWAITING_APPROVAL:
+    if run.status != PayoutRunStatus.AWAITING_APPROVAL:
         raise NotPermitted(_("This run has been decided already."))
     return run
 
 
-def _decide(run: PayoutRun, status: RunStatus, actor: str) -> None:
+def _decide(run: PayoutRun, status: PayoutRunStatus, actor: str) -> None:
     PayoutRun.objects.filter(id=run.id).update(
         status=status, decided_by=actor, decided_at=Now(), updated_at=Now()
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from scripts.lab import database, faults, lifecycle, network, report, supervisor
 from scripts.lab.checking import print_verdict, settle_and_check
 from scripts.lab.client import read_journal
-from scripts.lab.plan import HOSTS, ZONES, Folders, Role, UnknownHost, find_host, list_zone
+from scripts.lab.plan import HOSTS, ZONES, Folders, HostRole, UnknownHost, find_host, list_zone
 from scripts.lab.running import WRITES_PER_SECOND, run_scenario, start_load
 from scripts.lab.scenarios import SCENARIOS, UnknownScenario, find_scenario
 from scripts.local import errors
@@ -52,7 +52,7 @@ def _cut(_folders: Folders, options: argparse.Namespace) -> int:
     if options.what in ZONES:
         faults.cut_zone(options.what)
     elif options.from_role:
-        faults.cut_from(find_host(options.what), Role(options.from_role))
+        faults.cut_from(find_host(options.what), HostRole(options.from_role))
     else:
         faults.cut(find_host(options.what))
     return 0
@@ -135,7 +135,7 @@ def _parse() -> argparse.Namespace:
     cut = add("cut", _cut, "pull a cable")
     cut.add_argument("what", help=where)
     cut.add_argument(
-        "--from-role", choices=[role.value for role in Role], help="only to the hosts of this role"
+        "--from-role", choices=[role.value for role in HostRole], help="only to the hosts of this role"
     )
     slow = add("slow", _slow, "delay everything between a zone and the others")
     slow.add_argument("zone", choices=ZONES)

@@ -24,7 +24,7 @@ BANK_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
+class RecordedPayment:
     """A payment as the platform has it."""
 
     payment_no: str
@@ -44,14 +44,14 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
-    payments: Sequence[Payment]
+class RecordedBooks:
+    payments: Sequence[RecordedPayment]
     refund_numbers: frozenset[str]
     at_banks: Mapping[str, Taken]
 
 
 @dataclass(slots=True)
-class Verdict:
+class LabVerdict:
     """Each problem in words. Nothing is in it when all is well."""
 
     lost: list[str] = field(default_factory=list)
@@ -64,9 +64,9 @@ class Verdict:
         return not (self.lost or self.doubled or self.unsettled or self.inconsistent)
 
 
-def settle_and_check(folders: Folders, outcomes: Sequence[Outcome]) -> Verdict:
+def settle_and_check(folders: Folders, outcomes: Sequence[Outcome]) -> LabVerdict:
     """Brings the lab to rest and judges it. Writes without an answer are repeated until they have one."""
-    verdict = Verdict()
+    verdict = LabVerdict()
     client = Client(PUBLIC_URL, load_merchant(folders))
     _finish(client, outcomes, verdict)
     _send_callbacks_again()
@@ -102,7 +102,7 @@ _UNFINISHED = """
 """
 
 
-def compare(outcomes: Sequence[Outcome], books: Books, verdict: Verdict) -> None:
+def compare(outcomes: Sequence[Outcome], books: RecordedBooks, verdict: LabVerdict) -> None:
     """What was confirmed to clients, with what the platform has and what the banks did. Adds to the verdict."""
     by_number = {payment.payment_no: payment for payment in books.payments}
     of_order = Counter(payment.order_no for payment in books.payments)
@@ -130,7 +130,7 @@ def compare(outcomes: Sequence[Outcome], books: Books, verdict: Verdict) -> None
 
 
 def _why_lost(
-    outcome: Outcome, by_number: Mapping[str, Payment], refund_numbers: frozenset[str]
+    outcome: Outcome, by_number: Mapping[str, RecordedPayment], refund_numbers: frozenset[str]
 ) -> str | None:
     if outcome.kind == "refund":
         return None if outcome.number in refund_numbers else f"refund {outcome.number} was confirmed"
@@ -142,7 +142,7 @@ def _why_lost(
     return None
 
 
-def read_books(session: "psycopg.Connection[Any]") -> Books:
+def read_books(session: "psycopg.Connection[Any]") -> RecordedBooks:
     """Of the platform, of the simulator (in the same database, committed apart) and of the sandbox of WeChat Pay."""
     rows = session.execute(
         "SELECT payment_no, order_no, status, amount_minor AS amount, captured_minor AS captured,"
@@ -156,8 +156,10 @@ def read_books(session: "psycopg.Connection[Any]") -> Books:
     movements += [
         (each["out_trade_no"], each["kind"], abs(each["amount"])) for each in entries if each["out_trade_no"]
     ]
-    return Books(
-        [Payment(**row) for row in rows], frozenset(row["refund_no"] for row in refunds), add_up(movements)
+    return RecordedBooks(
+        [RecordedPayment(**row) for row in rows],
+        frozenset(row["refund_no"] for row in refunds),
+        add_up(movements),
     )
 
 
@@ -173,7 +175,7 @@ def add_up(movements: Iterable[tuple[str, str, int]]) -> dict[str, Taken]:
     return {each: Taken(taken[each], refunded[each]) for each in {*taken, *refunded}}
 
 
-def _finish(client: Client, outcomes: Iterable[Outcome], verdict: Verdict) -> None:
+def _finish(client: Client, outcomes: Iterable[Outcome], verdict: LabVerdict) -> None:
     give_up = threading.Event()
     timer = threading.Timer(SETTLE_SECONDS, give_up.set)
     timer.start()
@@ -205,7 +207,7 @@ def _list_unfinished(session: "psycopg.Connection[Any]") -> list[str]:
     return [row["what"] for row in session.execute(_UNFINISHED).fetchall()]
 
 
-def print_verdict(verdict: Verdict) -> None:
+def print_verdict(verdict: LabVerdict) -> None:
     for name in ("lost", "doubled", "unsettled", "inconsistent"):
         found = getattr(verdict, name)
         print(f"{name}: {len(found)}", *(f"  {each}" for each in found[:20]), sep="\n", flush=True)

@@ -77,7 +77,7 @@ def read_journal(file: Path) -> list[Outcome]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LabAnswer:
     """`status` 0: no answer came, and nobody can tell what happened."""
 
     status: int
@@ -100,7 +100,7 @@ class Client:
         self._address = urlsplit(url).netloc
         self._key, self._secret = merchant["key"], merchant["secret"]
 
-    def send_until_final(self, outcome: Outcome, end: threading.Event) -> Answer | None:
+    def send_until_final(self, outcome: Outcome, end: threading.Event) -> LabAnswer | None:
         """Repeats the write until its answer is final and records that. None when `end` came first."""
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -115,7 +115,9 @@ class Client:
                 return None
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def request(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Answer:
+    def request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
+    ) -> LabAnswer:
         content = b"" if body is None else json.dumps(body).encode()
         headers = self._sign(method, path, content, key)
         connection = http.client.HTTPConnection(self._address, timeout=REQUEST_SECONDS)
@@ -124,15 +126,15 @@ class Client:
             answer = connection.getresponse()
             text = answer.read()
         except TimeoutError:
-            return Answer(0, {}, "timeout")
+            return LabAnswer(0, {}, "timeout")
         except (OSError, http.client.HTTPException) as error:
-            return Answer(0, {}, type(error).__name__)
+            return LabAnswer(0, {}, type(error).__name__)
         finally:
             connection.close()
         try:
-            return Answer(answer.status, json.loads(text))
+            return LabAnswer(answer.status, json.loads(text))
         except ValueError:  # a balancer's own page
-            return Answer(answer.status, {})
+            return LabAnswer(answer.status, {})
 
     def _sign(self, method: str, path: str, content: bytes, key: str) -> dict[str, str]:
         """docs/SIGNING.md."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from scripts.lab import network, supervisor
-from scripts.lab.plan import HOSTS, Folders, Host, Role
+from scripts.lab.plan import HOSTS, Folders, Host, HostRole
 from scripts.lab.slow_link import READY
 from scripts.local.errors import StackError
 
@@ -29,7 +29,7 @@ def cut(host: Host) -> None:
     network.cut_host(host)
 
 
-def cut_from(host: Host, role: Role) -> None:
+def cut_from(host: Host, role: HostRole) -> None:
     """The host reaches everybody but those with this role."""
     network.cut_between(host, [each for each in HOSTS if each.role == role])
 
@@ -93,7 +93,7 @@ def heal_everything(folders: Folders, hosts: Iterable[Host], zones: Iterable[str
         heal_zone(zone)
     for host in hosts:
         heal(host)
-        if host.role is Role.DATABASE:
+        if host.role is HostRole.DATABASE:
             free_disk(folders, host)
         revive(host)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from scripts.lab import database, network, supervisor
 from scripts.lab.engines import GATEWAY_PORT
-from scripts.lab.plan import DATABASES, HOSTS, Folders, Host, Role
+from scripts.lab.plan import DATABASES, HOSTS, Folders, Host, HostRole
 from scripts.lab.processes import (
     RABBITMQ_SERVER,
     list_engines,
@@ -123,7 +123,7 @@ def wait_until_host_ready(host: Host) -> None:
         states = supervisor.list_states()
         all_run = all(states[name] == "RUNNING" for name in names)
         return all_run and (
-            host.role is not Role.GATEWAY or _answers(f"http://{host.address}:{GATEWAY_PORT}")
+            host.role is not HostRole.GATEWAY or _answers(f"http://{host.address}:{GATEWAY_PORT}")
         )
 
     if not wait_until(ready, READY_SECONDS, interval=0.5):

@@ -10,7 +10,7 @@ import urllib.request
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from scripts.lab.client import Answer, Client, Journal, Outcome
+from scripts.lab.client import Client, Journal, LabAnswer, Outcome
 
 CLIENTS = 12
 AMOUNT, REFUND = 10_000, 3_000
@@ -23,7 +23,7 @@ PAID_SECONDS = 20.0
 BANK_SECONDS = 10.0
 
 
-class Load:
+class LabLoad:
     """Closed loops at a fixed pace, so that the rate before and after a fault can be compared."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Load:
                 self._end,
                 self._give_up,
                 pause=clients / writes_per_second,
-                bank=Bank(bank_url, bank_account),
+                bank=LabBank(bank_url, bank_account),
             )
             for number in range(clients)
         ]
@@ -71,7 +71,7 @@ class Load:
             each.result()  # a fault of a client of ours is no result of the scenario
 
 
-class Bank:
+class LabBank:
     """The customers at the sandbox of WeChat Pay."""
 
     def __init__(self, url: str, account: str) -> None:
@@ -99,7 +99,7 @@ class _Merchant:
         give_up: threading.Event,
         *,
         pause: float,
-        bank: Bank,
+        bank: LabBank,
     ) -> None:
         self.number, self.confirmed = number, 0
         self._client, self._journal, self._bank = client, journal, bank
@@ -133,7 +133,7 @@ class _Merchant:
     def _write(self, kind: str, channel: str, body: dict[str, object]) -> Outcome:
         return Outcome(client=self.number, kind=kind, channel=channel, path=f"/api/v1/{kind}s", body=body)
 
-    def _send(self, outcome: Outcome) -> Answer | None:
+    def _send(self, outcome: Outcome) -> LabAnswer | None:
         answer = self._client.send_until_final(outcome, self._give_up)
         if answer is not None and outcome.is_confirmed:
             outcome.number = answer.data[f"{outcome.kind}_no"]

@@ -14,7 +14,7 @@ OUTSIDE = f"{NETWORK}.1"
 ZONES = ("a", "b", "c")
 
 
-class Role(enum.Enum):
+class HostRole(enum.Enum):
     """What a host is for."""
 
     EDGE = "edge"  # the balancer before the gateways
@@ -28,7 +28,7 @@ class Role(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    role: Role
+    role: HostRole
     zone: str | None  # None: outside all zones, reachable while any zone is
     number: int
 
@@ -50,13 +50,13 @@ class Host:
         return f"lab-{self.number}"
 
 
-EDGE = Host(Role.EDGE, None, 2)
-BANK = Host(Role.BANK, None, 3)
-DATABASES = tuple(Host(Role.DATABASE, zone, 11 + at) for at, zone in enumerate(ZONES))
-GATEWAYS = tuple(Host(Role.GATEWAY, zone, 21 + at) for at, zone in enumerate(ZONES[:2]))
-WORKERS = tuple(Host(Role.WORKER, zone, 31 + at) for at, zone in enumerate(ZONES[:2]))
-CACHES = tuple(Host(Role.CACHE, zone, 41 + at) for at, zone in enumerate(ZONES))
-BROKERS = tuple(Host(Role.BROKER, zone, 51 + at) for at, zone in enumerate(ZONES))
+EDGE = Host(HostRole.EDGE, None, 2)
+BANK = Host(HostRole.BANK, None, 3)
+DATABASES = tuple(Host(HostRole.DATABASE, zone, 11 + at) for at, zone in enumerate(ZONES))
+GATEWAYS = tuple(Host(HostRole.GATEWAY, zone, 21 + at) for at, zone in enumerate(ZONES[:2]))
+WORKERS = tuple(Host(HostRole.WORKER, zone, 31 + at) for at, zone in enumerate(ZONES[:2]))
+CACHES = tuple(Host(HostRole.CACHE, zone, 41 + at) for at, zone in enumerate(ZONES))
+BROKERS = tuple(Host(HostRole.BROKER, zone, 51 + at) for at, zone in enumerate(ZONES))
 HOSTS = (EDGE, BANK, *DATABASES, *GATEWAYS, *WORKERS, *CACHES, *BROKERS)
 # Those with processes of the platform: each has a HAProxy and a PgBouncer of its own.
 APPLICATION_HOSTS = (*GATEWAYS, *WORKERS)

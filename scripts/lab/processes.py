@@ -29,7 +29,7 @@ HAPROXY, PGBOUNCER = "/usr/sbin/haproxy", "/usr/sbin/pgbouncer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class LabProgram:
     """One command that runs for as long as its host does."""
 
     host: Host
@@ -53,15 +53,15 @@ class Program:
         return f"#!/bin/sh\ncd {shlex.quote(str(self.code))} && exec {shlex.join(command)}\n"
 
 
-def list_programs(folders: Folders, lab_secrets: Secrets) -> list[Program]:
+def list_programs(folders: Folders, lab_secrets: Secrets) -> list[LabProgram]:
     """All of them, in the order in which they start."""
     return [*list_engines(folders), *list_platform(folders, lab_secrets)]
 
 
-def list_engines(folders: Folders) -> list[Program]:
+def list_engines(folders: Folders) -> list[LabProgram]:
     databases = [program for host in DATABASES for program in _database(host, folders)]
     caches = [program for host in CACHES for program in _cache(host, folders)]
-    edge = Program(host=EDGE, part="haproxy", command=_haproxy(folders.of(EDGE)))
+    edge = LabProgram(host=EDGE, part="haproxy", command=_haproxy(folders.of(EDGE)))
     balancers = [program for host in APPLICATION_HOSTS for program in _way_to_database(host, folders)]
     return [
         *databases,
@@ -73,7 +73,7 @@ def list_engines(folders: Folders) -> list[Program]:
     ]
 
 
-def list_platform(folders: Folders, lab_secrets: Secrets, code: Path = ROOT) -> list[Program]:
+def list_platform(folders: Folders, lab_secrets: Secrets, code: Path = ROOT) -> list[LabProgram]:
     """What the local stack runs as well (deploy/supervisord.conf), spread over hosts. `code` is the release."""
     celery = ["-m", "celery", "--app", "payment_platform.celery:app"]
     worker = [*celery, "worker", "--loglevel", "INFO", "--pool", "threads", "--concurrency", "4"]
@@ -101,12 +101,12 @@ def list_platform(folders: Folders, lab_secrets: Secrets, code: Path = ROOT) -> 
 
 def _ours(
     host: Host, part: str, arguments: list[str], folders: Folders, lab_secrets: Secrets, code: Path
-) -> Program:
+) -> LabProgram:
     environment = {
         **platform_settings(folders, lab_secrets, host),
         "SERVICE_NAME": f"payment-{part}-{host.name}",
     }
-    return Program(
+    return LabProgram(
         host=host,
         part=part,
         command=[sys.executable, *arguments],
@@ -116,10 +116,10 @@ def _ours(
     )
 
 
-def _database(host: Host, folders: Folders) -> list[Program]:
+def _database(host: Host, folders: Folders) -> list[LabProgram]:
     folder = folders.of(host)
-    etcd = Program(host=host, part="etcd", command=engines.etcd_command(host, folder / "etcd"))
-    patroni = Program(
+    etcd = LabProgram(host=host, part="etcd", command=engines.etcd_command(host, folder / "etcd"))
+    patroni = LabProgram(
         host=host,
         part="patroni",
         command=[sys.executable, "-m", "patroni", str(folder / "patroni.yml")],
@@ -128,35 +128,35 @@ def _database(host: Host, folders: Folders) -> list[Program]:
     return [etcd, patroni]
 
 
-def _cache(host: Host, folders: Folders) -> list[Program]:
+def _cache(host: Host, folders: Folders) -> list[LabProgram]:
     """Two servers and three sentinels."""
     server, folder = PACKAGES / REDIS_BIN / "redis-server", folders.of(host)
     sentinel = [str(server), str(folder / "sentinel.conf"), "--sentinel"]
-    found = [Program(host=host, part="sentinel", command=sentinel)]
+    found = [LabProgram(host=host, part="sentinel", command=sentinel)]
     if host in CACHES[:2]:
-        found.append(Program(host=host, part="redis", command=engines.redis_command(host, server, folder)))
+        found.append(LabProgram(host=host, part="redis", command=engines.redis_command(host, server, folder)))
     return found
 
 
-def _broker(host: Host, folders: Folders) -> Program:
+def _broker(host: Host, folders: Folders) -> LabProgram:
     environment = engines.rabbitmq_environment(host, folders.of(host))
-    return Program(host=host, part="rabbitmq", command=[RABBITMQ_SERVER], environment=environment)
+    return LabProgram(host=host, part="rabbitmq", command=[RABBITMQ_SERVER], environment=environment)
 
 
-def _bank(folders: Folders) -> list[Program]:
+def _bank(folders: Folders) -> list[LabProgram]:
     command = [sys.executable, "-m", "channels.wechat.sandbox", "--host", "0.0.0.0"]
     command += ["--port", str(BANK_PORT), "--base-url", BANK_URL, "--data", str(bank_folder(folders))]
-    desk = Program(host=BANK, part="haproxy", command=_haproxy(folders.of(BANK)))
-    return [Program(host=BANK, part="wechat", command=command), desk]
+    desk = LabProgram(host=BANK, part="haproxy", command=_haproxy(folders.of(BANK)))
+    return [LabProgram(host=BANK, part="wechat", command=command), desk]
 
 
-def _way_to_database(host: Host, folders: Folders) -> list[Program]:
+def _way_to_database(host: Host, folders: Folders) -> list[LabProgram]:
     folder = folders.of(host)
     pgbouncer = [PGBOUNCER, str(folder / "pgbouncer.ini")]
     return [
-        Program(host=host, part="haproxy", command=_haproxy(folder)),
+        LabProgram(host=host, part="haproxy", command=_haproxy(folder)),
         # SIGINT lets the transactions end that it serves.
-        Program(host=host, part="pgbouncer", command=pgbouncer, as_nobody=True, stop_signal="INT"),
+        LabProgram(host=host, part="pgbouncer", command=pgbouncer, as_nobody=True, stop_signal="INT"),
     ]
 
 

@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class ScenarioResult:
     """One run of a scenario. Seconds are measured from the fault."""
 
     scenario: str
@@ -62,23 +62,23 @@ class Result:
         return cls(**json.loads(text))
 
 
-def save(folders: Folders, result: Result) -> None:
+def save(folders: Folders, result: ScenarioResult) -> None:
     _file(folders, result.scenario).write_text(
         json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n"
     )
 
 
-def load_all(folders: Folders, names: Sequence[str]) -> list[Result]:
+def load_all(folders: Folders, names: Sequence[str]) -> list[ScenarioResult]:
     """Of the scenarios that have run, in this order."""
     files = [_file(folders, name) for name in names]
-    return [Result.from_json(file.read_text()) for file in files if file.exists()]
+    return [ScenarioResult.from_json(file.read_text()) for file in files if file.exists()]
 
 
 def _file(folders: Folders, scenario: str) -> Path:
     return folders.results / f"{scenario}.json"
 
 
-def to_table(results: Sequence[Result]) -> str:
+def to_table(results: Sequence[ScenarioResult]) -> str:
     """Markdown, with columns of equal width so that it can be read in a terminal too."""
     rows = [list(COLUMNS), *[_row(result) for result in results]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
@@ -90,7 +90,7 @@ def to_table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def _row(result: Result) -> list[str]:
+def _row(result: ScenarioResult) -> list[str]:
     return [
         result.scenario,
         f"{result.writes_per_second:.1f}",
@@ -120,7 +120,7 @@ def _spread(values: Sequence[float | None]) -> str:
     return text if len(known) == len(values) else f"> {text}"
 
 
-def describe(result: Result) -> str:
+def describe(result: ScenarioResult) -> str:
     """What went wrong, in words; empty when the promise held."""
     parts: list[tuple[str, Any]] = [
         ("refused", result.refused),

@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 from scripts.lab import database, faults, figures, lifecycle, report
-from scripts.lab.checking import Verdict, settle_and_check
+from scripts.lab.checking import LabVerdict, settle_and_check
 from scripts.lab.client import Outcome, read_journal
 from scripts.lab.figures import Round
-from scripts.lab.load import Load
+from scripts.lab.load import LabLoad
 from scripts.lab.plan import HOSTS, ZONES, Folders
-from scripts.lab.report import Result
-from scripts.lab.scenarios import Lab, Scenario, judge_losing_side, run_round
+from scripts.lab.report import ScenarioResult
+from scripts.lab.scenarios import FaultScenario, Lab, judge_losing_side, run_round
 from scripts.lab.settings import BANK_DESK_URL, PUBLIC_URL, Secrets, read_bank_settings
 from scripts.local.waiting import wait_until
 
@@ -25,9 +25,9 @@ RECOVER_SECONDS = 240.0
 DRAIN_SECONDS = 120.0
 
 
-def start_load(folders: Folders, journal: Path, writes_per_second: float) -> Load:
+def start_load(folders: Folders, journal: Path, writes_per_second: float) -> LabLoad:
     journal.unlink(missing_ok=True)
-    load = Load(
+    load = LabLoad(
         PUBLIC_URL,
         lifecycle.load_merchant(folders),
         journal,
@@ -41,11 +41,11 @@ def start_load(folders: Folders, journal: Path, writes_per_second: float) -> Loa
 
 def run_scenario(
     folders: Folders,
-    scenario: Scenario,
+    scenario: FaultScenario,
     *,
     writes_per_second: float = WRITES_PER_SECOND,
     rounds: int | None = None,
-) -> Result:
+) -> ScenarioResult:
     """Raises `StackError` when the lab cannot be brought back. Everything that was done to it is undone in any case."""
     lab = Lab(folders, Secrets.load(folders), database.wait_until_whole())
     journal = folders.results / f"{scenario.name}.jsonl"
@@ -73,31 +73,31 @@ def run_scenario(
     return result
 
 
-def _wait_for_rate(load: Load) -> None:
+def _wait_for_rate(load: LabLoad) -> None:
     """Waits until writes are confirmed again, then a little longer."""
     wait_until(lambda: _confirms_within(load, 2.0), RECOVER_SECONDS)
     time.sleep(AFTER_SECONDS)
 
 
-def _confirms_within(load: Load, seconds: float) -> bool:
+def _confirms_within(load: LabLoad, seconds: float) -> bool:
     before = load.count_confirmed()
     time.sleep(seconds)
     return load.count_confirmed() > before
 
 
 def _sum_up(
-    scenario: Scenario,
+    scenario: FaultScenario,
     rounds: list[Round],
     outcomes: list[Outcome],
-    verdict: Verdict,
+    verdict: LabVerdict,
     losing_side: list[str] | None,
     lab: Lab,
-) -> Result:
+) -> ScenarioResult:
     refused = Counter(
         str(outcome.status) for outcome in outcomes if outcome.status is not None and not outcome.is_confirmed
     )
     recoveries = [figures.first_success(outcomes, each) for each in rounds]
-    return Result(
+    return ScenarioResult(
         scenario=scenario.name,
         title=scenario.title,
         at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from scripts.lab import database, faults, lifecycle, losing_side, supervisor
 from scripts.lab.figures import Round
 from scripts.lab.migrating import Migration
-from scripts.lab.plan import DATABASES, GATEWAYS, WORKERS, Folders, Host, Role, list_zone
+from scripts.lab.plan import DATABASES, GATEWAYS, WORKERS, Folders, Host, HostRole, list_zone
 from scripts.lab.settings import Secrets
 from scripts.lab.upgrading import Upgrade
 from scripts.local.errors import StackError
@@ -40,7 +40,7 @@ Action = Callable[[Lab], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class FaultScenario:
     name: str
     title: str
     inject: Action
@@ -90,7 +90,7 @@ def _revive_zone(lab: Lab) -> None:
         faults.revive(host)
 
 
-def _cut_from(hosts: Sequence[Host], role: Role) -> Action:
+def _cut_from(hosts: Sequence[Host], role: HostRole) -> Action:
     def cut(_lab: Lab) -> None:
         for host in hosts:
             faults.cut_from(host, role)
@@ -160,8 +160,8 @@ def _nothing(_lab: Lab) -> None:
     return
 
 
-SCENARIOS: tuple[Scenario, ...] = (
-    Scenario(
+SCENARIOS: tuple[FaultScenario, ...] = (
+    FaultScenario(
         name="kill-primary",
         title="the primary's host dies",
         inject=_kill_primary,
@@ -170,7 +170,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         rounds=3,
         fault_seconds=5,
     ),
-    Scenario(
+    FaultScenario(
         name="cut-primary",
         title="the primary's cable is cut",
         prepare=_write_at_primary,
@@ -180,7 +180,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         rounds=2,
         fault_seconds=20,
     ),
-    Scenario(
+    FaultScenario(
         name="cut-zone",
         title="the primary's zone is cut off, with its gateway, worker, Redis and RabbitMQ",
         prepare=_move_primary_beside_a_gateway,
@@ -189,7 +189,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         fails_over=True,
         fault_seconds=20,
     ),
-    Scenario(
+    FaultScenario(
         name="kill-zone",
         title="all hosts of the primary's zone die",
         inject=_kill_zone,
@@ -197,31 +197,31 @@ SCENARIOS: tuple[Scenario, ...] = (
         fails_over=True,
         fault_seconds=10,
     ),
-    Scenario(
+    FaultScenario(
         name="gateway-without-database",
         title="a gateway reaches no database",
-        inject=_cut_from(GATEWAYS[:1], Role.DATABASE),
+        inject=_cut_from(GATEWAYS[:1], HostRole.DATABASE),
         heal=_heal(GATEWAYS[:1]),
     ),
-    Scenario(
+    FaultScenario(
         name="gateway-without-redis",
         title="a gateway reaches no Redis and no Sentinel",
-        inject=_cut_from(GATEWAYS[:1], Role.CACHE),
+        inject=_cut_from(GATEWAYS[:1], HostRole.CACHE),
         heal=_heal(GATEWAYS[:1]),
     ),
-    Scenario(
+    FaultScenario(
         name="gateway-without-broker",
         title="a gateway and a worker reach no RabbitMQ",
-        inject=_cut_from((GATEWAYS[0], WORKERS[0]), Role.BROKER),
+        inject=_cut_from((GATEWAYS[0], WORKERS[0]), HostRole.BROKER),
         heal=_heal((GATEWAYS[0], WORKERS[0])),
     ),
-    Scenario(
+    FaultScenario(
         name="slow-zone",
         title="200 ms more for each round trip to the primary's zone",
         inject=lambda lab: faults.slow_zone(_zone(lab)),
         heal=lambda lab: faults.heal_zone(_zone(lab)),
     ),
-    Scenario(
+    FaultScenario(
         name="disk-full",
         title="the primary's disk is full",
         inject=_fill_disk,
@@ -229,7 +229,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         fails_over=True,
         fault_seconds=5,
     ),
-    Scenario(
+    FaultScenario(
         name="migration",
         title="the primary's host dies in the middle of a migration, which is then run again",
         begin=_begin_migration,
@@ -238,14 +238,14 @@ SCENARIOS: tuple[Scenario, ...] = (
         fails_over=True,
         fault_seconds=5,
     ),
-    Scenario(
+    FaultScenario(
         name="rolling-restart",
         title="every process of the platform restarts, then the primary by a switchover",
         inject=_restart_everything,
         heal=_nothing,
         fault_seconds=5,
     ),
-    Scenario(
+    FaultScenario(
         name="rolling-upgrade",
         title="the next release is rolled out host by host, with its migrations, and back",
         prepare=_prepare_upgrade,
@@ -260,7 +260,7 @@ class UnknownScenario(Exception):
     """No scenario has this name."""
 
 
-def find_scenario(name: str) -> Scenario:
+def find_scenario(name: str) -> FaultScenario:
     """Raises `UnknownScenario`."""
     for scenario in SCENARIOS:
         if scenario.name == name:
@@ -268,7 +268,7 @@ def find_scenario(name: str) -> Scenario:
     raise UnknownScenario(f"{name}: give one of {', '.join(each.name for each in SCENARIOS)}")
 
 
-def run_round(scenario: Scenario, lab: Lab, *, calm_seconds: float, settle: Callable[[], None]) -> Round:
+def run_round(scenario: FaultScenario, lab: Lab, *, calm_seconds: float, settle: Callable[[], None]) -> Round:
     """One fault under a load that runs already. `settle` waits until the load is served again."""
     if scenario.prepare is not None:
         scenario.prepare(lab)
@@ -286,7 +286,7 @@ def run_round(scenario: Scenario, lab: Lab, *, calm_seconds: float, settle: Call
     return Round(calm_from, fault_at, time.time(), failover_seconds, new_primary)
 
 
-def _wait_for_failover(scenario: Scenario, lab: Lab, fault_at: float) -> tuple[float | None, str | None]:
+def _wait_for_failover(scenario: FaultScenario, lab: Lab, fault_at: float) -> tuple[float | None, str | None]:
     if not scenario.fails_over:
         return None, None
     others = [host for host in DATABASES if host != lab.primary]

@@ -14,7 +14,7 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from scripts.lab.network import list_process_ids
 from scripts.lab.plan import Folders, Host
-from scripts.lab.processes import Program
+from scripts.lab.processes import LabProgram
 from scripts.local.errors import StackError, tail
 from scripts.local.waiting import wait_until
 
@@ -54,7 +54,7 @@ stdout_logfile_backups=1
 """
 
 
-def write_configuration(folders: Folders, programs: Sequence[Program]) -> Path:
+def write_configuration(folders: Folders, programs: Sequence[LabProgram]) -> Path:
     """Returns its path."""
     text = _HEAD.format(socket=SOCKET, logs=folders.logs, pidfile=PIDFILE)
     for program in programs:
@@ -69,7 +69,7 @@ def write_configuration(folders: Folders, programs: Sequence[Program]) -> Path:
     return file
 
 
-def write_scripts(folders: Folders, programs: Sequence[Program]) -> None:
+def write_scripts(folders: Folders, programs: Sequence[LabProgram]) -> None:
     """A program that is started again runs what its script says then, such as another release."""
     for program in programs:
         new = _script(folders, program).with_suffix(".new")
@@ -79,7 +79,7 @@ def write_scripts(folders: Folders, programs: Sequence[Program]) -> None:
         new.rename(_script(folders, program))
 
 
-def _script(folders: Folders, program: Program) -> Path:
+def _script(folders: Folders, program: LabProgram) -> Path:
     return folders.run / f"{program.name}.sh"
 
 

@@ -14,7 +14,7 @@ from scripts.local import errors
 RULE = "========================================="
 
 
-class HttpAnswer(NamedTuple):
+class ShownAnswer(NamedTuple):
     status: int
     body: bytes
 
@@ -53,7 +53,7 @@ def main() -> int:
     return _print_verdict(first, second)
 
 
-def _send_twice(base: str, key: str, body: bytes) -> tuple[HttpAnswer, HttpAnswer]:
+def _send_twice(base: str, key: str, body: bytes) -> tuple[ShownAnswer, ShownAnswer]:
     _heading("第一次请求 (应该创建新支付)", blank=False)
     first = _create_payment(base, key, body)
     first.show()
@@ -66,7 +66,7 @@ def _send_twice(base: str, key: str, body: bytes) -> tuple[HttpAnswer, HttpAnswe
     return first, second
 
 
-def _print_verdict(first: HttpAnswer, second: HttpAnswer) -> int:
+def _print_verdict(first: ShownAnswer, second: ShownAnswer) -> int:
     _heading("结果验证", blank=False)
     if first.status != 200:
         verdict = f"❌ 幂等性测试失败: 第一次请求返回 {first.status}"
@@ -79,7 +79,7 @@ def _print_verdict(first: HttpAnswer, second: HttpAnswer) -> int:
     return 0 if verdict.startswith("✅") else 1
 
 
-def _create_payment(base: str, key: str, body: bytes) -> HttpAnswer:
+def _create_payment(base: str, key: str, body: bytes) -> ShownAnswer:
     request = urllib.request.Request(
         f"{base}/api/v1/payments",
         data=body,
@@ -93,9 +93,9 @@ def _create_payment(base: str, key: str, body: bytes) -> HttpAnswer:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without a proxy
     try:
         with direct.open(request, timeout=60) as response:
-            return HttpAnswer(response.status, response.read())
+            return ShownAnswer(response.status, response.read())
     except urllib.error.HTTPError as error:
-        return HttpAnswer(error.code, error.read())
+        return ShownAnswer(error.code, error.read())
 
 
 def _heading(text: str, blank: bool = True) -> None:

@@ -13,12 +13,12 @@ from scripts.local.wheels import redis_binary
 
 
 @dataclass(frozen=True)
-class Server:
+class RedisServer:
     home: Path
     port: int
 
     @classmethod
-    def of(cls, stack: Stack) -> "Server":
+    def of(cls, stack: Stack) -> "RedisServer":
         return cls(stack.local / "redis", stack.redis.port)
 
     def create(self) -> Account:
@@ -53,7 +53,7 @@ def process_id(address: Address) -> int:
 
 def main() -> int:
     """Executes the local stack's Redis. supervisord runs this."""
-    server = Server.of(Stack.from_environment())
+    server = RedisServer.of(Stack.from_environment())
     account = server.create()
     command = server.command(account)
     os.chdir("/")

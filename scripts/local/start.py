@@ -101,7 +101,7 @@ def _check_preconditions(stack: Stack) -> None:
         )
     if stack.redis.embedded:
         require_port(stack.redis.port, "REDIS_PORT", "Redis")
-        redis.Server.of(stack).create()
+        redis.RedisServer.of(stack).create()
     elif reason := redis.why_unreachable(stack.redis):
         raise StackError(
             f"Redis连接失败: {stack.redis} ({reason}) — check REDIS_HOST and REDIS_PORT, or unset REDIS_HOST "

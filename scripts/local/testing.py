@@ -111,7 +111,7 @@ def _redis(directory: Path) -> Iterator[Address]:
     log = directory / "redis.log"
     for _ in range(PORT_ATTEMPTS):
         address = Address("127.0.0.1", free_port(), embedded=True)
-        server = redis.Server(directory / "redis", address.port)
+        server = redis.RedisServer(directory / "redis", address.port)
         account = server.create()
         with _process(server.command(account), account, log, stop=signal.SIGTERM) as process:
             if _came_up(process, partial(_is, process, address)):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from scripts.local import errors
 from scripts.local.errors import StackError
 from scripts.release_gate import deployment, mutation, packages, repository_secrets, step, tests_of_security
-from scripts.release_gate.step import StepFailed
+from scripts.release_gate.step import GateStepFailed
 
 STEPS: dict[str, tuple[str, Callable[[], str]]] = {
     "packages": ("The list of what is deployed (SBOM, CycloneDX)", packages.write_list),
@@ -44,7 +44,7 @@ def _run(name: str) -> bool:
     began = time.monotonic()
     try:
         summary, passed = check(), True
-    except (StepFailed, StackError) as problem:
+    except (GateStepFailed, StackError) as problem:
         summary, passed = str(problem), False
     seconds = time.monotonic() - began
     print(f"{'passed' if passed else 'FAILED':>9} after {seconds:.0f} s: {summary}", flush=True)

@@ -5,7 +5,7 @@ import os
 import secrets
 
 from scripts.release_gate import step
-from scripts.release_gate.step import StepFailed
+from scripts.release_gate.step import GateStepFailed
 
 
 def check_deployment() -> str:
@@ -16,7 +16,7 @@ def check_deployment() -> str:
         python, "manage.py", "check", "--deploy", "--fail-level", "WARNING", env=production_environment()
     )
     if checked.returncode != 0:
-        raise StepFailed(checked.stderr.strip() or checked.stdout.strip())
+        raise GateStepFailed(checked.stderr.strip() or checked.stdout.strip())
     return "no warning"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from scripts.local import errors, testing
 from scripts.local.config import ROOT
 from scripts.release_gate import step
-from scripts.release_gate.step import StepFailed
+from scripts.release_gate.step import GateStepFailed
 
 COPY = step.REPORTS / "mutation"
 LEAST_SCORE = 85.0
@@ -51,12 +51,12 @@ def run_mutants(names: list[str]) -> None:
         ]
         created = subprocess.run(first, cwd=COPY, env=environment, capture_output=True, text=True)
         if created.returncode != 0:
-            raise StepFailed(created.stdout[-2000:])
+            raise GateStepFailed(created.stdout[-2000:])
         command = [sys.executable, "-c", MUTMUT, str(site_packages), "run", "--max-children", "1", *names]
         with (step.REPORTS / "mutation.log").open("w") as log:
             finished = subprocess.run(command, cwd=COPY, env=environment, stdout=log, stderr=log)
     if finished.returncode != 0:
-        raise StepFailed(f"mutmut failed: {step.REPORTS / 'mutation.log'}")
+        raise GateStepFailed(f"mutmut failed: {step.REPORTS / 'mutation.log'}")
 
 
 def summarize() -> str:
@@ -66,11 +66,11 @@ def summarize() -> str:
     left = sorted(decided.keys() - set(caught))
     (step.REPORTS / "surviving-mutants.txt").write_text("".join(f"{name}\n" for name in left))
     if not decided:
-        raise StepFailed("no mutant was tested")
+        raise GateStepFailed("no mutant was tested")
     score = 100 * len(caught) / len(decided)
     summary = f"{score:.1f} %: {len(caught)} of {len(decided)} mutants caught, {len(results) - len(decided)} not tested"
     if score < LEAST_SCORE:
-        raise StepFailed(f"{summary}; at least {LEAST_SCORE:.0f} % are required")
+        raise GateStepFailed(f"{summary}; at least {LEAST_SCORE:.0f} % are required")
     return summary
 
 
@@ -99,7 +99,7 @@ def main() -> int:
     run_mutants(sys.argv[1:])
     try:
         print(summarize())
-    except StepFailed as problem:
+    except GateStepFailed as problem:
         print(problem)
     print((step.REPORTS / "surviving-mutants.txt").read_text(), end="")
     return 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.local.config import ROOT
 from scripts.release_gate import step
-from scripts.release_gate.step import StepFailed
+from scripts.release_gate.step import GateStepFailed
 
 SBOM = step.REPORTS / "sbom.cdx.json"
 
@@ -21,11 +21,11 @@ def write_list() -> str:
         "--of", "JSON", "--output-reproducible", "--validate", "-o", SBOM, step.DEPLOYED / "bin" / "python",
     )  # fmt: skip
     if made.returncode != 0:
-        raise StepFailed(made.stderr.strip())
+        raise GateStepFailed(made.stderr.strip())
     listed = {_normal(part["name"]): part for part in json.loads(SBOM.read_text())["components"]}
     missing = sorted(_pinned() - listed.keys())
     if missing:
-        raise StepFailed(f"the list lacks {', '.join(missing)}")
+        raise GateStepFailed(f"the list lacks {', '.join(missing)}")
     return f"{len(listed)} packages in {SBOM.relative_to(ROOT)}"
 
 
@@ -45,9 +45,9 @@ def find_vulnerabilities() -> str:
         ]
         unknown = [f"{each['name']} ({each['skip_reason']})" for each in packages if "skip_reason" in each]
         if unknown:
-            raise StepFailed(f"could not be asked: {'; '.join(unknown)}")
+            raise GateStepFailed(f"could not be asked: {'; '.join(unknown)}")
     if found:
-        raise StepFailed("; ".join(sorted(set(found))))
+        raise GateStepFailed("; ".join(sorted(set(found))))
     return f"{audited} packages without a known vulnerability"
 
 
@@ -57,7 +57,7 @@ def _require_an_answer() -> None:
     one.write_text(f"django=={_version_of_django()}\n")
     (package,) = _audit("--requirement", one, "--no-deps", "--disable-pip")
     if "skip_reason" in package:
-        raise StepFailed(f"the advisories could not be asked: {package['skip_reason']}")
+        raise GateStepFailed(f"the advisories could not be asked: {package['skip_reason']}")
 
 
 def _version_of_django() -> str:
@@ -68,7 +68,7 @@ def _version_of_django() -> str:
 def _audit(*what: str | Path) -> list[dict[str, Any]]:
     asked = step.run(step.TOOLS / "bin" / "pip-audit", "--format", "json", "--progress-spinner", "off", *what)
     if not asked.stdout.startswith("{"):
-        raise StepFailed(f"the advisories could not be asked: {asked.stderr.strip()[-500:]}")
+        raise GateStepFailed(f"the advisories could not be asked: {asked.stderr.strip()[-500:]}")
     packages: list[dict[str, Any]] = json.loads(asked.stdout)["dependencies"]
     return packages
 

@@ -7,7 +7,7 @@ from typing import Any
 from scripts.local import errors
 from scripts.local.config import ROOT
 from scripts.release_gate import step
-from scripts.release_gate.step import StepFailed
+from scripts.release_gate.step import GateStepFailed
 
 BASELINE = ROOT / ".secrets.baseline"
 # Hashes of packages, pictures and translations look random.
@@ -26,7 +26,7 @@ def find_new_secrets() -> str:
             for each in findings
             if (name, each["type"], each["hashed_secret"]) in new
         ]
-        raise StepFailed(
+        raise GateStepFailed(
             f"{'; '.join(sorted(places))}. Remove them, or, if they are examples, record them: "
             "python -m scripts.release_gate.repository_secrets --record"
         )
@@ -36,7 +36,7 @@ def find_new_secrets() -> str:
 def _scan() -> dict[str, Any]:
     scanned = step.run(step.TOOLS / "bin" / "detect-secrets", "scan", "--exclude-files", LEFT_OUT)
     if scanned.returncode != 0:
-        raise StepFailed(scanned.stderr.strip()[-500:])
+        raise GateStepFailed(scanned.stderr.strip()[-500:])
     result: dict[str, Any] = json.loads(scanned.stdout)
     return result
 

@@ -5,7 +5,7 @@ import sys
 
 from scripts.local import testing
 from scripts.release_gate import step
-from scripts.release_gate.step import StepFailed
+from scripts.release_gate.step import GateStepFailed
 
 # A run of all processes: what they write is searched for the secrets that they were given.
 LEAKS = ["tests/observability/test_running_platform.py", "-k", "secret", "tests/merchants/test_secrecy.py"]
@@ -27,5 +27,5 @@ def _run(*arguments: str) -> str:
         result = step.run(*command, env=environment)
     ending = re.findall(r"^.*\b(?:passed|failed|error)\b.*$", result.stdout, re.MULTILINE)
     if result.returncode != 0 or not ending:
-        raise StepFailed(f"{result.stdout[-4000:]}\n{result.stderr[-1000:]}")
+        raise GateStepFailed(f"{result.stdout[-4000:]}\n{result.stderr[-1000:]}")
     return str(ending[-1]).strip("= ")

@@ -31,7 +31,7 @@ BANK_TABLES = "public.simulator_*"
 
 
 @dataclass
-class Server:
+class PostgresServer:
     """One cluster under `home`, run as a child process."""
 
     database: Database
@@ -72,7 +72,7 @@ class Server:
 class SecondPlace:
     """The base backup and the WAL, on another disk in earnest."""
 
-    def __init__(self, folder: Path, server: Server, account: Account) -> None:
+    def __init__(self, folder: Path, server: PostgresServer, account: Account) -> None:
         self.folder, self._server, self._account = folder, server, account
         self.wal = folder / "wal"
         for each in (folder, self.wal):
@@ -116,7 +116,7 @@ class SecondPlace:
             raise StackError("no process receives the WAL")
         return max(0, int(row[0]))
 
-    def restore(self, target: Server, moment: str) -> None:
+    def restore(self, target: PostgresServer, moment: str) -> None:
         """Makes a fresh cluster of everything that was committed until `moment`."""
         data = target.cluster.data
         shutil.copytree(self.folder / "base", data)

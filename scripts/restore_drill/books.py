@@ -6,7 +6,7 @@ import psycopg
 
 from scripts.local.config import Database
 from scripts.local.postgres import connect
-from scripts.restore_drill.load import Merchant, Order
+from scripts.restore_drill.load import DrillMerchant, DrillOrder
 
 _TOTALS = """
 SELECT (SELECT coalesce(sum(amount) FILTER (WHERE kind IN ('charge', 'capture')), 0) FROM simulator_ledger),
@@ -67,7 +67,7 @@ def count_reviews(database: Database) -> int:
     return int(_read(database, query)[0][0])
 
 
-def find_lost(merchant: Merchant) -> list[str]:
+def find_lost(merchant: DrillMerchant) -> list[str]:
     """The payments and refunds that were answered, and that the API does not know with the same numbers."""
     lost = []
     for order in merchant.orders:
@@ -82,13 +82,13 @@ def find_lost(merchant: Merchant) -> list[str]:
     return lost
 
 
-def _is_same(order: Order, seen: dict[str, object]) -> bool:
+def _is_same(order: DrillOrder, seen: dict[str, object]) -> bool:
     """A payment that was open may have been decided since."""
     is_same_status = order.status in ("pending", "processing") or seen["status"] == order.status
     return seen["order_no"] == order.order_no and is_same_status
 
 
-def find_doubled(merchant: Merchant, orders: list[Order]) -> list[str]:
+def find_doubled(merchant: DrillMerchant, orders: list[DrillOrder]) -> list[str]:
     """Repeats requests whose keys the restored database has lost. Each must lead to the same payment."""
     doubled = []
     for order in orders:

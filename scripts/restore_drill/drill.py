@@ -21,8 +21,8 @@ from scripts.local.postgres import connect, ensure_database
 from scripts.local.testing import free_port
 from scripts.local.waiting import wait_until
 from scripts.restore_drill import books
-from scripts.restore_drill.backup import SecondPlace, Server
-from scripts.restore_drill.load import Merchant
+from scripts.restore_drill.backup import PostgresServer, SecondPlace
+from scripts.restore_drill.load import DrillMerchant
 from scripts.restore_drill.report import Report
 
 SETTLE_SECONDS = 600.0
@@ -80,10 +80,10 @@ class Drill:
             "RATE_LIMIT_PER_SECOND": "0",
         }
         self._environment.pop("REDIS_HOST", None)
-        self._merchant = Merchant(self._web_port)
+        self._merchant = DrillMerchant(self._web_port)
 
     def run(self, *, reconciles: bool) -> None:
-        first = Server(self._database, self._folder / "first", self._folder / "first.log")
+        first = PostgresServer(self._database, self._folder / "first", self._folder / "first.log")
         account = first.start()
         self._undo.callback(first.stop)
         ensure_database(self._database)
@@ -96,7 +96,7 @@ class Drill:
             self._report.add("WAL not yet in the second place", f"{place.read_lag_bytes()} bytes")
             first.destroy()
         self._report.add("PostgreSQL destroyed, at the restore point plus", f"{self._age(moment):.0f} s")
-        second = Server(self._database, self._folder / "second", self._folder / "second.log")
+        second = PostgresServer(self._database, self._folder / "second", self._folder / "second.log")
         self._undo.callback(second.stop)
         self._restore(place, second, moment, bank)
         if reconciles:
@@ -129,7 +129,7 @@ class Drill:
         found: dt.datetime = row[0]
         return found
 
-    def _describe_load(self, merchant: Merchant) -> str:
+    def _describe_load(self, merchant: DrillMerchant) -> str:
         refunds = sum(len(order.refunded) for order in merchant.orders)
         return f"{len(merchant.orders)} and {refunds} in {3 * self._seconds:.0f} s"
 
@@ -145,7 +145,7 @@ class Drill:
 
     # --- After ------------------------------------------------------------------------------------------
 
-    def _restore(self, place: SecondPlace, target: Server, moment: dt.datetime, bank: Path) -> None:
+    def _restore(self, place: SecondPlace, target: PostgresServer, moment: dt.datetime, bank: Path) -> None:
         began = time.monotonic()
         target.home.mkdir(mode=0o700)
         place.restore(target, moment.isoformat())

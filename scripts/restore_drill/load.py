@@ -19,7 +19,7 @@ AMOUNT = 10_000
 
 
 @dataclass
-class Order:
+class DrillOrder:
     """What the merchant knows of one payment. The bank's script decides what its customer does."""
 
     order_no: str
@@ -44,12 +44,12 @@ class Order:
         }
 
 
-class Merchant:
+class DrillMerchant:
     """Sends requests from a few threads until it is stopped. No answer is forgotten, and no request is repeated."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self.orders: list[Order] = []
+        self.orders: list[DrillOrder] = []
         self._stop = threading.Event()
         self._work_of_threads: list[Future[None]] = []
 
@@ -90,7 +90,9 @@ class Merchant:
         script, method = {6: ("authorize", "manual"), 7: ("processing:3,auto_pay", "automatic")}.get(
             turn, ("" if turn in (8, 9) else "auto_pay", "automatic")
         )
-        order = Order(f"DRILL-{secrets.token_hex(8)}", secrets.token_hex(12), script, method, time.time())
+        order = DrillOrder(
+            f"DRILL-{secrets.token_hex(8)}", secrets.token_hex(12), script, method, time.time()
+        )
         status, answer = self.send("POST", "/payments", order.body, order.key)
         if status not in (200, 202):
             raise RuntimeError(f"POST /payments: {status} {answer}")
@@ -106,13 +108,13 @@ class Merchant:
         elif turn == 8:
             self._change(order, "cancel")
 
-    def _refund(self, order: Order) -> None:
+    def _refund(self, order: DrillOrder) -> None:
         body = {"payment_no": order.payment_no, "amount": 700}
         status, answer = self.send("POST", "/refunds", body, secrets.token_hex(12))
         if status in (200, 202):
             order.refunded[answer["data"]["refund_no"]] = 700
 
-    def _change(self, order: Order, operation: str) -> None:
+    def _change(self, order: DrillOrder, operation: str) -> None:
         path = f"/payments/{order.payment_no}/{operation}"
         status, answer = self.send("POST", path, {}, secrets.token_hex(12))
         if status == 200:

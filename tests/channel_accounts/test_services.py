@@ -15,7 +15,7 @@ from channel_accounts import loaded_accounts, selectors, services, serving
 from channel_accounts.credentials import unseal_credentials
 from channel_accounts.errors import TooManyAccounts
 from channel_accounts.loaded_accounts import UnknownAccount, load_account
-from channel_accounts.models import AccountStatus, CheckResult, StoredChannelAccount
+from channel_accounts.models import AccountStatus, CredentialCheckResult, StoredChannelAccount
 from channel_accounts.services import CheckedCredentials
 from channels.stripe.config import get_webhook_secrets
 from common.errors import ValidationFailed
@@ -25,8 +25,8 @@ from tests.channel_accounts.accounts import CREDENTIALS, NEW_CREDENTIALS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OLD = CheckedCredentials(CheckResult.ACCEPTED, "", "", CREDENTIALS)
-NEW = CheckedCredentials(CheckResult.ACCEPTED, "", "", NEW_CREDENTIALS)
+OLD = CheckedCredentials(CredentialCheckResult.ACCEPTED, "", "", CREDENTIALS)
+NEW = CheckedCredentials(CredentialCheckResult.ACCEPTED, "", "", NEW_CREDENTIALS)
 
 
 def add(merchant_id: uuid.UUID | None = None, **changes: Any) -> StoredChannelAccount:
@@ -70,7 +70,7 @@ def test_a_repeated_rotation_keeps_the_previous_credentials() -> None:
 def test_a_check_of_credentials_that_were_rotated_meanwhile_is_not_recorded() -> None:
     account = add()
     services.rotate_credentials(account_id=account.id, checked=NEW)
-    refused = CheckedCredentials(CheckResult.REFUSED, "", "", CREDENTIALS)
+    refused = CheckedCredentials(CredentialCheckResult.REFUSED, "", "", CREDENTIALS)
     assert services.record_check(account_id=account.id, checked=refused).last_check_result == "accepted"
     assert StoredChannelAccount.objects.get().last_check_result == "accepted"
 

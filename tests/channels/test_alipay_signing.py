@@ -21,8 +21,8 @@ from alipay.aop.api.util.SignatureUtils import get_sign_content, sign_with_rsa2,
 from channels.alipay import signing
 from channels.alipay.answers import read_answer
 from channels.alipay.channel import AlipayChannel
-from channels.alipay.fields import BEIJING, Unreadable
-from channels.base import FormAction, Reported, WebhookRefused, WebhookRequest
+from channels.alipay.fields import BEIJING
+from channels.base import FormAction, Reported, UnexpectedFormat, WebhookRefused, WebhookRequest
 from tests.support.alipay.account import (
     ACCOUNT,
     APP_ID,
@@ -213,7 +213,7 @@ def test_the_old_public_key_is_accepted_while_keys_are_rotated() -> None:
     ],
 )
 def test_garbage_is_no_answer(body: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnexpectedFormat):
         read_answer(body, QUERY, (KEYS["alipay_public_key"],))
 
 

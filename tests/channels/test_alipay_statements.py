@@ -6,8 +6,9 @@ import zipfile
 
 import pytest
 
-from channels.alipay.fields import BEIJING, Unreadable
+from channels.alipay.fields import BEIJING
 from channels.alipay.statements import StatementRow, list_days, read_statement
+from channels.base import UnexpectedFormat
 
 # The columns and the frame of a statement that was downloaded in June 2026.
 HEADER = (
@@ -108,7 +109,7 @@ def test_a_row_of_another_kind_is_left_out() -> None:
     ],
 )
 def test_what_is_not_complete_or_not_understood_is_no_statement(text: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnexpectedFormat):
         read(text)
 
 
@@ -117,7 +118,7 @@ def test_what_is_not_complete_or_not_understood_is_no_statement(text: str) -> No
     [b"", b"PK", b"<html>", zip_files({}), zip_files({"a.csv": b"\xff\xff"}), zip_files({"a.csv": b"text"})],
 )
 def test_what_is_no_zip_with_details_is_no_statement(zipped: bytes) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnexpectedFormat):
         list(read_statement(zipped))
 
 
@@ -128,7 +129,7 @@ def test_a_damaged_zip_is_no_statement() -> None:
         changed[position] ^= 0xFF
         try:
             rows = list(read_statement(bytes(changed)))
-        except Unreadable:
+        except UnexpectedFormat:
             continue
         assert rows == read(build_statement(PAYMENT, REFUND))
 

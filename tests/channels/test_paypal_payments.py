@@ -25,13 +25,13 @@ from channels.base import (
     RefundRef,
     RefundState,
     Reported,
+    UnexpectedFormat,
     UnknownOutcome,
 )
 from channels.paypal import tokens
 from channels.paypal.amounts import CURRENCIES, read_money, to_money
 from channels.paypal.channel import PayPalChannel
-from channels.paypal.config import Credentials
-from channels.paypal.fields import UnexpectedAnswer
+from channels.paypal.config import PayPalCredentials
 from channels.registry import get_platform_account
 from common.deadlines import Deadline
 from tests.channels.harness import build_ref, build_refund
@@ -128,7 +128,7 @@ class TestAmounts:
         ],
     )
     def test_what_is_no_amount_decides_nothing(self, money: Any) -> None:
-        with pytest.raises(UnexpectedAnswer):
+        with pytest.raises(UnexpectedFormat):
             read_money(money)
 
     def test_decimals_that_are_zero_are_read(self) -> None:
@@ -392,7 +392,9 @@ class TestAccessTokens:
         found: list[str] = []
 
         def read() -> None:
-            found.append(tokens.get_token(paypal.url, Credentials.read(account.credentials), Deadline(10.0)))
+            found.append(
+                tokens.get_token(paypal.url, PayPalCredentials.read(account.credentials), Deadline(10.0))
+            )
 
         threads = [threading.Thread(target=read) for _ in range(8)]
         for thread in threads:

@@ -16,7 +16,7 @@ from channels.base import (
     UnknownOutcome,
 )
 from channels.stripe import errors
-from channels.stripe.http import SENT_METHOD, NotConnected
+from channels.stripe.http import SENT_METHOD, StripeNotConnected
 
 
 def read(status: int, error: dict[str, Any], method: str = "POST", **headers: str) -> stripe.StripeError:
@@ -66,7 +66,7 @@ REPLAYED = {"Idempotent_Replayed": "true"}
         (read(400, {**INVALID, "param": "expires_at"}), NewKeyRequired),
         (read(400, INVALID, Stripe_Should_Retry="true"), UnknownOutcome),
         (read(400, {**INVALID, "code": "parameter_unknown"}, "GET"), InvalidRequest),
-        (NotConnected("refused"), NotProcessed),
+        (StripeNotConnected("refused"), NotProcessed),
     ],
     ids=lambda each: "" if isinstance(each, Exception) else each.__name__,
 )

@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from channels.base import ListingEntry, ListingFailed, ListingWindow, PaymentState, RefundState
+from channels.base import (
+    ListingEntry,
+    ListingFailed,
+    ListingWindow,
+    PaymentState,
+    RefundState,
+    UnexpectedFormat,
+)
 from channels.wechat import statements
 from channels.wechat.channel import WechatChannel
-from channels.wechat.fields import BEIJING, Unreadable, convert_yuan_to_fen
+from channels.wechat.fields import BEIJING, convert_yuan_to_fen
 from tests.support.waiting import PATIENCE_SECONDS
 from tests.support.wechat.keys import build_account
 from tests.support.wechat.server import PlannedServer
@@ -237,5 +244,5 @@ def test_yuan_become_fen(yuan: str, fen: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1.00", "1,000.00", "1.001", "NaN", "1e5", "٣", " 1"])
 def test_other_amounts_are_refused(text: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnexpectedFormat):
         convert_yuan_to_fen(text)

@@ -4,16 +4,16 @@ import pytest
 from django.utils import translation
 
 from checkout.messages import MESSAGES, describe_state
-from checkout.states import CLOSED_UNPAID_STATES, Money, PageState, refine_state
+from checkout.states import CLOSED_UNPAID_STATES, PageState, PaymentAmounts, refine_state
 
 
-def usd(**moved: int) -> Money:
-    return Money(
+def usd(**moved: int) -> PaymentAmounts:
+    return PaymentAmounts(
         amount_minor=10_000, currency="USD", **{f"{name}_minor": value for name, value in moved.items()}
     )
 
 
-def read(state: PageState, money: Money, *, needs_review: bool = False) -> tuple[PageState, str]:
+def read(state: PageState, money: PaymentAmounts, *, needs_review: bool = False) -> tuple[PageState, str]:
     refined = refine_state(state, money, needs_review=needs_review)
     with translation.override("en"):
         shown = describe_state(refined, money, locale="en_US")
@@ -46,7 +46,7 @@ def read(state: PageState, money: Money, *, needs_review: bool = False) -> tuple
         ),
     ],
 )
-def test_a_paid_payment(money: Money, state: str, text: str) -> None:
+def test_a_paid_payment(money: PaymentAmounts, state: str, text: str) -> None:
     shown_state, shown = read(PageState.PAID, money)
     assert shown_state == state
     assert text in shown
@@ -67,7 +67,7 @@ def test_a_paid_payment(money: Money, state: str, text: str) -> None:
     ],
 )
 def test_money_for_a_closed_payment_is_never_denied(
-    closed: PageState, money: Money, state: str, text: str
+    closed: PageState, money: PaymentAmounts, state: str, text: str
 ) -> None:
     shown_state, shown = read(closed, money)
     assert shown_state == state

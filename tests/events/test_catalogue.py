@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import F
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
-from channels.base import ChannelDispute, DisputeReason, DisputeState
+from channels.base import ChannelDispute, ChannelDisputeReason, DisputeState
 from common.api.renderers import to_json
 from events import catalogue, cloudevents
 from events.models import OutboxEvent
@@ -79,7 +79,7 @@ def _disputed(payment: Payment) -> None:
             channel_trade_no="pi_1",
             amount_minor=100,
             currency=payment.currency,
-            reason=DisputeReason.FRAUDULENT,
+            reason=ChannelDisputeReason.FRAUDULENT,
             channel_reason="fraudulent",
             state=state,
             evidence_due_by=dt.datetime(2026, 12, 24, tzinfo=dt.UTC),

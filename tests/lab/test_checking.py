@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from scripts.lab.checking import Books, Payment, Taken, Verdict, add_up, compare
+from scripts.lab.checking import LabVerdict, RecordedBooks, RecordedPayment, Taken, add_up, compare
 from scripts.lab.client import Outcome
 
-AGAIN = Payment("PAY-2", "LAB-1", "pending", amount=100, captured=0, refunded=0)
-PAID = Payment("PAY-1", "LAB-1", "succeeded", amount=100, captured=100, refunded=30)
-BOOKS = Books([PAID], frozenset({"REF-1"}), {"PAY-1": Taken(100, 30)})
+AGAIN = RecordedPayment("PAY-2", "LAB-1", "pending", amount=100, captured=0, refunded=0)
+PAID = RecordedPayment("PAY-1", "LAB-1", "succeeded", amount=100, captured=100, refunded=30)
+BOOKS = RecordedBooks([PAID], frozenset({"REF-1"}), {"PAY-1": Taken(100, 30)})
 
 
 def payment() -> Outcome:
@@ -35,8 +35,8 @@ def _confirmed(kind: str, number: str, body: dict[str, object], paid_at: float |
     )
 
 
-def judge(books: Books, *outcomes: Outcome) -> Verdict:
-    verdict = Verdict()
+def judge(books: RecordedBooks, *outcomes: Outcome) -> LabVerdict:
+    verdict = LabVerdict()
     compare(outcomes or (payment(), refund()), books, verdict)
     return verdict
 
@@ -60,7 +60,7 @@ def test_all_is_well() -> None:
         ),
     ],
 )
-def test_lost(books: Books, reason: str) -> None:
+def test_lost(books: RecordedBooks, reason: str) -> None:
     assert reason in judge(books).lost[0]
 
 
@@ -73,7 +73,7 @@ def test_lost(books: Books, reason: str) -> None:
     ],
     ids=["two payments", "two charges", "two refunds"],
 )
-def test_doubled(books: Books) -> None:
+def test_doubled(books: RecordedBooks) -> None:
     assert judge(books).doubled
 
 

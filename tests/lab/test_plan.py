@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.lab.network import command_in, uplink, zone_bridge
-from scripts.lab.plan import HOSTS, ZONES, Role, UnknownHost, find_host, list_zone
+from scripts.lab.plan import HOSTS, ZONES, HostRole, UnknownHost, find_host, list_zone
 
 INTERFACE_NAME_LENGTH = 15
 
@@ -24,10 +24,10 @@ def test_names_and_addresses_are_unique() -> None:
 def test_losing_one_zone_leaves_a_majority() -> None:
     for zone in ZONES:
         left = [host.role for host in HOSTS if host not in list_zone(zone)]
-        for role in (Role.DATABASE, Role.CACHE, Role.BROKER):
+        for role in (HostRole.DATABASE, HostRole.CACHE, HostRole.BROKER):
             assert left.count(role) == 2
-        assert Role.GATEWAY in left
-        assert Role.WORKER in left
+        assert HostRole.GATEWAY in left
+        assert HostRole.WORKER in left
 
 
 def test_a_wrong_name_is_answered_with_the_right_ones() -> None:

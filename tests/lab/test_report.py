@@ -7,10 +7,10 @@ import pytest
 
 from scripts.lab import report
 from scripts.lab.plan import Folders
-from scripts.lab.report import Result
+from scripts.lab.report import ScenarioResult
 from scripts.lab.scenarios import SCENARIOS, UnknownScenario, find_scenario
 
-RESULT = Result(
+RESULT = ScenarioResult(
     scenario="kill-primary",
     title="the primary's host dies",
     at="2026-11-28T19:00:00+00:00",

@@ -11,7 +11,7 @@ import pytest
 from scripts.lab import lifecycle, report
 from scripts.lab.plan import Folders
 from scripts.lab.running import run_scenario
-from scripts.lab.scenarios import SCENARIOS, Scenario
+from scripts.lab.scenarios import SCENARIOS, FaultScenario
 
 pytestmark = pytest.mark.processes
 
@@ -25,7 +25,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folders]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name.replace("-", "_"))
-def test_scenario(lab: Folders, scenario: Scenario) -> None:
+def test_scenario(lab: Folders, scenario: FaultScenario) -> None:
     result = run_scenario(lab, scenario)
     assert result.is_kept, report.describe(result)
     assert result.failovers == (result.rounds if scenario.fails_over else 0), report.describe(result)

@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState, RefundState
+from channels.base import ChannelDispute, ChannelDisputeReason, ChannelDisputeStage, DisputeState, RefundState
 from gateway.models import Payment, Refund
 from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_updates.refunds import apply_refund_update
@@ -102,7 +102,7 @@ def dispute(
     state: DisputeState,
     amount_minor: int = 10_000,
     *,
-    stage: DisputeStage = DisputeStage.CHARGEBACK,
+    stage: ChannelDisputeStage = ChannelDisputeStage.CHARGEBACK,
     number: str = "dp_1",
     currency: str = "USD",
 ) -> None:
@@ -113,7 +113,7 @@ def dispute(
         state=state,
         amount_minor=amount_minor,
         currency=currency,
-        reason=DisputeReason.FRAUDULENT,
+        reason=ChannelDisputeReason.FRAUDULENT,
         channel_reason="fraudulent",
         stage=stage,
     )
@@ -123,7 +123,7 @@ def dispute(
 
 def test_a_dispute_withdraws_money_and_gives_it_back(client: SignedClient) -> None:
     payment = paid(client)
-    dispute(payment, DisputeState.NEEDS_RESPONSE, stage=DisputeStage.INQUIRY)
+    dispute(payment, DisputeState.NEEDS_RESPONSE, stage=ChannelDisputeStage.INQUIRY)
     assert len(posted()) == 1, "an inquiry takes no money"
     for _ in range(2):
         dispute(payment, DisputeState.NEEDS_RESPONSE)

@@ -8,9 +8,9 @@ from django.db import IntegrityError, transaction
 
 from channels.base import (
     ChannelDispute,
+    ChannelDisputeReason,
+    ChannelDisputeStage,
     ChannelRefund,
-    DisputeReason,
-    DisputeStage,
     DisputeState,
     RefundState,
 )
@@ -163,9 +163,9 @@ def test_a_dispute_before_a_duplicate_payment(
         state=NEEDS_RESPONSE,
         amount_minor=disputed_minor,
         currency="USD",
-        reason=DisputeReason.FRAUDULENT,
+        reason=ChannelDisputeReason.FRAUDULENT,
         channel_reason="fraudulent",
-        stage=DisputeStage.CHARGEBACK,
+        stage=ChannelDisputeStage.CHARGEBACK,
     )
     with transaction.atomic():
         apply_dispute_update(
@@ -260,13 +260,13 @@ def test_staff_charge_the_merchant_and_the_money_comes_back(client: SignedClient
 
 def test_a_dispute_only_goes_forward(client: SignedClient) -> None:
     payment = paid(client)
-    dispute(payment, CLOSED, stage=DisputeStage.INQUIRY)
-    dispute(payment, NEEDS_RESPONSE, stage=DisputeStage.CHARGEBACK)
-    dispute(payment, NEEDS_RESPONSE, stage=DisputeStage.INQUIRY)
+    dispute(payment, CLOSED, stage=ChannelDisputeStage.INQUIRY)
+    dispute(payment, NEEDS_RESPONSE, stage=ChannelDisputeStage.CHARGEBACK)
+    dispute(payment, NEEDS_RESPONSE, stage=ChannelDisputeStage.INQUIRY)
     assert amounts(payment) == (10_000, 0, 0)
     dispute(payment, WON)
     dispute(payment, NEEDS_RESPONSE)
-    dispute(payment, NEEDS_RESPONSE, stage=DisputeStage.PRE_ARBITRATION)
+    dispute(payment, NEEDS_RESPONSE, stage=ChannelDisputeStage.PRE_ARBITRATION)
     row = Dispute.objects.get()
     assert (row.status, row.stage, row.closed_at) == ("needs_response", "pre_arbitration", None)
     with pytest.raises(IntegrityError, match="cannot become"):

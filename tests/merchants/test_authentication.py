@@ -9,7 +9,7 @@ import pytest
 from django.test import Client, RequestFactory
 
 from merchants import authentication, metrics, selectors
-from merchants.credentials import Credentials, get_raw_path, read_credentials
+from merchants.credentials import RequestCredentials, get_raw_path, read_credentials
 from merchants.models import ApiKey
 from tests.merchants.conftest import new_merchant, refusal
 from tests.support.signing import SignedClient
@@ -236,7 +236,7 @@ def test_codes_and_names_are_unique():
         assert left.error_code != right.error_code
 
 
-def _credentials(client: SignedClient) -> Credentials:
+def _credentials(client: SignedClient) -> RequestCredentials:
     headers = {name: value for name, value in client.signed_headers("GET", PATH, b"").items() if value}
     return read_credentials(RequestFactory().get(PATH, headers=headers))
 

@@ -14,7 +14,7 @@ from backoffice.approvals.models import Approval
 from backoffice.renderers.entries import shown_entries
 from backoffice.renderers.payer import describe_payer
 from backoffice.renderers.saga_page import TimeAxis
-from backoffice.timeline.registry import Entry
+from backoffice.timeline.registry import TimelineEntry
 from gateway.models import Dispute, Payment, Refund
 from orders.models import Order
 from tests.office.test_second_person import make_saga_in_review, resolve
@@ -161,7 +161,7 @@ def test_the_payer_is_described(brand: str, last_four: str, wallet: str, text: s
 
 def test_repeated_entries_are_folded_into_the_newest() -> None:
     entries = [
-        Entry(NOON - dt.timedelta(minutes=minute), "x", "Saga", title, name="Call")
+        TimelineEntry(NOON - dt.timedelta(minutes=minute), "x", "Saga", title, name="Call")
         for minute, title in enumerate(("Succeeded", "Unknown", "Unknown", "Unknown", "Succeeded"))
     ]
     shown = [(each.entry.title, each.count, each.first_at) for each in shown_entries(entries)]

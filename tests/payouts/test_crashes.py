@@ -10,7 +10,7 @@ from ledger.balances import read_merchant_balances
 from ledger.models import LedgerTransfer
 from merchants.services import NewMerchant
 from payouts import state_machine
-from payouts.models import Payout, PayoutFile, PayoutRun, RunStatus
+from payouts.models import Payout, PayoutFile, PayoutRun, PayoutRunStatus
 from payouts.services import runs
 from payouts.services.outcomes import BankOutcome, record_outcome
 from tests.payouts.conftest import age_ledger, approve, create_run, give_plan, no_conflict
@@ -119,7 +119,7 @@ def test_a_death_while_the_run_is_approved_and_exported(
     die_at(monkeypatch, point)
     die_in(lambda: approve(run_id))
     if point == "payout_run.approve.before_commit":
-        assert PayoutRun.objects.get().status == RunStatus.AWAITING_APPROVAL
+        assert PayoutRun.objects.get().status == PayoutRunStatus.AWAITING_APPROVAL
         approve(run_id)
     else:
         with pytest.raises(NotPermitted):

@@ -14,7 +14,7 @@ from common.errors import NotPermitted, OperationRefused
 from ledger.balances import read_merchant_balances
 from ledger.models import LedgerTransfer
 from merchants.services import NewMerchant
-from payouts.models import Payout, PayoutFile, PayoutRun, PayoutStatus, RunStatus
+from payouts.models import Payout, PayoutFile, PayoutRun, PayoutRunStatus, PayoutStatus
 from payouts.services import bank_accounts, runs
 from payouts.services.files import download_file
 from payouts.services.outcomes import BankOutcome, read_outcomes, record_outcome
@@ -77,7 +77,7 @@ def test_a_run_is_frozen_approved_exported_and_paid(payable: NewMerchant, client
     approve(run_id)
     payout = the_payout()
     run = PayoutRun.objects.get()
-    assert (payout.status, run.status) == (PayoutStatus.IN_TRANSIT, RunStatus.SENT)
+    assert (payout.status, run.status) == (PayoutStatus.IN_TRANSIT, PayoutRunStatus.SENT)
     assert run.run_no.startswith("TEST-RUN-")
     file = download_file(run_id=run_id, actor="ann", reason="upload")
     assert file.content.decode().splitlines()[1] == (
@@ -185,7 +185,7 @@ def test_a_changed_bank_account_is_left_out(payable: NewMerchant, client: Signed
     approve(run_id)
     assert (the_payout().status, the_payout().failure_code) == ("canceled", "no_payouts_left")
     assert available(payable) == 10_000
-    assert PayoutRun.objects.get().status == RunStatus.CANCELED
+    assert PayoutRun.objects.get().status == PayoutRunStatus.CANCELED
 
 
 def test_a_request_of_another_bank_account_stops_a_run_that_is_frozen(

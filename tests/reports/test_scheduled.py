@@ -23,7 +23,7 @@ from audit.models import StaffAction
 from backoffice.reports import destinations, files, planning, services, writing
 from backoffice.reports.destination_settings import Bucket, Folder
 from backoffice.reports.kinds import KINDS, ReportQuery
-from backoffice.reports.models import ReportRun, ReportSchedule, RunStatus
+from backoffice.reports.models import ReportRun, ReportRunStatus, ReportSchedule
 from backoffice.reports.periods import Period
 from common.errors import OperationRefused
 from common.postgresql.exclusive import try_exclusive
@@ -61,7 +61,7 @@ class TestPlanning:
         assert planning.plan_due_runs(now=IN_THE_MORNING) == 0
         run = the_run()
         assert (run.period_start, run.period_end, run.due_at) == (DAY, dt.date(2026, 1, 6), IN_THE_MORNING)
-        assert (run.status, run.file_key) == (RunStatus.QUEUED, FILE)
+        assert (run.status, run.file_key) == (ReportRunStatus.QUEUED, FILE)
 
     @pytest.mark.parametrize(
         ("frequency", "names"),
@@ -126,7 +126,7 @@ class TestFolder:
         assert (row["payments"], row["refunds"], row["net"]) == ("123.45", "200.00", "-76.55")
         run, content = the_run(), (folder / FILE).read_bytes()
         assert (run.status, run.row_count, run.byte_count, run.attempts) == (
-            RunStatus.DONE,
+            ReportRunStatus.DONE,
             1,
             len(content),
             1,
@@ -154,7 +154,7 @@ class TestFolder:
             check=False,
         )
         assert death.returncode == -signal.SIGKILL, death.stderr.decode()
-        assert (the_run().status, list_files(folder)) == (RunStatus.RUNNING, [FILE])
+        assert (the_run().status, list_files(folder)) == (ReportRunStatus.RUNNING, [FILE])
         # The dead process's session holds the lock for a moment.
         wait_until(lambda: writing.write_due_reports() == 1)
         assert (the_run().attempts, list_files(folder)) == (2, [FILE])
@@ -196,23 +196,23 @@ class TestFolder:
             run = the_run()
             if run.retry_at is not None:
                 waits.append(run.retry_at)
-                assert (run.status, "Not a directory" in run.error) == (RunStatus.QUEUED, True)
+                assert (run.status, "Not a directory" in run.error) == (ReportRunStatus.QUEUED, True)
                 assert writing.write_due_reports() == 0, "not due before its time"
                 ReportRun.objects.update(retry_at=Now())
-        assert (the_run().status, the_run().retry_at, len(waits)) == (RunStatus.FAILED, None, 5)
+        assert (the_run().status, the_run().retry_at, len(waits)) == (ReportRunStatus.FAILED, None, 5)
         settings.REPORT_DESTINATIONS = {"archive": Folder(folder)}
         assert writing.write_due_reports() == 0
         services.send_again(run_id=the_run().pk, actor="ben", reason="the disk was full")
         assert writing.write_due_reports() == 1
-        assert (the_run().status, the_run().error, list_files(folder)) == (RunStatus.DONE, "", [FILE])
+        assert (the_run().status, the_run().error, list_files(folder)) == (ReportRunStatus.DONE, "", [FILE])
 
     def test_a_run_that_ends_each_of_its_processes_fails(self, folder: Path) -> None:
         for _death in range(writing.MAX_ATTEMPTS):
             run = writing._claim_run("archive")
             assert run is not None
-            assert run.status == RunStatus.RUNNING
+            assert run.status == ReportRunStatus.RUNNING
         assert writing.write_due_reports() == 0
-        assert (the_run().status, "each attempt" in the_run().error) == (RunStatus.FAILED, True)
+        assert (the_run().status, "each attempt" in the_run().error) == (ReportRunStatus.FAILED, True)
 
     def test_a_destination_that_is_gone_says_so(self, folder: Path, settings: Any) -> None:
         settings.REPORT_DESTINATIONS = {}
@@ -297,7 +297,7 @@ class TestFiles:
         ReportRun.objects.update(period_start=dt.date.min)
         assert writing.write_due_reports() == 0
         run = the_run()
-        assert (run.status, run.attempts) == (RunStatus.QUEUED, 1)
+        assert (run.status, run.attempts) == (ReportRunStatus.QUEUED, 1)
         assert run.error.startswith("OverflowError: ")
 
     def test_a_merchant_that_is_gone_is_not_all_merchants(self, folder: Path, schedule: Create) -> None:
@@ -332,7 +332,7 @@ class TestBucket:
         assert "NoSuchBucket" in the_run().error
         bucket.create_bucket(Bucket="acme-reports")
         for _answer_was_lost in range(2):
-            ReportRun.objects.update(status=RunStatus.QUEUED, retry_at=Now(), finished_at=None)
+            ReportRun.objects.update(status=ReportRunStatus.QUEUED, retry_at=Now(), finished_at=None)
             assert writing.write_due_reports() == 1
         (found,) = bucket.list_objects_v2(Bucket="acme-reports")["Contents"]
         assert found["Key"] == f"daily/{FILE}"

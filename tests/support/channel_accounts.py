@@ -3,7 +3,7 @@
 from typing import Any
 
 from channel_accounts import services
-from channel_accounts.models import CheckResult, StoredChannelAccount
+from channel_accounts.models import CredentialCheckResult, StoredChannelAccount
 from channel_accounts.services import CheckedCredentials
 from common.ids import uuid7
 from merchants.services import NewMerchant
@@ -23,7 +23,7 @@ def add_account(
         environment=environment,
         channel=channel,
         display_name="Shop",
-        checked=CheckedCredentials(CheckResult.ACCEPTED, "", "", credentials or {}),
+        checked=CheckedCredentials(CredentialCheckResult.ACCEPTED, "", "", credentials or {}),
         account_id=uuid7(),
         **changes,
     )

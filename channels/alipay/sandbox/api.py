@@ -16,7 +16,7 @@ LONGEST_NUMBER = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SandboxCall:
     """`behaviour`: what a fault makes the bank do."""
 
     content: Mapping[str, object]
@@ -25,7 +25,7 @@ class Call:
     behaviour: Fault | None = None
 
 
-def precreate(books: Books, app: apps.App, call: Call) -> dict[str, object]:
+def precreate(books: Books, app: apps.App, call: SandboxCall) -> dict[str, object]:
     """docs.open.alipay.com/api_1/alipay.trade.precreate. The trade comes into being when the code is scanned."""
     offer = offers.make_offer(
         app=app, product=apps.FACE_TO_FACE, content=call.content, common=call.common, now=books.now
@@ -35,7 +35,7 @@ def precreate(books: Books, app: apps.App, call: Call) -> dict[str, object]:
     return {"out_trade_no": offer.out_trade_no, "qr_code": f"{call.base_url}/qr/{offer.token}"}
 
 
-def query(books: Books, app: apps.App, call: Call) -> dict[str, object]:
+def query(books: Books, app: apps.App, call: SandboxCall) -> dict[str, object]:
     """open/02ekfq. A refusal has the amounts of an unpaid trade beside its codes, as recorded answers have."""
     numbers = _numbers(call)
     trade = trade_records.find_by_number(books.connection, seller_id=app.seller_id, **numbers)
@@ -45,14 +45,14 @@ def query(books: Books, app: apps.App, call: Call) -> dict[str, object]:
     return trades.describe(trade, _options(call))
 
 
-def close(books: Books, app: apps.App, call: Call) -> dict[str, object]:
+def close(books: Books, app: apps.App, call: SandboxCall) -> dict[str, object]:
     """open/02e7gn. A notify_url in the call gets a notice of it for any product."""
     trade = _trade(books, app, call)
     trades.close_unpaid(books, trade, notify_url=read_address(call.common, "notify_url"))
     return {"out_trade_no": trade.out_trade_no, "trade_no": trade.trade_no}
 
 
-def cancel(books: Books, app: apps.App, call: Call) -> dict[str, object]:
+def cancel(books: Books, app: apps.App, call: SandboxCall) -> dict[str, object]:
     """open/02ekfr. An unknown out_trade_no is a success without trade_no and action ("action is returned when the trade
     exists"); an unknown trade_no is refused."""
     numbers = _numbers(call)
@@ -70,7 +70,7 @@ def cancel(books: Books, app: apps.App, call: Call) -> dict[str, object]:
     }
 
 
-def refund(books: Books, app: apps.App, call: Call) -> dict[str, object]:
+def refund(books: Books, app: apps.App, call: SandboxCall) -> dict[str, object]:
     """open/6c0cdd7d."""
     numbers = _numbers(call)
     trade = trade_records.find_by_number(books.connection, seller_id=app.seller_id, **numbers)
@@ -95,7 +95,7 @@ def refund(books: Books, app: apps.App, call: Call) -> dict[str, object]:
     return refunds.describe_call(trade, found, _options(call), is_changed=is_changed)
 
 
-def query_refund(books: Books, app: apps.App, call: Call) -> dict[str, object]:
+def query_refund(books: Books, app: apps.App, call: SandboxCall) -> dict[str, object]:
     """open/02e7gp: code 10000 alone says nothing; without refund_status the refund is not known or not successful."""
     number = _text(call, "out_request_no")
     if not number:
@@ -105,7 +105,7 @@ def query_refund(books: Books, app: apps.App, call: Call) -> dict[str, object]:
     return refunds.describe(trade, found, _options(call))
 
 
-def query_bill_address(books: Books, app: apps.App, call: Call) -> dict[str, object]:
+def query_bill_address(books: Books, app: apps.App, call: SandboxCall) -> dict[str, object]:
     """open/06fpmm."""
     link = bills.make_link(
         books,
@@ -117,25 +117,25 @@ def query_bill_address(books: Books, app: apps.App, call: Call) -> dict[str, obj
     return {"bill_download_url": link}
 
 
-def _trade(books: Books, app: apps.App, call: Call) -> Trade:
+def _trade(books: Books, app: apps.App, call: SandboxCall) -> Trade:
     trade = trade_records.find_by_number(books.connection, seller_id=app.seller_id, **_numbers(call))
     if trade is None:
         raise business("ACQ.TRADE_NOT_EXIST")
     return trade
 
 
-def _numbers(call: Call) -> dict[str, str]:
+def _numbers(call: SandboxCall) -> dict[str, str]:
     numbers = {name: _text(call, name) for name in ("trade_no", "out_trade_no")}
     if not any(numbers.values()):
         raise business("ACQ.INVALID_PARAMETER", "参数无效：trade_no 和 out_trade_no 不能同时为空")
     return numbers
 
 
-def _text(call: Call, name: str, *, longest: int = LONGEST_NUMBER) -> str:
+def _text(call: SandboxCall, name: str, *, longest: int = LONGEST_NUMBER) -> str:
     return read_text(call.content, name, longest=longest)
 
 
-def _options(call: Call) -> list[str]:
+def _options(call: SandboxCall) -> list[str]:
     options = call.content.get("query_options", [])
     if not isinstance(options, list):
         raise invalid_field("query_options", "应为数组")

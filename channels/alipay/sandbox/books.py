@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from channels.alipay.sandbox.clock import Clock, write_time
-from channels.alipay.sandbox.database import IN_MEMORY, Database
+from channels.alipay.sandbox.database import IN_MEMORY, BooksDatabase
 from channels.alipay.sandbox.faults import Faults
 
 
@@ -26,7 +26,7 @@ class Bank:
     """The database, the clock and the faults of one sandbox."""
 
     def __init__(self, *, path: str = IN_MEMORY, clock: Clock | None = None) -> None:
-        self.database = Database(path)
+        self.database = BooksDatabase(path)
         self.clock = clock or Clock()
         self.faults = Faults()
 

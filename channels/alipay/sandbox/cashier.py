@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from channels.alipay.sandbox import apps, gateway, offers, signatures, trade_records, trades, upkeep
 from channels.alipay.sandbox.amounts import write_yuan
 from channels.alipay.sandbox.books import Bank, Books
-from channels.alipay.sandbox.faults import Operation
+from channels.alipay.sandbox.faults import SandboxOperation
 from channels.alipay.sandbox.offers import Offer
 from channels.alipay.sandbox.refusals import Refusal, business
 from channels.alipay.sandbox.trade_records import Trade
@@ -41,7 +41,7 @@ _STYLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CashierPage:
     """`location`: where the browser goes on to."""
 
     html: str = ""
@@ -49,7 +49,7 @@ class Page:
     charset: str = "utf-8"
 
 
-def open_signed_page(bank: Bank, fields: Mapping[str, str]) -> Page:
+def open_signed_page(bank: Bank, fields: Mapping[str, str]) -> CashierPage:
     """Page pay and wap pay: the customer's browser brings what the merchant has signed. Errors are pages in GBK."""
     try:
         request = gateway.verify(gateway.find_app(bank, fields), fields)
@@ -65,10 +65,10 @@ def open_signed_page(bank: Bank, fields: Mapping[str, str]) -> Page:
             offers.save(books.connection, offer)
     except Refusal as refusal:
         return _refused(refusal)
-    return Page(location=f"/cashier/{offer.token}")
+    return CashierPage(location=f"/cashier/{offer.token}")
 
 
-def show(bank: Bank, token: str, *, is_scan: bool) -> Page:
+def show(bank: Bank, token: str, *, is_scan: bool) -> CashierPage:
     """`is_scan`: the link of a QR code, which creates the trade."""
     upkeep.run(bank)
     try:
@@ -83,7 +83,7 @@ def show(bank: Bank, token: str, *, is_scan: bool) -> Page:
     return _cashier_page(app, offer, trade)
 
 
-def act(bank: Bank, token: str, action: str) -> Page:
+def act(bank: Bank, token: str, action: str) -> CashierPage:
     """The customer's click: login, pay, decline or leave."""
     upkeep.run(bank)
     try:
@@ -97,7 +97,9 @@ def act(bank: Bank, token: str, action: str) -> Page:
                 return _paid(app, offer, paid, books)
             trade = trades.open_offer(books, offer)
             if action == "pay":
-                fault = books.faults.take(Operation.PAY, app_id=app.app_id, out_trade_no=offer.out_trade_no)
+                fault = books.faults.take(
+                    SandboxOperation.PAY, app_id=app.app_id, out_trade_no=offer.out_trade_no
+                )
                 if fault is None:
                     return _paid(app, offer, trades.pay(books, trade), books)
             is_declined = action in ("pay", "decline")
@@ -142,21 +144,23 @@ def _existing_trade(books: Books, offer: Offer) -> Trade | None:
     )
 
 
-def _paid(app: apps.App, offer: Offer, trade: Trade, books: Books) -> Page:
+def _paid(app: apps.App, offer: Offer, trade: Trade, books: Books) -> CashierPage:
     if offer.return_url:
-        return Page(location=return_address(app, offer, trade, books.time))
+        return CashierPage(location=return_address(app, offer, trade, books.time))
     return _cashier_page(app, offer, trade)
 
 
-def _left(offer: Offer) -> Page:
+def _left(offer: Offer) -> CashierPage:
     if offer.quit_url:
-        return Page(location=offer.quit_url)
+        return CashierPage(location=offer.quit_url)
     return _page(
         "<p>您已离开收银台，可以关闭此页面。</p><p lang=en>You have left. You can close this page.</p>"
     )
 
 
-def _cashier_page(app: apps.App, offer: Offer, trade: Trade | None, *, is_declined: bool = False) -> Page:
+def _cashier_page(
+    app: apps.App, offer: Offer, trade: Trade | None, *, is_declined: bool = False
+) -> CashierPage:
     parts = [
         "<h1>支付宝收银台（沙箱） <span lang=en>Alipay cashier (sandbox)</span></h1>",
         f"<p class=amount>¥{write_yuan(offer.total_fen)}</p><dl>",
@@ -194,7 +198,7 @@ def _buttons(offer: Offer, *, is_open: bool) -> str:
     )
 
 
-def _refused(refusal: Refusal, *, charset: str = gateway.DEFAULT_CHARSET) -> Page:
+def _refused(refusal: Refusal, *, charset: str = gateway.DEFAULT_CHARSET) -> CashierPage:
     """A merchant's broken request is answered by a page in GBK that names the error code."""
     code = refusal.sub_code.removeprefix("isv.")
     return _page(
@@ -205,11 +209,11 @@ def _refused(refusal: Refusal, *, charset: str = gateway.DEFAULT_CHARSET) -> Pag
     )
 
 
-def _page(body: str, *, charset: str = "utf-8") -> Page:
+def _page(body: str, *, charset: str = "utf-8") -> CashierPage:
     html = (
         f'<!doctype html><html lang=zh-CN><head><meta charset="{charset}">'
         '<meta name=viewport content="width=device-width,initial-scale=1">'
         f"<title>支付宝 - 沙箱 Alipay sandbox</title><style>{_STYLE}</style></head>"
         f"<body><main>{body}</main></body></html>"
     )
-    return Page(html=html, charset=charset)
+    return CashierPage(html=html, charset=charset)

@@ -122,7 +122,7 @@ CREATE TABLE IF NOT EXISTS bill_links (
 """
 
 
-class Database:
+class BooksDatabase:
     def __init__(self, path: str = IN_MEMORY) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)

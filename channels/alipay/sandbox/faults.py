@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 
 
-class Operation(enum.StrEnum):
+class SandboxOperation(enum.StrEnum):
     CREATE = "create"  # alipay.trade.precreate
     QUERY = "query"  # alipay.trade.query
     CANCEL = "cancel"  # alipay.trade.close and alipay.trade.cancel
@@ -141,8 +141,8 @@ def make_fault(**values: object) -> Fault:
         if not isinstance(values.get(name), str):
             raise ValueError(f"{name}: missing")
     fault = Fault(**values)  # type: ignore[arg-type]
-    if fault.operation not in set(Operation):
-        raise ValueError(f"operation: one of {', '.join(Operation)}")
+    if fault.operation not in set(SandboxOperation):
+        raise ValueError(f"operation: one of {', '.join(SandboxOperation)}")
     kinds = kinds_of(fault.operation)
     if fault.kind not in kinds:
         raise ValueError(f"kind: for {fault.operation} one of {', '.join(kinds)}")
@@ -160,12 +160,12 @@ def make_fault(**values: object) -> Fault:
 
 def kinds_of(operation: str) -> dict[str, float | None]:
     """Returns the default seconds of each kind that the operation can have."""
-    if operation == Operation.NOTIFY:
+    if operation == SandboxOperation.NOTIFY:
         return {name: seconds for name, (_, seconds) in NOTICE_BEHAVIOURS.items()}
-    if operation == Operation.PAY:
+    if operation == SandboxOperation.PAY:
         return {name: seconds for name, (_, seconds) in PAY_BEHAVIOURS.items()}
     kinds = {name: fault.seconds for name, fault in NETWORK_FAULTS.items()}
-    if operation == Operation.REFUND:
+    if operation == SandboxOperation.REFUND:
         kinds |= {name: seconds for name, (_, seconds) in REFUND_BEHAVIOURS.items()}
     return kinds
 

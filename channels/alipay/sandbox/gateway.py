@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from channels.alipay.sandbox import api, apps, signatures, upkeep
 from channels.alipay.sandbox.books import Bank, Books
 from channels.alipay.sandbox.clock import read_time
-from channels.alipay.sandbox.faults import NETWORK_FAULTS, Ending, Fault, Operation
+from channels.alipay.sandbox.faults import NETWORK_FAULTS, Ending, Fault, SandboxOperation
 from channels.alipay.sandbox.refusals import MESSAGES, Refusal, business, invalid, missing
 
 CHARSETS = ("utf-8", "gbk", "gb2312")
@@ -25,23 +25,23 @@ PAGE_METHODS = {"alipay.trade.page.pay": apps.PAGE_PAY, "alipay.trade.wap.pay": 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    operation: Operation
-    run: Callable[[Books, apps.App, api.Call], dict[str, object]]
+    operation: SandboxOperation
+    run: Callable[[Books, apps.App, api.SandboxCall], dict[str, object]]
 
 
 METHODS: Mapping[str, Method] = {
-    "alipay.trade.precreate": Method(Operation.CREATE, api.precreate),
-    "alipay.trade.query": Method(Operation.QUERY, api.query),
-    "alipay.trade.close": Method(Operation.CANCEL, api.close),
-    "alipay.trade.cancel": Method(Operation.CANCEL, api.cancel),
-    "alipay.trade.refund": Method(Operation.REFUND, api.refund),
-    "alipay.trade.fastpay.refund.query": Method(Operation.QUERY_REFUND, api.query_refund),
-    "alipay.data.dataservice.bill.downloadurl.query": Method(Operation.BILL, api.query_bill_address),
+    "alipay.trade.precreate": Method(SandboxOperation.CREATE, api.precreate),
+    "alipay.trade.query": Method(SandboxOperation.QUERY, api.query),
+    "alipay.trade.close": Method(SandboxOperation.CANCEL, api.close),
+    "alipay.trade.cancel": Method(SandboxOperation.CANCEL, api.cancel),
+    "alipay.trade.refund": Method(SandboxOperation.REFUND, api.refund),
+    "alipay.trade.fastpay.refund.query": Method(SandboxOperation.QUERY_REFUND, api.query_refund),
+    "alipay.data.dataservice.bill.downloadurl.query": Method(SandboxOperation.BILL, api.query_bill_address),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SandboxRequest:
     """A request whose signature is right."""
 
     app: apps.App
@@ -55,7 +55,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SandboxAnswer:
     """`ending`: how the connection ends; `seconds`: after how long."""
 
     body: bytes
@@ -88,7 +88,7 @@ def find_app(bank: Bank, fields: Mapping[str, str]) -> apps.App:
     return app
 
 
-def verify(app: apps.App, fields: Mapping[str, str]) -> Request:
+def verify(app: apps.App, fields: Mapping[str, str]) -> SandboxRequest:
     """Checks the common parameters and the signature. Raises Refusal."""
     for name, label in (
         ("method", "method"),
@@ -120,7 +120,7 @@ def verify(app: apps.App, fields: Mapping[str, str]) -> Request:
     if method not in METHODS and method not in PAGE_METHODS:
         raise invalid("method")
     _check_permission(app, method)
-    return Request(app, method, fields, _content(fields))
+    return SandboxRequest(app, method, fields, _content(fields))
 
 
 def _check_permission(app: apps.App, method: str) -> None:
@@ -139,17 +139,19 @@ def _content(fields: Mapping[str, str]) -> dict[str, object]:
     return content
 
 
-def answer(bank: Bank, fields: Mapping[str, str], *, base_url: str, wait: Callable[[float], None]) -> Answer:
+def answer(
+    bank: Bank, fields: Mapping[str, str], *, base_url: str, wait: Callable[[float], None]
+) -> SandboxAnswer:
     """Runs a method that a merchant's server calls. `wait`: returns after the seconds, or when the server stops."""
     charset, method = charset_of(fields), fields.get("method", "")
     try:
         app = find_app(bank, fields)
     except Refusal as refusal:
-        return Answer(_write(method, refusal.as_answer(), None, charset), charset)
+        return SandboxAnswer(_write(method, refusal.as_answer(), None, charset), charset)
     try:
         request = verify(app, fields)
     except Refusal as refusal:
-        return Answer(_write(method, refusal.as_answer(), app, charset), charset)
+        return SandboxAnswer(_write(method, refusal.as_answer(), app, charset), charset)
     operation = METHODS[request.method].operation
     fault = bank.faults.take(operation, app_id=app.app_id, out_trade_no=request.out_trade_no)
     network = NETWORK_FAULTS.get(fault.kind) if fault else None
@@ -159,13 +161,13 @@ def answer(bank: Bank, fields: Mapping[str, str], *, base_url: str, wait: Callab
     if network is None or network.takes_effect:
         result = _run(bank, request, base_url, fault if network is None else None)
     if fault is None or network is None or fault.kind == "slow_start":
-        return Answer(_write(method, result, app, charset), charset)
+        return SandboxAnswer(_write(method, result, app, charset), charset)
     return _spoil(request, result, fault, network.ending)
 
 
-def _run(bank: Bank, request: Request, base_url: str, behaviour: Fault | None) -> dict[str, object]:
+def _run(bank: Bank, request: SandboxRequest, base_url: str, behaviour: Fault | None) -> dict[str, object]:
     upkeep.run(bank)
-    call = api.Call(request.content, request.common, base_url, behaviour)
+    call = api.SandboxCall(request.content, request.common, base_url, behaviour)
     try:
         with bank.open_books() as books:
             result = METHODS[request.method].run(books, request.app, call)
@@ -174,7 +176,7 @@ def _run(bank: Bank, request: Request, base_url: str, behaviour: Fault | None) -
     return {"code": "10000", "msg": MESSAGES["10000"], **result}
 
 
-def _spoil(request: Request, result: dict[str, object], fault: Fault, ending: Ending) -> Answer:
+def _spoil(request: SandboxRequest, result: dict[str, object], fault: Fault, ending: Ending) -> SandboxAnswer:
     """Returns what the fault makes of the answer."""
     charset = charset_of(request.common)
     if ending == Ending.UNAVAILABLE:
@@ -188,7 +190,7 @@ def _spoil(request: Request, result: dict[str, object], fault: Fault, ending: En
     body = _write(request.method, result, request.app, charset, ending=ending)
     if ending == Ending.GARBAGE:
         body = "<html><body>系统繁忙，请稍后再试</body></html>".encode(charset)
-    return Answer(body, charset, ending, fault.seconds or 0)
+    return SandboxAnswer(body, charset, ending, fault.seconds or 0)
 
 
 def _write(

@@ -19,7 +19,7 @@ from channels.alipay.sandbox import apps, signatures
 from channels.alipay.sandbox.amounts import write_yuan
 from channels.alipay.sandbox.books import Books
 from channels.alipay.sandbox.clock import write_time
-from channels.alipay.sandbox.faults import Operation
+from channels.alipay.sandbox.faults import SandboxOperation
 from channels.alipay.sandbox.trade_records import BUYER_ID, BUYER_LOGON_ID, CLOSED, FINISHED, SUCCESS, Trade
 
 # Minutes from one attempt to the next.
@@ -75,7 +75,7 @@ def report(
     is_payment = refund is None and trade.status in (SUCCESS, FINISHED) and trade.paid_at == books.time
     if not address or not (url or is_payment or trade.status in REPORTED_STATUSES[trade.product]):
         return
-    fault = books.faults.take(Operation.NOTIFY, app_id=app.app_id, out_trade_no=trade.out_trade_no)
+    fault = books.faults.take(SandboxOperation.NOTIFY, app_id=app.app_id, out_trade_no=trade.out_trade_no)
     kind = fault.kind if fault else ""
     fields = _fields(app, trade, refund)
     if fault is not None and kind == "contradict_webhook":

@@ -18,7 +18,7 @@ NOTHING_REFUNDED = {"refund_fee": "0.00", "send_back_fee": "0.00"}
 
 
 @dataclass(frozen=True)
-class Refund:
+class SandboxRefund:
     trade_no: str
     out_request_no: str
     amount_fen: int
@@ -104,7 +104,7 @@ def decide_pending(books: Books) -> None:
         "SELECT * FROM refunds WHERE state = 'pending' AND due_at <= ?", (books.time,)
     ).fetchall()
     for row in rows:
-        pending = Refund(**dict(row))
+        pending = SandboxRefund(**dict(row))
         trade = trade_records.get(books.connection, pending.trade_no)
         if pending.fails_later or ledger.balance_of(books, trade.seller_id) < pending.amount_fen:
             books.connection.execute(
@@ -115,15 +115,15 @@ def decide_pending(books: Books) -> None:
             _succeed(books, trade, pending.out_request_no, pending.amount_fen)
 
 
-def find(books: Books, trade_no: str, out_request_no: str) -> Refund | None:
+def find(books: Books, trade_no: str, out_request_no: str) -> SandboxRefund | None:
     row = books.connection.execute(
         "SELECT * FROM refunds WHERE trade_no = ? AND out_request_no = ?", (trade_no, out_request_no)
     ).fetchone()
-    return None if row is None else Refund(**dict(row))
+    return None if row is None else SandboxRefund(**dict(row))
 
 
 def describe_call(
-    trade: Trade, found: Refund | None, options: Collection[str], *, is_changed: bool
+    trade: Trade, found: SandboxRefund | None, options: Collection[str], *, is_changed: bool
 ) -> dict[str, object]:
     """Answer to alipay.trade.refund. refund_fee is all that the trade has refunded so far."""
     refunded = write_yuan(trade.refunded_fen)
@@ -144,7 +144,7 @@ def describe_call(
     return answer
 
 
-def describe(trade: Trade, found: Refund | None, options: Collection[str]) -> dict[str, object]:
+def describe(trade: Trade, found: SandboxRefund | None, options: Collection[str]) -> dict[str, object]:
     """Answer to the refund query: refund_status REFUND_SUCCESS, or nothing when there is no successful refund."""
     if found is None or found.state != "succeeded":
         return {}

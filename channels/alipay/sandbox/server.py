@@ -16,12 +16,12 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from channels.alipay.sandbox import bills, cashier, gateway
 from channels.alipay.sandbox.books import Bank
-from channels.alipay.sandbox.cashier import Page
+from channels.alipay.sandbox.cashier import CashierPage
 from channels.alipay.sandbox.clock import Clock
 from channels.alipay.sandbox.control import Control
 from channels.alipay.sandbox.database import IN_MEMORY
-from channels.alipay.sandbox.faults import NETWORK_FAULTS, Ending, Operation
-from channels.alipay.sandbox.gateway import Answer
+from channels.alipay.sandbox.faults import NETWORK_FAULTS, Ending, SandboxOperation
+from channels.alipay.sandbox.gateway import SandboxAnswer
 from channels.alipay.sandbox.notice_sender import NoticeSender
 
 LARGEST_BODY = 1_000_000
@@ -204,7 +204,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._finish(answer, f"text/html;charset={answer.charset}")
         sandbox.sender.wake_up()
 
-    def _finish(self, answer: Answer, content_type: str) -> None:
+    def _finish(self, answer: SandboxAnswer, content_type: str) -> None:
         if answer.ending == Ending.NO_ANSWER:
             self._sandbox.wait(answer.seconds, self.connection)
             self.close_connection = True
@@ -225,12 +225,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, "下载超时,请重新下载".encode("gbk"), "text/html;charset=GBK")
             return
         name, content = file
-        fault = bank.faults.take(Operation.DOWNLOAD, app_id="", out_trade_no="")
+        fault = bank.faults.take(SandboxOperation.DOWNLOAD, app_id="", out_trade_no="")
         ending = NETWORK_FAULTS[fault.kind].ending if fault else Ending.TRUE_ANSWER
         if ending == Ending.GARBAGE:
             content = content[: len(content) // 2]
         self.extra_headers = {"Content-Disposition": f"attachment; filename={quote(name)}"}
-        self._finish(Answer(content, "", ending, (fault.seconds or 0) if fault else 0), "application/zip")
+        self._finish(
+            SandboxAnswer(content, "", ending, (fault.seconds or 0) if fault else 0), "application/zip"
+        )
 
     def _control(self, name: str, query: str, body: bytes) -> None:
         if not ipaddress.ip_address(self.client_address[0]).is_loopback:
@@ -250,7 +252,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if name == "unreachable" and status == HTTPStatus.OK:
             self._sandbox.refuse_connections(fields["seconds"])
 
-    def _show(self, page: Page) -> None:
+    def _show(self, page: CashierPage) -> None:
         if page.location:
             self.extra_headers = {"Location": page.location}
             self._send(HTTPStatus.FOUND, b"", "text/html")

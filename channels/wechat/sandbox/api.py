@@ -11,10 +11,10 @@ from typing import Any
 
 from channels.wechat.sandbox import bills, orders, refunds
 from channels.wechat.sandbox.bank import Bank
-from channels.wechat.sandbox.errors import ApiError, param_error, resource_not_exists, system_error
+from channels.wechat.sandbox.errors import SandboxApiError, param_error, resource_not_exists, system_error
 from channels.wechat.sandbox.faults import Fault, FaultKind, replace_fields
 from channels.wechat.sandbox.merchants import SandboxMerchant
-from channels.wechat.sandbox.messages import Answer, HangUp, Request
+from channels.wechat.sandbox.messages import HangUp, SandboxAnswer, SandboxRequest
 from channels.wechat.sandbox.parameters import Parameters, parse_body
 from channels.wechat.sandbox.prepay import TradeType
 from channels.wechat.sandbox.signatures import (
@@ -31,10 +31,10 @@ Result = dict[str, Any] | bytes | None
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class SandboxCall:
     bank: Bank
     merchant: SandboxMerchant
-    request: Request
+    request: SandboxRequest
     # The number in the path.
     number: str
 
@@ -47,21 +47,21 @@ class Call:
             raise given.refuse("mchid", "直连商户号", "与签名的商户号不一致")
 
 
-def _prepay(trade_type: TradeType) -> Callable[[Call], Result]:
+def _prepay(trade_type: TradeType) -> Callable[[SandboxCall], Result]:
     return lambda call: orders.prepay(call.bank, call.merchant, trade_type, call.read_body())
 
 
-def _query_by_out_trade_no(call: Call) -> Result:
+def _query_by_out_trade_no(call: SandboxCall) -> Result:
     call.check_mchid(call.request.query, "query")
     return orders.query_by_out_trade_no(call.bank, call.merchant, call.number)
 
 
-def _query_by_transaction_id(call: Call) -> Result:
+def _query_by_transaction_id(call: SandboxCall) -> Result:
     call.check_mchid(call.request.query, "query")
     return orders.query_by_transaction_id(call.bank, call.merchant, call.number)
 
 
-def _close(call: Call) -> Result:
+def _close(call: SandboxCall) -> Result:
     call.check_mchid(call.read_body(), "body")
     orders.close(call.bank, call.merchant, call.number)
     return None
@@ -72,10 +72,10 @@ class _Route:
     method: str
     path: re.Pattern[str]
     operation: str
-    execute: Callable[[Call], Result]
+    execute: Callable[[SandboxCall], Result]
 
 
-def _route(method: str, path: str, operation: str, execute: Callable[[Call], Result]) -> _Route:
+def _route(method: str, path: str, operation: str, execute: Callable[[SandboxCall], Result]) -> _Route:
     return _Route(method, re.compile(path.replace("{number}", "([^/]+)")), operation, execute)
 
 
@@ -125,7 +125,7 @@ ROUTES = (
 )
 
 
-def serve(bank: Bank, request: Request) -> Answer | HangUp:
+def serve(bank: Bank, request: SandboxRequest) -> SandboxAnswer | HangUp:
     found = _find_route(request)
     if found is None:
         return _format(resource_not_exists("请求的资源不存在"))
@@ -138,7 +138,7 @@ def serve(bank: Bank, request: Request) -> Answer | HangUp:
         case FaultKind.RESET:
             return HangUp.RESET
         case FaultKind.BAD_GATEWAY:
-            return Answer(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
+            return SandboxAnswer(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", "text/html")
         case FaultKind.SLOW_START:
             assert fault is not None
             time.sleep(fault.seconds)
@@ -154,7 +154,7 @@ def serve(bank: Bank, request: Request) -> Answer | HangUp:
     return answer
 
 
-def _find_route(request: Request) -> tuple[_Route, str] | None:
+def _find_route(request: SandboxRequest) -> tuple[_Route, str] | None:
     for route in ROUTES:
         match = route.path.fullmatch(request.path)
         if match and route.method == request.method:
@@ -162,13 +162,13 @@ def _find_route(request: Request) -> tuple[_Route, str] | None:
     return None
 
 
-def _get_mchid(request: Request) -> str:
+def _get_mchid(request: SandboxRequest) -> str:
     """The merchant that the request claims, to find its fault."""
     match = re.search(r'mchid="([^"]*)"', request.headers.get("authorization", ""))
     return match[1] if match else ""
 
 
-def _get_numbers(request: Request, number: str) -> list[str]:
+def _get_numbers(request: SandboxRequest, number: str) -> list[str]:
     try:
         body = json.loads(request.body or b"{}")
     except (ValueError, RecursionError):
@@ -177,7 +177,9 @@ def _get_numbers(request: Request, number: str) -> list[str]:
     return [value for value in (number, *values) if isinstance(value, str) and value]
 
 
-def _execute(bank: Bank, route: _Route, request: Request, number: str, fault: Fault | None) -> Answer:
+def _execute(
+    bank: Bank, route: _Route, request: SandboxRequest, number: str, fault: Fault | None
+) -> SandboxAnswer:
     """An answer is signed once the request's own signature was verified: doc/global/v3/zh/4012354982."""
     try:
         merchant = verify_request(
@@ -187,20 +189,20 @@ def _execute(bank: Bank, route: _Route, request: Request, number: str, fault: Fa
             request.url,
             request.body,
         )
-    except ApiError as error:
+    except SandboxApiError as error:
         return _format(error)
-    status, result = _run(Call(bank, merchant, request, number), route, fault)
+    status, result = _run(SandboxCall(bank, merchant, request, number), route, fault)
     if isinstance(result, bytes):
-        return Answer(status, result, "application/octet-stream")
+        return SandboxAnswer(status, result, "application/octet-stream")
     if fault is not None and fault.kind is FaultKind.CONTRADICTION and result is not None:
         result = replace_fields(result, fault.fields)
     body = b"" if result is None else encode_json(result)
     serial = choose_answer_serial(bank.platform, merchant, request.headers.get("wechatpay-serial", ""))
     headers = _sign(bank, serial, body, fault)
-    return Answer(status, body, headers={**headers, "Request-ID": _make_request_id()})
+    return SandboxAnswer(status, body, headers={**headers, "Request-ID": _make_request_id()})
 
 
-def _run(call: Call, route: _Route, fault: Fault | None) -> tuple[int, dict[str, Any] | bytes | None]:
+def _run(call: SandboxCall, route: _Route, fault: Fault | None) -> tuple[int, dict[str, Any] | bytes | None]:
     try:
         _check_headers(call)
         if fault is not None and fault.kind is FaultKind.SYSTEM_ERROR:
@@ -208,23 +210,23 @@ def _run(call: Call, route: _Route, fault: Fault | None) -> tuple[int, dict[str,
         if fault is not None and fault.kind is FaultKind.ERROR:
             if fault.status < 300:
                 return fault.status, None
-            raise ApiError(fault.status, fault.code, fault.message or fault.code)
+            raise SandboxApiError(fault.status, fault.code, fault.message or fault.code)
         result = route.execute(call)
         if fault is not None and fault.kind is FaultKind.SYSTEM_ERROR_AFTER:
             raise system_error()
-    except ApiError as error:
+    except SandboxApiError as error:
         return error.status, error.to_json()
     return (204 if result is None else 200), result
 
 
-def _check_headers(call: Call) -> None:
+def _check_headers(call: SandboxCall) -> None:
     headers = call.request.headers
     if not headers.get("accept") or not headers.get("user-agent"):
         raise param_error("header", "Accept", "Http头缺少Accept或User-Agent")
     serial = headers.get("wechatpay-serial")
     known = (call.merchant.public_key_id, call.bank.platform.certificate_serial)
     if serial and serial not in known:
-        raise ApiError(400, "PARAM_ERROR", "平台证书序列号Wechatpay-Serial错误")
+        raise SandboxApiError(400, "PARAM_ERROR", "平台证书序列号Wechatpay-Serial错误")
 
 
 def _sign(bank: Bank, serial: str, body: bytes, fault: Fault | None) -> dict[str, str]:
@@ -246,8 +248,10 @@ def _sign(bank: Bank, serial: str, body: bytes, fault: Fault | None) -> dict[str
     return sign_headers(bank.platform, serial, body)
 
 
-def _format(error: ApiError) -> Answer:
-    return Answer(error.status, encode_json(error.to_json()), headers={"Request-ID": _make_request_id()})
+def _format(error: SandboxApiError) -> SandboxAnswer:
+    return SandboxAnswer(
+        error.status, encode_json(error.to_json()), headers={"Request-ID": _make_request_id()}
+    )
 
 
 def _make_request_id() -> str:

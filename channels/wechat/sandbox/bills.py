@@ -17,7 +17,7 @@ from channels.wechat.sandbox import ledger
 from channels.wechat.sandbox.bank import Bank
 from channels.wechat.sandbox.bill_files import format_fund_flow_bill, format_trade_bill
 from channels.wechat.sandbox.clock import start_of_day, to_beijing
-from channels.wechat.sandbox.errors import ApiError, invalid_request
+from channels.wechat.sandbox.errors import SandboxApiError, invalid_request
 from channels.wechat.sandbox.merchants import SandboxMerchant
 from channels.wechat.sandbox.parameters import Parameters
 
@@ -35,7 +35,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 def request_bill(
     bank: Bank, merchant: SandboxMerchant, kind: str, query: Mapping[str, str]
 ) -> dict[str, str]:
-    """Returns where the bill of a day can be downloaded, and the SHA1 of the uncompressed file. Raises `ApiError`.
+    """Returns the address of a day's bill, and the SHA1 of the uncompressed file. Raises `SandboxApiError`.
 
     `kind` is `trade` or `fund_flow`.
     """
@@ -83,11 +83,11 @@ def _check_date(day: dt.date, now: float) -> None:
     if (here.date() - day).days > OLDEST_DAYS:
         raise invalid_request("仅支持三个月内的账单下载申请")
     if day == here.date() - dt.timedelta(days=1) and here.hour < READY_HOUR:
-        raise ApiError(400, "STATEMENT_CREATING", "账单生成中，请在上午10点以后再下载")
+        raise SandboxApiError(400, "STATEMENT_CREATING", "账单生成中，请在上午10点以后再下载")
 
 
-def _no_statement() -> ApiError:
-    return ApiError(400, "NO_STATEMENT_EXIST", "请求的账单文件不存在")
+def _no_statement() -> SandboxApiError:
+    return SandboxApiError(400, "NO_STATEMENT_EXIST", "请求的账单文件不存在")
 
 
 def _load(db: sqlite3.Connection, merchant: SandboxMerchant, name: str, day: dt.date) -> str:
@@ -137,7 +137,7 @@ def _make(db: sqlite3.Connection, merchant: SandboxMerchant, name: str, day: dt.
 
 
 def download(bank: Bank, merchant: SandboxMerchant, token: str) -> bytes:
-    """The file. Raises `ApiError` when the address is unknown or older than five minutes."""
+    """The file. Raises `SandboxApiError` when the address is unknown or older than five minutes."""
     with bank.books.transaction() as db:
         row = db.execute(
             "SELECT b.content, t.is_gzip FROM bill_tokens t JOIN bills b"

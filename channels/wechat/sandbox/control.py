@@ -9,10 +9,10 @@ from channels.wechat.sandbox import operations, reading
 from channels.wechat.sandbox.bank import Bank
 from channels.wechat.sandbox.clock import format_rfc3339
 from channels.wechat.sandbox.customer import CannotPay
-from channels.wechat.sandbox.errors import ApiError
+from channels.wechat.sandbox.errors import SandboxApiError
 from channels.wechat.sandbox.faults import Fault, FaultKind
 from channels.wechat.sandbox.merchants import SigningMode
-from channels.wechat.sandbox.messages import Answer, Request
+from channels.wechat.sandbox.messages import SandboxAnswer, SandboxRequest
 from channels.wechat.sandbox.schedule import run_due
 
 _Handler = Callable[[Bank, Mapping[str, Any]], object]
@@ -25,7 +25,7 @@ class BadCommand(Exception):
     """The command is wrong: the text says what."""
 
 
-def serve(bank: Bank, request: Request) -> Answer:
+def serve(bank: Bank, request: SandboxRequest) -> SandboxAnswer:
     handler = _HANDLERS.get((request.method, request.path))
     if handler is None:
         return _format(404, {"error": f"there is no {request.method} {request.path}"})
@@ -33,14 +33,14 @@ def serve(bank: Bank, request: Request) -> Answer:
         result = handler(bank, _read_values(request))
     except CannotPay as error:
         return _format(409, {"error": str(error)})
-    except ApiError as error:
+    except SandboxApiError as error:
         return _format(error.status, error.to_json())
     except BadCommand as error:
         return _format(400, {"error": str(error)})
     return _format(200, result)
 
 
-def _read_values(request: Request) -> Mapping[str, Any]:
+def _read_values(request: SandboxRequest) -> Mapping[str, Any]:
     if request.method == "GET":
         return request.query
     # A page of another origin cannot send this type without asking first.
@@ -55,8 +55,8 @@ def _read_values(request: Request) -> Mapping[str, Any]:
     return value
 
 
-def _format(status: int, value: object) -> Answer:
-    return Answer(status, json.dumps(value, ensure_ascii=False).encode())
+def _format(status: int, value: object) -> SandboxAnswer:
+    return SandboxAnswer(status, json.dumps(value, ensure_ascii=False).encode())
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

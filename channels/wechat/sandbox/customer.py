@@ -15,7 +15,7 @@ class CannotPay(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Invitation:
+class PaymentInvitation:
     """An order as the customer sees it. `reason` says why it cannot be paid; empty: it can."""
 
     order: sqlite3.Row
@@ -23,7 +23,7 @@ class Invitation:
     reason: str
 
 
-def find_invitation(bank: Bank, *, token: str = "", prepay_id: str = "") -> Invitation | None:
+def find_invitation(bank: Bank, *, token: str = "", prepay_id: str = "") -> PaymentInvitation | None:
     with bank.books.transaction() as db:
         link = db.execute(
             "SELECT * FROM links WHERE token = ? OR prepay_id = ?", [token, prepay_id]
@@ -33,7 +33,7 @@ def find_invitation(bank: Bank, *, token: str = "", prepay_id: str = "") -> Invi
         order = db.execute("SELECT * FROM orders WHERE id = ?", [link["order_id"]]).fetchone()
     now = bank.clock.now()
     reason = _find_obstacle(order, now) or ("" if now < link["expires_at"] else "二维码或链接已失效")
-    return Invitation(order, bank.merchants[order["mchid"]].name, reason)
+    return PaymentInvitation(order, bank.merchants[order["mchid"]].name, reason)
 
 
 def _find_obstacle(order: sqlite3.Row, now: float) -> str:

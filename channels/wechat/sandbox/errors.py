@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class ApiError(Exception):
+class SandboxApiError(Exception):
     """An answer other than success: `{"code": …, "message": …, "detail": …}`."""
 
     def __init__(self, status: int, code: str, message: str, detail: Mapping[str, Any] | None = None) -> None:
@@ -25,33 +25,33 @@ class ApiError(Exception):
         return body
 
 
-def sign_error(message: str, detail: Mapping[str, Any] | None = None) -> ApiError:
-    return ApiError(401, "SIGN_ERROR", message, detail)
+def sign_error(message: str, detail: Mapping[str, Any] | None = None) -> SandboxApiError:
+    return SandboxApiError(401, "SIGN_ERROR", message, detail)
 
 
-def param_error(location: str, field: str, issue: str, value: object = None) -> ApiError:
+def param_error(location: str, field: str, issue: str, value: object = None) -> SandboxApiError:
     """`field` is the path below `location` (body, query, path). The text has the form that the server uses."""
     detail: dict[str, Any] = {"location": location, "field": field, "issue": issue}
     if value is not None:
         detail["value"] = value
-    return ApiError(400, "PARAM_ERROR", f"输入源“/{location}/{field}”{issue}", detail)
+    return SandboxApiError(400, "PARAM_ERROR", f"输入源“/{location}/{field}”{issue}", detail)
 
 
-def invalid_request(message: str) -> ApiError:
-    return ApiError(400, "INVALID_REQUEST", message)
+def invalid_request(message: str) -> SandboxApiError:
+    return SandboxApiError(400, "INVALID_REQUEST", message)
 
 
-def order_not_exist() -> ApiError:
-    return ApiError(404, "ORDER_NOT_EXIST", "订单不存在")
+def order_not_exist() -> SandboxApiError:
+    return SandboxApiError(404, "ORDER_NOT_EXIST", "订单不存在")
 
 
-def resource_not_exists(message: str) -> ApiError:
-    return ApiError(404, "RESOURCE_NOT_EXISTS", message)
+def resource_not_exists(message: str) -> SandboxApiError:
+    return SandboxApiError(404, "RESOURCE_NOT_EXISTS", message)
 
 
-def frequency_limited(message: str = "频率超限，请降低请求频率") -> ApiError:
-    return ApiError(429, "FREQUENCY_LIMITED", message)
+def frequency_limited(message: str = "频率超限，请降低请求频率") -> SandboxApiError:
+    return SandboxApiError(429, "FREQUENCY_LIMITED", message)
 
 
-def system_error() -> ApiError:
-    return ApiError(500, "SYSTEM_ERROR", "系统异常，请稍后重试")
+def system_error() -> SandboxApiError:
+    return SandboxApiError(500, "SYSTEM_ERROR", "系统异常，请稍后重试")

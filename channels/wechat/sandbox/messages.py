@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SandboxRequest:
     """`url` is the path with its query as the client sent it; header names are in lower case."""
 
     method: str
@@ -25,7 +25,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SandboxAnswer:
     status: int
     body: bytes = b""
     content_type: str = "application/json; charset=utf-8"

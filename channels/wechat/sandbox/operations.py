@@ -18,7 +18,7 @@ def _require_order(db: sqlite3.Connection, mchid: str, out_trade_no: str) -> sql
 
 
 def pay(bank: Bank, mchid: str, out_trade_no: str, *, is_forced: bool = False) -> str:
-    """The customer pays. Returns the transaction_id. Raises `CannotPay`, and `ApiError` for an unknown order."""
+    """The customer pays. Returns the transaction_id. Raises `CannotPay`, and `SandboxApiError` for an unknown order."""
     with bank.books.transaction() as db:
         order = _require_order(db, mchid, out_trade_no)
     return customer.pay(bank, order["id"], is_forced=is_forced)

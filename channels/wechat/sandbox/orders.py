@@ -7,7 +7,7 @@ from typing import Any
 from channels.wechat.sandbox import numbers
 from channels.wechat.sandbox.bank import Bank
 from channels.wechat.sandbox.clock import format_rfc3339
-from channels.wechat.sandbox.errors import ApiError, invalid_request, order_not_exist
+from channels.wechat.sandbox.errors import SandboxApiError, invalid_request, order_not_exist
 from channels.wechat.sandbox.merchants import SandboxMerchant
 from channels.wechat.sandbox.parameters import Parameters
 from channels.wechat.sandbox.prepay import PrepayRequest, TradeType, parse_prepay
@@ -25,12 +25,12 @@ STATE_LABELS = {
 def prepay(
     bank: Bank, merchant: SandboxMerchant, trade_type: TradeType, body: dict[str, Any]
 ) -> dict[str, Any]:
-    """Creates the order, or repeats the answer for the same parameters. Raises `ApiError`."""
+    """Creates the order, or repeats the answer for the same parameters. Raises `SandboxApiError`."""
     request = parse_prepay(trade_type, body)
     if request.mchid != merchant.mchid:
         raise Parameters("body", body).refuse("mchid", "直连商户号", "与签名的商户号不一致")
     if request.appid != merchant.appid:
-        raise ApiError(400, "APPID_MCHID_NOT_MATCH", "AppID和mch_id不匹配")
+        raise SandboxApiError(400, "APPID_MCHID_NOT_MATCH", "AppID和mch_id不匹配")
     now = bank.clock.now()
     with bank.books.transaction() as db:
         order = find_order(db, merchant.mchid, request.out_trade_no)
@@ -77,14 +77,14 @@ def _check_repetition(order: sqlite3.Row, request: PrepayRequest) -> None:
     if order["parameters"] != request.parameters:
         raise invalid_request("订单重入时，要求参数值与原请求一致，请确认参数问题")
     if order["state"] == "CLOSED":
-        raise ApiError(400, "ORDER_CLOSED", "订单已关闭")
+        raise SandboxApiError(400, "ORDER_CLOSED", "订单已关闭")
     if order["state"] != "NOTPAY":
         raise order_paid()
 
 
-def order_paid() -> ApiError:
+def order_paid() -> SandboxApiError:
     """The code is that of APIv2's tables; APIv3's say only "请根据接口返回的详细信息检查"."""
-    return ApiError(400, "ORDERPAID", "该订单已支付")
+    return SandboxApiError(400, "ORDERPAID", "该订单已支付")
 
 
 def _find_valid_link(db: sqlite3.Connection, order: sqlite3.Row, now: float) -> sqlite3.Row | None:
@@ -187,7 +187,7 @@ def format_order(order: sqlite3.Row) -> dict[str, Any]:
 
 
 def close(bank: Bank, merchant: SandboxMerchant, out_trade_no: str) -> None:
-    """Closes an unpaid order. Raises `ApiError` for one that is paid, unknown or closed already.
+    """Closes an unpaid order. Raises `SandboxApiError` for one that is paid, unknown or closed already.
 
     docs/partner/apis/partner-miniprogram-payment/close-order.html: ORDER_CLOSED, ORDER_NOT_EXIST. Merchants have also
     seen 204 for an unknown order (developers.weixin.qq.com/community/personal/oCJUswwemv3ES…): a fault plays that.
@@ -201,4 +201,6 @@ def close(bank: Bank, merchant: SandboxMerchant, out_trade_no: str) -> None:
     if order is None:
         raise order_not_exist()
     if not changed:
-        raise ApiError(400, "ORDER_CLOSED", "订单已关闭") if order["state"] == "CLOSED" else order_paid()
+        raise (
+            SandboxApiError(400, "ORDER_CLOSED", "订单已关闭") if order["state"] == "CLOSED" else order_paid()
+        )

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from channels.wechat.sandbox import customer
 from channels.wechat.sandbox.bank import Bank
 from channels.wechat.sandbox.bill_files import format_yuan
-from channels.wechat.sandbox.customer import CannotPay, Invitation
-from channels.wechat.sandbox.messages import Answer, Request
+from channels.wechat.sandbox.customer import CannotPay, PaymentInvitation
+from channels.wechat.sandbox.messages import SandboxAnswer, SandboxRequest
 
 _PAGE = """<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -40,7 +40,7 @@ _HEADERS = {
 }
 
 
-def serve(bank: Bank, request: Request, *, is_local: bool) -> Answer:
+def serve(bank: Bank, request: SandboxRequest, *, is_local: bool) -> SandboxAnswer:
     """`is_local` allows the list of open orders, which only this machine may see."""
     path, query = request.path, request.query
     if path == "/" and request.method == "GET" and is_local:
@@ -62,7 +62,7 @@ def serve(bank: Bank, request: Request, *, is_local: bool) -> Answer:
     return _format(200, "微信支付", _describe(invitation) + _form(request.url))
 
 
-def _describe(invitation: Invitation) -> str:
+def _describe(invitation: PaymentInvitation) -> str:
     order = invitation.order
     return f"""<div class="card"><div>{html.escape(invitation.merchant_name)}</div>
 <div class="amount">¥{format_yuan(order["total"])}</div>
@@ -77,7 +77,7 @@ def _form(action: str) -> str:
 <button name="action" value="later">暂不支付 Pay later</button></form>"""
 
 
-def _act(bank: Bank, request: Request, invitation: Invitation) -> Answer:
+def _act(bank: Bank, request: SandboxRequest, invitation: PaymentInvitation) -> SandboxAnswer:
     form = dict(urllib.parse.parse_qsl(request.body.decode(errors="replace")))
     back = _back(request.query)
     match form.get("action"):
@@ -106,7 +106,7 @@ def _back(query: Mapping[str, str]) -> str:
     return f'<a class="button" href="{html.escape(url)}">返回商户 Back to the shop</a>'
 
 
-def _open_bridge(bank: Bank, query: Mapping[str, str]) -> Answer:
+def _open_bridge(bank: Bank, query: Mapping[str, str]) -> SandboxAnswer:
     """Stands for WeixinJSBridge.invoke('getBrandWCPayRequest', …): its parameters lead to the payment page."""
     try:
         prepay_id = customer.check_bridge_call(bank, query)
@@ -116,15 +116,17 @@ def _open_bridge(bank: Bank, query: Mapping[str, str]) -> Answer:
     with bank.books.transaction() as db:
         token = db.execute("SELECT token FROM links WHERE prepay_id = ?", [prepay_id]).fetchone()["token"]
     assert invitation is not None
-    return Answer(302, headers={**_HEADERS, "Location": f"/pay/{token}"})
+    return SandboxAnswer(302, headers={**_HEADERS, "Location": f"/pay/{token}"})
 
 
-def _show_phone(bank: Bank, query: Mapping[str, str]) -> Answer:
+def _show_phone(bank: Bank, query: Mapping[str, str]) -> SandboxAnswer:
     """Scans a code_url that somebody pastes, and lists what can be paid."""
     scanned = urllib.parse.urlsplit(query.get("code_url", "").strip())
     token = dict(urllib.parse.parse_qsl(scanned.query)).get("pr") or scanned.path.rpartition("/")[2]
     if token and customer.find_invitation(bank, token=token):
-        return Answer(302, headers={**_HEADERS, "Location": f"/pay/{urllib.parse.quote(token, safe='')}"})
+        return SandboxAnswer(
+            302, headers={**_HEADERS, "Location": f"/pay/{urllib.parse.quote(token, safe='')}"}
+        )
     with bank.books.transaction() as db:
         rows = db.execute(
             "SELECT o.*, l.token FROM orders o JOIN links l ON l.order_id = o.id"
@@ -147,11 +149,11 @@ def _show_phone(bank: Bank, query: Mapping[str, str]) -> Answer:
     )
 
 
-def _message(status: int, chinese: str, english: str, below: str = "") -> Answer:
+def _message(status: int, chinese: str, english: str, below: str = "") -> SandboxAnswer:
     content = f'<div class="card"><h1>{html.escape(chinese)}</h1><p>{html.escape(english)}</p></div>{below}'
     return _format(status, chinese, content)
 
 
-def _format(status: int, title: str, content: str) -> Answer:
+def _format(status: int, title: str, content: str) -> SandboxAnswer:
     page = _PAGE.format(title=html.escape(title), content=content)
-    return Answer(status, page.encode(), "text/html; charset=utf-8", _HEADERS)
+    return SandboxAnswer(status, page.encode(), "text/html; charset=utf-8", _HEADERS)

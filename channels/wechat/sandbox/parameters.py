@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from channels.wechat.sandbox.errors import ApiError, param_error
+from channels.wechat.sandbox.errors import SandboxApiError, param_error
 
 # 下单, out_trade_no: "要求6-32个字符内，只能是数字、大小写字母_-|*": docs/merchant/products/native-payment/apilist.html
 OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_\-|*]{6,32}", re.ASCII)
@@ -26,7 +26,7 @@ class Parameters:
         self._values = values
         self._prefix = prefix
 
-    def refuse(self, name: str, label: str, issue: str) -> ApiError:
+    def refuse(self, name: str, label: str, issue: str) -> SandboxApiError:
         return param_error(
             self._location, self._prefix + name, f"映射到字段“{label}”{issue}", self._shown(name)
         )

@@ -51,7 +51,7 @@ class PrepayRequest:
 
 
 def parse_prepay(trade_type: TradeType, body: Mapping[str, Any]) -> PrepayRequest:
-    """Raises `ApiError`."""
+    """Raises `SandboxApiError`."""
     given = Parameters("body", body)
     appid = given.read_text("appid", "公众账号ID", max_length=32)
     mchid = given.read_text("mchid", "直连商户号", max_length=32)

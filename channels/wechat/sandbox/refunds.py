@@ -8,7 +8,12 @@ from typing import Any
 from channels.wechat.sandbox import ledger, numbers
 from channels.wechat.sandbox.bank import Bank
 from channels.wechat.sandbox.clock import format_rfc3339
-from channels.wechat.sandbox.errors import ApiError, frequency_limited, invalid_request, resource_not_exists
+from channels.wechat.sandbox.errors import (
+    SandboxApiError,
+    frequency_limited,
+    invalid_request,
+    resource_not_exists,
+)
 from channels.wechat.sandbox.faults import FaultKind
 from channels.wechat.sandbox.merchants import SandboxMerchant
 from channels.wechat.sandbox.orders import find_order, find_order_by_transaction
@@ -35,7 +40,7 @@ class RefundRequest:
 
 
 def apply(bank: Bank, merchant: SandboxMerchant, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Accepts a refund, or repeats the answer for the same out_refund_no. Raises `ApiError`.
+    """Accepts a refund, or repeats the answer for the same out_refund_no. Raises `SandboxApiError`.
 
     To be accepted is not to succeed: the status is PROCESSING.
     """
@@ -114,7 +119,7 @@ def _check_rules(db: sqlite3.Connection, order: sqlite3.Row, request: RefundRequ
         raise frequency_limited("单笔订单请求频率过高，请于1分钟后重试")
 
 
-def _amounts_differ() -> ApiError:
+def _amounts_differ() -> SandboxApiError:
     return invalid_request("订单金额或退款金额与之前请求不一致，请核实后再试")
 
 
@@ -130,11 +135,11 @@ def create(
     notify_url: str,
     source: str,
 ) -> sqlite3.Row:
-    """Takes the money from the merchant, less the fee that goes back to them. Raises `ApiError` (NOT_ENOUGH)."""
+    """Takes the money from the merchant, less the fee that goes back to them. Raises `SandboxApiError` (NOT_ENOUGH)."""
     now = bank.clock.now()
     fee = _compute_returned_fee(db, order, amount)
     if ledger.get_balance(db, merchant.mchid) < amount - fee:
-        raise ApiError(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")
+        raise SandboxApiError(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")
     fault = bank.faults.take("refund", "", merchant.mchid, (out_refund_no, order["out_trade_no"]))
     settle_as, seconds = "SUCCESS", merchant.refund_seconds
     if fault is not None:

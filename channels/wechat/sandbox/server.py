@@ -16,21 +16,21 @@ from channels.wechat.sandbox.bank import Bank, SendCallback, read_clock
 from channels.wechat.sandbox.books import Books
 from channels.wechat.sandbox.callbacks import send_over_http
 from channels.wechat.sandbox.merchants import PlatformKeys, SandboxMerchant
-from channels.wechat.sandbox.messages import Answer, HangUp, Request
+from channels.wechat.sandbox.messages import HangUp, SandboxAnswer, SandboxRequest
 from channels.wechat.sandbox.schedule import run_scheduler
 
 MAX_BODY_BYTES = 1 << 20
 logger = logging.getLogger(__name__)
 
 
-def answer(bank: Bank, request: Request, *, is_local: bool) -> Answer | HangUp:
+def answer(bank: Bank, request: SandboxRequest, *, is_local: bool) -> SandboxAnswer | HangUp:
     """`is_local`: the client is on this machine, and may use the control API."""
     if request.path.startswith("/v3/"):
         return api.serve(bank, request)
     if not request.path.startswith("/sandbox/"):
         return pages.serve(bank, request, is_local=is_local)
     if not is_local:
-        return Answer(403, b'{"error": "only from this machine"}')
+        return SandboxAnswer(403, b'{"error": "only from this machine"}')
     return control.serve(bank, request)
 
 
@@ -70,18 +70,18 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = self.headers.get("Content-Length") or "0"
         if not length.isascii() or not length.isdigit() or "Transfer-Encoding" in self.headers:
-            self._send(Answer(411, b"", "text/plain"))
+            self._send(SandboxAnswer(411, b"", "text/plain"))
             return
         if int(length) > MAX_BODY_BYTES:
             self.rfile.read(min(int(length), 10 * MAX_BODY_BYTES))  # unread, it would reset the answer
-            self._send(Answer(413, b"", "text/plain"))
+            self._send(SandboxAnswer(413, b"", "text/plain"))
             return
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(self.command, self.path, headers, self.rfile.read(int(length)))
+        request = SandboxRequest(self.command, self.path, headers, self.rfile.read(int(length)))
         is_local = ipaddress.ip_address(self.client_address[0]).is_loopback
         self._send(answer(self.server.bank, request, is_local=is_local))
 
-    def _send(self, answer: Answer | HangUp) -> None:
+    def _send(self, answer: SandboxAnswer | HangUp) -> None:
         if isinstance(answer, HangUp):
             self.close_connection = True
             if answer is HangUp.RESET:

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from channels.wechat.sandbox.clock import format_rfc3339
-from channels.wechat.sandbox.errors import ApiError, resource_not_exists, sign_error
+from channels.wechat.sandbox.errors import SandboxApiError, resource_not_exists, sign_error
 from channels.wechat.sandbox.merchants import PlatformKeys, SandboxMerchant, SigningMode
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
@@ -46,7 +46,7 @@ class Authorization:
 
 
 def parse_authorization(header: str) -> Authorization:
-    """Raises `ApiError` with the texts of signature-faqs.html."""
+    """Raises `SandboxApiError` with the texts of signature-faqs.html."""
     scheme, _, rest = header.strip().partition(" ")
     if not rest:
         raise sign_error("HTTP头Authorization值格式错误")
@@ -68,7 +68,7 @@ def parse_authorization(header: str) -> Authorization:
 def verify_request(
     merchants: Mapping[str, SandboxMerchant], header: str, method: str, url: str, body: bytes
 ) -> SandboxMerchant:
-    """Returns the merchant that signed the request. `url` is the raw path with its query. Raises `ApiError`."""
+    """Returns the merchant that signed the request. `url` is the raw path with its query. Raises `SandboxApiError`."""
     authorization = parse_authorization(header)
     merchant = merchants.get(authorization.mchid)
     if merchant is None:
@@ -94,7 +94,7 @@ def is_signed_by(merchant: SandboxMerchant, message: bytes, signature: str) -> b
     return True
 
 
-def _signature_mismatch(method: str, url: str, message: bytes, head: str, body: bytes) -> ApiError:
+def _signature_mismatch(method: str, url: str, message: bytes, head: str, body: bytes) -> SandboxApiError:
     """With the detail that merchants quote, for example developers.weixin.qq.com/community/pay/doc/000a4ed764c330…"""
     return sign_error(
         "错误的签名，导致验签失败。",

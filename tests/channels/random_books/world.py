@@ -14,7 +14,13 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from benchmarks.month_statements import FORMATS, ReportedLine, build_statement
-from channels.base import ChannelDispute, DisputeReason, DisputeStage, DisputeState, WebhookRequest
+from channels.base import (
+    ChannelDispute,
+    ChannelDisputeReason,
+    ChannelDisputeStage,
+    DisputeState,
+    WebhookRequest,
+)
 from channels.simulator.models import SimulatedPayment
 from common import crash
 from common.clock import database_now
@@ -374,9 +380,9 @@ class World:
             state=state,
             amount_minor=dispute.amount_minor,
             currency=dispute.currency,
-            reason=DisputeReason.FRAUDULENT,
+            reason=ChannelDisputeReason.FRAUDULENT,
             channel_reason="fraudulent",
-            stage=DisputeStage.CHARGEBACK,
+            stage=ChannelDisputeStage.CHARGEBACK,
         )
         with transaction.atomic():
             source = UpdateSource("simulator")

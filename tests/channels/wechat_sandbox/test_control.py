@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import requests
 
-from channels.wechat.sandbox.messages import Answer, Request
+from channels.wechat.sandbox.messages import SandboxAnswer, SandboxRequest
 from channels.wechat.sandbox.server import answer as answer_request
 from tests.channels.wechat_sandbox.conftest import Scene
 from tests.support.wechat_sandbox import FIRST_MCHID
@@ -112,8 +112,8 @@ def test_another_machine_may_pay_but_sees_and_commands_nothing(scene: Scene) -> 
     code_url = scene.prepay()[1]["code_url"]
 
     def get(path: str) -> int:
-        answer = answer_request(scene.bank, Request("GET", path, {}, b""), is_local=False)
-        assert isinstance(answer, Answer)
+        answer = answer_request(scene.bank, SandboxRequest("GET", path, {}, b""), is_local=False)
+        assert isinstance(answer, SandboxAnswer)
         return answer.status
 
     assert get(f"/pay/{code_url.rpartition('=')[2]}") == 200

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from channel_accounts import services
-from channel_accounts.models import CheckResult, StoredChannelAccount
+from channel_accounts.models import CredentialCheckResult, StoredChannelAccount
 from channel_accounts.services import CheckedCredentials
 from channels.base import AccountKind
 from common.ids import uuid7
@@ -23,7 +23,7 @@ def add_connected_account(fake: FakeStripe, merchant: NewMerchant, number: str) 
     """Its owner connects it to the platform, and staff add it for the merchant."""
     fake.connect_account(number)
     checked = CheckedCredentials(
-        CheckResult.ACCEPTED, "", number, {"stripe_account": number}, AccountKind.CONNECTED
+        CredentialCheckResult.ACCEPTED, "", number, {"stripe_account": number}, AccountKind.CONNECTED
     )
     return services.create_account(
         merchant_id=merchant.merchant.pk,
