@@ -1,15 +1,13 @@
 """The CSV file of a merchant's statement. The same ledger gives the same bytes, so the digest of a statement proves its
 file."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
 from common.clock import rfc3339
 from common.money import to_major_text
-from common.spreadsheets import MARK, escape_formula
+from common.spreadsheets import MARK, escape_formula, format_csv
 from fees.statement_lines import MerchantStatementLine
 
 COLUMNS: Final = (
@@ -33,15 +31,15 @@ def write_csv(
 ) -> Iterator[bytes]:
     """Streams the file: a heading, the opening balance, one line for each transfer, the closing balance."""
     balance_minor = opening_minor
-    yield (MARK + _format([COLUMNS, _balance_row("opening_balance", balance_minor, currency)])).encode()
+    yield (MARK + format_csv([COLUMNS, _balance_row("opening_balance", balance_minor, currency)])).encode()
     rows = iter(lines)
     while chunk := list(islice(rows, _LINES_AT_ONCE)):
         formatted = []
         for line in chunk:
             balance_minor += line.net_minor
             formatted.append(_line_row(line, balance_minor, currency))
-        yield _format(formatted).encode()
-    yield _format([_balance_row("closing_balance", balance_minor, currency)]).encode()
+        yield format_csv(formatted).encode()
+    yield format_csv([_balance_row("closing_balance", balance_minor, currency)]).encode()
 
 
 def _line_row(line: MerchantStatementLine, balance_minor: int, currency: str) -> tuple[str, ...]:
@@ -61,9 +59,3 @@ def _line_row(line: MerchantStatementLine, balance_minor: int, currency: str) ->
 
 def _balance_row(name: str, balance_minor: int, currency: str) -> tuple[str, ...]:
     return ("", name, "", "", "", currency, "", "", "", to_major_text(balance_minor, currency), "")
-
-
-def _format(rows: Iterable[tuple[str, ...]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\r\n").writerows(rows)
-    return file.getvalue()

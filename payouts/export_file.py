@@ -3,16 +3,14 @@
 The same payouts always give the same bytes. So the file can be named by its hash, and written again to be compared.
 """
 
-import csv
 import datetime as dt
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree as ET
 
 from common.money import to_major_text
-from common.spreadsheets import escape_formula
+from common.spreadsheets import escape_formula, format_csv
 from merchants.models import Environment
 from payouts.bank_details import MAX_HOLDER_LENGTH, BankDetails
 from payouts.models import BankAccountKind
@@ -145,20 +143,16 @@ def _add(parent: ET.Element, tag: str, text: str) -> None:
 def _write_csv(currency: str, orders: Sequence[PayoutOrder]) -> bytes:
     """Account numbers and bank codes are not escaped: banks read them, they are validated as letters and digits, and a
     quote in front would make them wrong. A spreadsheet may round them, so give the file to the bank unopened."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(CSV_COLUMNS)
-    for order in orders:
-        details = order.details
-        writer.writerow(
-            [
-                order.payout_no,
-                escape_formula(details.holder),
-                details.kind,
-                details.account_no,
-                details.bank_code,
-                to_major_text(order.amount_minor, currency),
-                currency,
-            ]
+    rows = [
+        (
+            order.payout_no,
+            escape_formula(order.details.holder),
+            order.details.kind,
+            order.details.account_no,
+            order.details.bank_code,
+            to_major_text(order.amount_minor, currency),
+            currency,
         )
-    return text.getvalue().encode()
+        for order in orders
+    ]
+    return format_csv([CSV_COLUMNS, *rows]).encode()

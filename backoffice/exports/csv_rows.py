@@ -1,23 +1,21 @@
 """Rows as CSV that opens in a spreadsheet: UTF-8 with its mark, and nothing in it that a spreadsheet would run."""
 
-import csv
 import datetime as dt
-import io
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from backoffice.exports.kinds import Column, ColumnType, Row
 from common.clock import rfc3339
-from common.spreadsheets import MARK, escape_formula
+from common.spreadsheets import MARK, escape_formula, format_csv
 
 
 def header_line(columns: Sequence[Column]) -> bytes:
-    return (MARK + _as_csv([[column.name for column in columns]])).encode()
+    return (MARK + format_csv([[column.name for column in columns]])).encode()
 
 
 def row_lines(columns: Sequence[Column], rows: Iterable[Row], zone: dt.tzinfo = dt.UTC) -> bytes:
-    return _as_csv([[_cell(column, row, zone) for column in columns] for row in rows]).encode()
+    return format_csv([[_cell(column, row, zone) for column in columns] for row in rows]).encode()
 
 
 def _cell(column: Column, row: Row, zone: dt.tzinfo) -> str:
@@ -41,9 +39,3 @@ def format_value(value: Any, zone: dt.tzinfo) -> str:
         case bool():
             return "true" if value else "false"
     return str(value).replace("\x00", "")
-
-
-def _as_csv(lines: Iterable[list[str]]) -> str:
-    file = io.StringIO()
-    csv.writer(file, lineterminator="\r\n").writerows(lines)
-    return file.getvalue()

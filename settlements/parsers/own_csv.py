@@ -29,7 +29,7 @@ MAX_FIELD_CHARACTERS = 255
 _ONLY_FEE = (LineKind.FEE.value, LineKind.ROUNDING.value)
 
 
-def parse(file: BinaryIO, _scope: StatementIdentity) -> Iterator[Parsed]:
+def parse(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed]:
     sums: dict[str, Sums] = defaultdict(Sums)
     stated: dict[str, dict[str, int]] = {}
     try:

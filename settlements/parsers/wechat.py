@@ -39,7 +39,7 @@ _PRIVATE = ("用户标识", "商户数据包")  # of the customer: not stored
 Row = Mapping[str, str]
 
 
-def parse_trades(file: BinaryIO, _scope: StatementIdentity) -> Iterator[Parsed]:
+def parse_trades(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed]:
     """The trade bill of kind ALL: payments and refunds, each with its fee."""
     reader = _Reader(file)
     count, revoked, paid, refunded, fees, rounded_fees = 0, 0, 0, 0, Decimal(0), 0
@@ -81,7 +81,7 @@ def parse_trades(file: BinaryIO, _scope: StatementIdentity) -> Iterator[Parsed]:
     )
 
 
-def parse_funds(file: BinaryIO, _scope: StatementIdentity) -> Iterator[Parsed]:
+def parse_funds(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed]:
     """The fund flow bill of the basic account. All rows count for the totals and the running balance; only the rows
     that no trade bill reports become lines: withdrawals to the bank, and others."""
     reader = _Reader(file)

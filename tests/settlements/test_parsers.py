@@ -15,7 +15,7 @@ from settlements.parsers.registry import PARSERS, get_day_period
 from settlements.services.calendar import find_last_ready_day, list_missing_days
 
 DAY = dt.date(2026, 11, 27)
-SCOPE = StatementIdentity("wechat", "test", None, DAY)
+IDENTITY = StatementIdentity("wechat", "test", None, DAY)
 WECHAT_TRADES = (
     "\ufeff交易时间,商户号,微信订单号,商户订单号,用户标识,交易状态,货币种类,应结订单金额,微信退款单号,商户退款单号,退款金额,"
     "商品名称,手续费,费率,订单金额,申请退款金额\r\n"
@@ -76,7 +76,7 @@ def build_fee_csv(kind: str, *, gross: str, fee: str) -> bytes:
 
 
 def parse(format: StatementFormat, content: bytes) -> list[ParsedLine | PayoutItem | StatedTotals]:
-    return list(PARSERS[format](io.BytesIO(content), SCOPE))
+    return list(PARSERS[format](io.BytesIO(content), IDENTITY))
 
 
 def list_lines(format: StatementFormat, content: bytes) -> list[tuple[str, str, int, int]]:

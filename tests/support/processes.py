@@ -35,7 +35,7 @@ from scripts.local.account import Account, server_account
 from scripts.local.config import ROOT, Address, Database
 from scripts.local.errors import tail
 from scripts.local.postgres import Cluster, ensure_database
-from scripts.local.redis import Server
+from scripts.local.redis import RedisServer
 from tests.support.armable import ARM_SIGNAL, DIRECTORY
 from tests.support.process_table import is_alive, read_parent, read_start
 from tests.support.sandboxes import Customers, Sandbox
@@ -188,7 +188,7 @@ class Platform:
         if not has_circuit_breaker:
             self.environment["CHANNEL_BREAKER_FAULTS"] = str(NO_BREAKER_FAULTS)
         self._cluster = Cluster(self.directory / "postgres", self.database.port, POSTGRES_SETTINGS)
-        self._redis_server = Server(self.directory / "redis", self.cache.port)
+        self._redis_server = RedisServer(self.directory / "redis", self.cache.port)
         celery = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app"]
         gunicorn = [sys.executable, "-m", "gunicorn", "--config", "python:tests.support.armable_gunicorn"]
         schedule = str(self.directory / "celerybeat-schedule")

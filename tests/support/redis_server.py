@@ -7,14 +7,14 @@ from pathlib import Path
 
 import redis
 
-from scripts.local.redis import Server
+from scripts.local.redis import RedisServer
 from tests.support.processes import START_SECONDS, Process, free_port
 from tests.support.waiting import wait_until
 
 
 class OwnRedis:
     def __init__(self, directory: Path) -> None:
-        self._server = Server(directory / "redis", free_port())
+        self._server = RedisServer(directory / "redis", free_port())
         self.process = Process("redis", [], directory / "redis.log", {})
         self.url = f"redis://127.0.0.1:{self._server.port}/0"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import redis
 
-from scripts.local.redis import Server
+from scripts.local.redis import RedisServer
 from tests.support.processes import START_SECONDS, Process, free_port
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
@@ -18,7 +18,7 @@ MASTER_NAME = "TheMaster"
 class _Redis:
     def __init__(self, name: str, directory: Path, arguments: list[str]) -> None:
         self.port = free_port()
-        self._server, self._arguments = Server(directory / name, self.port), arguments
+        self._server, self._arguments = RedisServer(directory / name, self.port), arguments
         self.process = Process(name, [], directory / f"{name}.log", {})
 
     def start(self) -> None:
