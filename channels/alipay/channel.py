@@ -10,6 +10,7 @@ from channels.alipay import amounts, config, errors, payments, refunds, statemen
 from channels.alipay.config import WrongCredential
 from channels.alipay.fields import from_alipay_number
 from channels.alipay.gateway import Gateway, NotVerified
+from channels.alipay.statement_reader import PAYMENT, REFUND
 from channels.base import (
     LIVE,
     ActionType,
@@ -153,7 +154,7 @@ class AlipayChannel:
         return Reported(())
 
     def list_payments(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelPayment]]:
-        for row in _read_statements(window, statements.TRADE):
+        for row in _read_statements(window, PAYMENT):
             payment = ChannelPayment(
                 reference=from_alipay_number(row.out_trade_no),
                 channel_trade_no=row.trade_no,
@@ -165,7 +166,7 @@ class AlipayChannel:
             yield ListingEntry(payment, row.completed_at)
 
     def list_refunds(self, window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]:
-        for row in _read_statements(window, statements.REFUND):
+        for row in _read_statements(window, REFUND):
             request_no = row.request_no or row.out_trade_no
             refund = ChannelRefund(
                 reference=refunds.read_our_number(request_no),

@@ -1,12 +1,12 @@
 """Trade bills and fund flow bills (对账单): one file for each day in Beijing, from 10 o'clock on the next day.
 
-How to get them: pay.weixin.qq.com/doc/v3/merchant/4012556654 and …/4012084430. The file of trades:
-pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html.
+How to get them: pay.weixin.qq.com/doc/v3/merchant/4012556654 and …/4012084430.
 """
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import io
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, TypeVar
 
 import structlog
@@ -30,6 +30,7 @@ from channels.wechat.config import UnusableCredentials
 from channels.wechat.fields import BEIJING, convert_yuan_to_fen, read_text
 from channels.wechat.payments import METHODS_BY_TRADE_TYPE
 from channels.wechat.refunds import find_refund
+from channels.wechat.statement_reader import Row, WechatStatementReader
 from common.http_calls import AnswerLost
 
 log = structlog.get_logger(__name__)
@@ -56,11 +57,9 @@ FAILURES = (
     UnexpectedFormat,
     AnswerLost,
     UnusableCredentials,
-    UnicodeDecodeError,
     KeyError,
 )
 
-Row = Mapping[str, str]
 T = TypeVar("T")
 
 
@@ -78,7 +77,7 @@ def list_refunds(window: ListingWindow) -> Iterator[ListingEntry[ChannelRefund]]
     return _list_trades(window, "REFUND", _build_refund)
 
 
-def download_statement(client: WechatClient, day: dt.date, kind: str) -> str | None:
+def download_statement(client: WechatClient, day: dt.date, kind: str) -> bytes | None:
     """Downloads the file of one day, of one of the `KINDS`; None for a day on which nothing happened.
 
     Raises the exceptions of `WechatClient.get`, and `UnexpectedFormat` while the file may still be made.
@@ -97,7 +96,7 @@ def download_statement(client: WechatClient, day: dt.date, kind: str) -> str | N
     digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
     if answer.get("hash_type") != "SHA1" or digest != str(answer.get("hash_value")).lower():
         raise UnexpectedFormat("the file has not the hash that was signed")
-    return content.decode("utf-8-sig")
+    return content
 
 
 def write_statement(request: StatementRequest, target: BinaryIO) -> bool:
@@ -110,29 +109,8 @@ def write_statement(request: StatementRequest, target: BinaryIO) -> bool:
         raise ListingFailed(f"the statement cannot be read: {error}") from error
     if statement is None:
         return False
-    target.write(statement.encode())
+    target.write(statement)
     return True
-
-
-def read_rows(statement: str) -> Iterator[dict[str, str]]:
-    """Reads the rows of details, by the names of the first line.
-
-    Each field begins with a backtick, so that a comma within a product's name separates nothing. The details end with
-    the names of the summary. Raises `UnexpectedFormat`.
-    """
-    lines = [
-        line.rstrip("\r") for line in statement.split("\n")
-    ]  # names of products may have other line breaks
-    names = lines[0].split(",")
-    for line in lines[1:]:
-        if not line.startswith("`"):
-            break
-        values = line[1:].rstrip(",").split(",`")
-        if len(values) != len(names):
-            raise UnexpectedFormat(f"a row of {len(values)} fields under {len(names)} names")
-        yield dict(zip(names, values, strict=True))
-    else:
-        raise UnexpectedFormat("the statement has no summary: it is not complete")
 
 
 def _list_trades(
@@ -143,12 +121,20 @@ def _list_trades(
         for day in _list_days(window):
             client = WechatClient(window.account, window.timeout_seconds)
             statement = download_statement(client, day, "trades")
-            for row in [] if statement is None else read_rows(statement):
+            for row in [] if statement is None else _read_rows(statement):
                 traded_at = _read_time(row)
                 if row["交易状态"] == trade_state and window.since <= traded_at < window.until:
                     yield ListingEntry(build(row, window), traded_at)
     except FAILURES as error:
         raise ListingFailed(f"the statement cannot be read: {error}") from error
+
+
+def _read_rows(content: bytes) -> Iterator[Row]:
+    """Raises `UnexpectedFormat`, also for a file that ends before its totals."""
+    file = WechatStatementReader(io.BytesIO(content))
+    for _number, row in file.read_rows():
+        yield row
+    file.read_totals()
 
 
 def _list_days(window: ListingWindow) -> Iterator[dt.date]:

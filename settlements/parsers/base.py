@@ -1,12 +1,14 @@
 """What a parser yields, and how it refuses a file."""
 
 import datetime as dt
+import functools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, BinaryIO
 
+from channels.base import UnexpectedFormat
 from common.money import EXPONENTS
 from settlements.models import LineKind
 
@@ -71,6 +73,19 @@ class StatementIdentity:
 
 Parsed = ParsedLine | PayoutItem | StatedTotals
 Parser = Callable[[BinaryIO, StatementIdentity], Iterator[Parsed]]
+
+
+def refuse_unexpected_formats(parser: Parser) -> Parser:
+    """Lets a parser raise `StatementRefused` where the reader of the channel's file raises `UnexpectedFormat`."""
+
+    @functools.wraps(parser)
+    def parse(file: BinaryIO, identity: StatementIdentity) -> Iterator[Parsed]:
+        try:
+            yield from parser(file, identity)
+        except UnexpectedFormat as error:
+            raise StatementRefused(str(error)) from error
+
+    return parse
 
 
 @dataclass(slots=True)

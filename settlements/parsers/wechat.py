@@ -1,17 +1,16 @@
-"""WeChat Pay's trade bill and fund flow bill: CSV in UTF-8 whose values begin with a backtick.
+"""WeChat Pay's trade bill and fund flow bill.
 
-Columns: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html and …/structure/fund-bill.html. After
-the rows come a line with the names of the totals and a line with their values. Fees have five decimals, and refunds'
-fees are negative: the channel gives them back.
+Columns: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html and …/structure/fund-bill.html. Fees
+have five decimals, and refunds' fees are negative: the channel gives them back.
 """
 
 import datetime as dt
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
+from channels.wechat.statement_reader import Row, WechatStatementReader
 from settlements.models import LineKind
 from settlements.parsers.base import (
     Parsed,
@@ -22,6 +21,7 @@ from settlements.parsers.base import (
     compare_total,
     read_amount,
     read_decimal,
+    refuse_unexpected_formats,
 )
 
 BEIJING = ZoneInfo("Asia/Shanghai")
@@ -34,14 +34,13 @@ _IN, _OUT = "收入", "支出"
 # Fund flow rows whose money the trade bill reports too.
 _OF_TRADES = ("交易", "退款", "扣除交易手续费")
 _WITHDRAWAL = "提现"
-MAX_LINE_CHARACTERS = 20_000
 _PRIVATE = ("用户标识", "商户数据包")  # of the customer: not stored
-Row = Mapping[str, str]
 
 
+@refuse_unexpected_formats
 def parse_trades(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed]:
     """The trade bill of kind ALL: payments and refunds, each with its fee."""
-    reader = _Reader(file)
+    reader = WechatStatementReader(file)
     count, revoked, paid, refunded, fees, rounded_fees = 0, 0, 0, 0, Decimal(0), 0
     last_at = None
     for number, row in reader.read_rows():
@@ -58,7 +57,7 @@ def parse_trades(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parse
             paid += line.gross_minor
         last_at = line.occurred_at
         yield line
-    totals, at = reader.read_totals()
+    at, totals = reader.read_totals()
     compare_total("总交易单数", _read_count(totals, "总交易单数", at), count)
     compare_total("订单总金额", _read_total(totals, ("订单总金额", "总交易额", "应结订单总金额"), at), paid)
     compare_total("申请退款总金额", _read_total(totals, ("申请退款总金额", "退款总金额"), at), refunded)
@@ -81,10 +80,11 @@ def parse_trades(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parse
     )
 
 
+@refuse_unexpected_formats
 def parse_funds(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed]:
     """The fund flow bill of the basic account. All rows count for the totals and the running balance; only the rows
     that no trade bill reports become lines: withdrawals to the bank, and others."""
-    reader = _Reader(file)
+    reader = WechatStatementReader(file)
     counts, sums = {_IN: 0, _OUT: 0}, {_IN: 0, _OUT: 0}
     balance: int | None = None
     lines = gross = 0
@@ -107,50 +107,12 @@ def parse_funds(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed
         if _get(row, number, "业务名称") not in _OF_TRADES:
             lines, gross = lines + 1, gross + signed
             yield _build_movement(row, number, signed)
-    totals, at = reader.read_totals()
+    at, totals = reader.read_totals()
     compare_total("资金流水总笔数", _read_count(totals, "资金流水总笔数", at), sum(counts.values()))
     for direction in (_IN, _OUT):
         compare_total(f"{direction}笔数", _read_count(totals, f"{direction}笔数", at), counts[direction])
         compare_total(f"{direction}金额", _read_total(totals, (f"{direction}金额",), at), sums[direction])
     yield StatedTotals({CURRENCY: {"count": lines, "gross": gross, "fee": 0, "stated": totals}})
-
-
-class _Reader:
-    """Reads the rows, then the totals, of a stream."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        # Products' names may have line breaks of other kinds.
-        self._lines = io.TextIOWrapper(file, "utf-8-sig", newline="\n")
-        self._number = 0
-        self._line_after_rows = ""
-
-    def read_rows(self) -> Iterator[tuple[int, Row]]:
-        names = self._next_line().split(",")
-        while (line := self._next_line()).startswith("`"):
-            yield self._number, self._zip(names, line)
-        self._line_after_rows = line
-
-    def read_totals(self) -> tuple[Row, int]:
-        """Returns the totals and their line."""
-        if not self._line_after_rows:
-            raise StatementRefused("the file has no totals: it is incomplete")
-        return self._zip(self._line_after_rows.split(","), self._next_line()), self._number
-
-    def _next_line(self) -> str:
-        self._number += 1
-        try:
-            line = self._lines.readline(MAX_LINE_CHARACTERS)
-        except UnicodeDecodeError as error:
-            raise StatementRefused("the file is not UTF-8", self._number) from error
-        if "\0" in line or len(line) == MAX_LINE_CHARACTERS:
-            raise StatementRefused("the line is too long or has a NUL", self._number)
-        return line.rstrip("\r\n")
-
-    def _zip(self, names: list[str], line: str) -> Row:
-        values = line.removeprefix("`").rstrip(",").split(",`")
-        if len(values) != len(names):
-            raise StatementRefused(f"{len(values)} values under {len(names)} names", self._number)
-        return dict(zip(names, values, strict=True))
 
 
 def _build_trade(row: Row, number: int) -> ParsedLine:

@@ -35,12 +35,13 @@ class Command(BaseCommand):
             raise CommandError(f"{day} is not a day such as 2026-11-27.", returncode=1)
         try:
             client = WechatClient(get_platform_account("wechat", environment), TIMEOUT_SECONDS)
-            text = statements.download_statement(client, date, kind)
+            content = statements.download_statement(client, date, kind)
+            text = None if content is None else content.decode("utf-8-sig")
         except UnusableCredentials as error:
             raise CommandError(
                 f"WECHAT_{environment.upper()}_{error.field.upper()}: {error}", returncode=1
             ) from error
-        except statements.FAILURES as error:
+        except (*statements.FAILURES, UnicodeDecodeError) as error:
             raise CommandError(f"The statement cannot be had: {error}", returncode=1) from error
         if text is None:
             raise CommandError(f"Nothing happened on {day}.", returncode=2)
