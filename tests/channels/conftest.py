@@ -22,6 +22,7 @@ from tests.support.paypal.fake import CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID, Fake
 from tests.support.paypal.server import fake_paypal
 from tests.support.stripe import checked_reads
 from tests.support.stripe.connect import CONNECT_SECRET
+from tests.support.stripe.evidence import _evidence_storage, dispute  # noqa: F401
 from tests.support.stripe.fake import FakeStripe
 from tests.support.stripe.server import fake_stripe
 from tests.support.wechat.server import PlannedServer, run_planned_server

@@ -16,33 +16,13 @@ from gateway.services import pdf_pages
 from tests.support import background
 from tests.support.shop import data, error
 from tests.support.signing import SignedClient
-from tests.support.stripe.events import send
+from tests.support.stripe.evidence import PNG, deliver_events
 from tests.support.stripe.fake import FakeStripe, Fault
-from tests.support.stripe.shop import create_paid_payment, get_intent_id
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
-    pytest.mark.usefixtures("_no_connection_in_calls"),
+    pytest.mark.usefixtures("_no_connection_in_calls", "_evidence_storage"),
 ]
-PNG = b"\x89PNG\r\n\x1a\n receipt"
-
-
-@pytest.fixture(autouse=True)
-def _storage(settings: Any, tmp_path: Any) -> None:
-    settings.MEDIA_ROOT = tmp_path
-
-
-@pytest.fixture
-def dispute(fake: FakeStripe, client: SignedClient) -> Dispute:
-    payment = create_paid_payment(fake, client)
-    fake.open_dispute(get_intent_id(fake, payment))
-    deliver(fake)
-    return Dispute.objects.get()
-
-
-def deliver(fake: FakeStripe) -> None:
-    for event in fake.take_events():
-        data(send(event))
 
 
 def post(client: SignedClient, dispute: Dispute, action: str, **body: Any) -> Any:
@@ -97,7 +77,7 @@ def test_a_draft_is_submitted_with_its_files(
     assert evidence["product_description"] == "tea"
     assert {evidence["receipt"], evidence["customer_communication"]} <= set(fake.account.files)
     assert count(fake, "POST /v1/files") == 2
-    deliver(fake)
+    deliver_events(fake)
     dispute.refresh_from_db()
     assert dispute.status == "under_review"
     details = error(post(client, dispute, "submit"), 409, "dispute_not_answerable")
@@ -139,7 +119,7 @@ def test_a_dispute_is_accepted(
     response = DisputeResponse.objects.get()
     assert (response.kind, response.status) == ("acceptance", "submitted")
     assert (at_stripe(fake, dispute)["status"], count(fake, "POST /v1/files")) == ("lost", 0)
-    deliver(fake)
+    deliver_events(fake)
     dispute.refresh_from_db()
     assert dispute.status == "lost"
 

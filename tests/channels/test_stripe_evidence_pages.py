@@ -13,30 +13,14 @@ from gateway.models import Dispute, DisputeResponse, EvidenceFile
 from tests.support import background
 from tests.support.shop import data, error
 from tests.support.signing import SignedClient
-from tests.support.stripe.events import send
+from tests.support.stripe.evidence import PNG
 from tests.support.stripe.fake import FakeStripe, Fault
-from tests.support.stripe.shop import create_paid_payment, get_intent_id
 from tests.support.triggers import without_triggers
 
 pytestmark = [
     pytest.mark.django_db(transaction=True, databases=["default", "simulator"]),
-    pytest.mark.usefixtures("_no_connection_in_calls"),
+    pytest.mark.usefixtures("_no_connection_in_calls", "_evidence_storage"),
 ]
-PNG = b"\x89PNG\r\n\x1a\n receipt"
-
-
-@pytest.fixture(autouse=True)
-def _storage(settings: Any, tmp_path: Any) -> None:
-    settings.MEDIA_ROOT = tmp_path
-
-
-@pytest.fixture
-def dispute(fake: FakeStripe, client: SignedClient) -> Dispute:
-    payment = create_paid_payment(fake, client)
-    fake.open_dispute(get_intent_id(fake, payment))
-    for event in fake.take_events():
-        data(send(event))
-    return Dispute.objects.get()
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Members of staff with each role, and clients that are signed in as them."""
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -25,6 +27,21 @@ def signed_in(user: User) -> Client:
     browser = Client(headers={"accept-language": "en"})
     browser.force_login(user)
     return browser
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time of the test. It moves only when the test says so, so that no code of an authenticator app ends."""
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def _second_factor_required(settings: Any, clock: list[float]) -> None:
+    settings.STAFF_OTP_REQUIRED = True
+    settings.STAFF_OTP_THROTTLE_SECONDS = 0
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
 
 
 @pytest.fixture

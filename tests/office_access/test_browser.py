@@ -1,18 +1,16 @@
 """In a real browser, under the real content security policies: enrol and use a second factor, pay a demo payment."""
 
 import re
-import time
 from base64 import b32decode
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django_otp.oath import TOTP
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
-from staff.models import Authenticator
 from tests.office_access.conftest import PASSWORD, member
+from tests.support.authenticators import compute_code, compute_code_of, register_authenticator
 from tests.support.waiting import PATIENCE_MILLISECONDS
 
 pytestmark = [
@@ -54,12 +52,6 @@ def sign_in(page: Page, name: str, code: str = "") -> None:
     page.get_by_role("button", name="Log in").click()
 
 
-def code_of(key: bytes, *, steps_ahead: int = 0) -> str:
-    totp = TOTP(key)
-    totp.time = time.time() + 30 * steps_ahead
-    return f"{totp.token():06d}"
-
-
 def test_a_second_factor_is_enrolled_and_used(page: Page, settings: Any) -> None:
     settings.STAFF_OTP_REQUIRED = True
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
@@ -74,7 +66,7 @@ def test_a_second_factor_is_enrolled_and_used(page: Page, settings: Any) -> None
     page.get_by_label("Code from your authenticator app").fill("000000")
     page.get_by_role("button", name="Confirm").click()
     expect(page.get_by_text("This code is wrong")).to_be_visible()
-    page.get_by_label("Code from your authenticator app").fill(code_of(key))
+    page.get_by_label("Code from your authenticator app").fill(compute_code(key))
     page.get_by_role("button", name="Confirm").click()
     expect(page.locator("#recovery-codes li")).to_have_count(10)
     recovery = page.locator("#recovery-codes li").first.inner_text()
@@ -83,7 +75,7 @@ def test_a_second_factor_is_enrolled_and_used(page: Page, settings: Any) -> None
 
     page.context.clear_cookies()
     page.goto("/admin/gateway/payment/")
-    sign_in(page, "vera", code_of(key, steps_ahead=1))
+    sign_in(page, "vera", compute_code(key, steps_ahead=1))
     expect(page).to_have_url(re.compile("/admin/gateway/payment/$"))
 
     page.context.clear_cookies()
@@ -98,9 +90,8 @@ def test_a_passkey_is_added_and_used(page: Page, live_server: Any, settings: Any
     """The browser's own authenticator, in software, makes the bytes."""
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
     settings.PUBLIC_BASE_URL = live_server.url
-    authenticator = Authenticator.create_unconfirmed(member("vera", "Viewer", password=PASSWORD).pk)
-    authenticator.confirmed = True
-    authenticator.save()
+    vera = member("vera", "Viewer", password=PASSWORD)
+    register_authenticator(vera)
     devices = page.context.new_cdp_session(page)
     devices.send("WebAuthn.enable")
     options = {
@@ -113,9 +104,9 @@ def test_a_passkey_is_added_and_used(page: Page, live_server: Any, settings: Any
     }
     devices.send("WebAuthn.addVirtualAuthenticator", {"options": options})
     page.goto("/admin/second-factor/")
-    sign_in(page, "vera", code_of(authenticator.key))
+    sign_in(page, "vera", compute_code_of(vera))
     page.get_by_label("Name of the new passkey").fill("Laptop")
-    page.get_by_label("Code, to confirm that it is you").fill(code_of(authenticator.key, steps_ahead=1))
+    page.get_by_label("Code, to confirm that it is you").fill(compute_code_of(vera, steps_ahead=1))
     page.get_by_role("button", name="Add a passkey").click()
     page.get_by_role("button", name="Create the passkey").click()
     expect(page.get_by_label("Name of the passkey", exact=True)).to_have_value("Laptop")

@@ -2,22 +2,21 @@
 
 import json
 import re
-import time
 from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django_otp.oath import TOTP
 
 from audit.models import StaffAction
 from staff import passkeys, second_factor
-from staff.models import Authenticator, Passkey, StaffSession
+from staff.models import Passkey, StaffSession
 from tests.office_access.conftest import PASSWORD, member
+from tests.support.authenticators import compute_code_of, compute_fresh_code_of, register_authenticator
 from tests.support.passkeys import SecurityKey
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_address")]
 
 HOST, ORIGIN = "pay.example.com", "https://pay.example.com"
 LOGIN, PAYMENTS, PAGE, PASSKEYS = (
@@ -28,22 +27,15 @@ LOGIN, PAYMENTS, PAGE, PASSKEYS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _settings(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.STAFF_OTP_REQUIRED = True
-    settings.STAFF_OTP_THROTTLE_SECONDS = 0
+@pytest.fixture
+def _address(settings: Any, _second_factor_required: None) -> None:
     settings.PUBLIC_BASE_URL = ORIGIN
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
-    began = time.time()
-    monkeypatch.setattr(time, "time", lambda: began)
 
 
 @pytest.fixture
-def vera(_settings: None) -> User:
+def vera(_address: None) -> User:
     user = member("vera", "Viewer", password=PASSWORD)
-    authenticator = Authenticator.create_unconfirmed(user.pk)
-    authenticator.confirmed = True
-    authenticator.save()
+    register_authenticator(user)
     return user
 
 
@@ -51,7 +43,7 @@ def vera(_settings: None) -> User:
 def client(vera: User) -> Client:
     """Vera's browser, signed in with password and code."""
     browser = new_browser()
-    browser.post(LOGIN, {"username": "vera", "password": PASSWORD, "otp_token": code_of(vera)})
+    browser.post(LOGIN, {"username": "vera", "password": PASSWORD, "otp_token": compute_code_of(vera)})
     return browser
 
 
@@ -64,12 +56,6 @@ def new_browser() -> Client:
     return Client(headers={"accept-language": "en"})
 
 
-def code_of(user: User, *, steps_ahead: int = 0) -> str:
-    totp = TOTP(Authenticator.objects.get(user=user).key)
-    totp.time = time.time() + 30 * steps_ahead
-    return f"{totp.token():06d}"
-
-
 def read_options(answer: Any) -> dict[str, Any]:
     found = re.search(r'data-options="([^"]+)"', answer.content.decode())
     assert found is not None, answer.content.decode()
@@ -78,8 +64,9 @@ def read_options(answer: Any) -> dict[str, Any]:
 
 
 def add(client: Client, user: User, security_key: SecurityKey, *, name: str = "Laptop") -> dict[str, Any]:
-    Authenticator.objects.update(last_step=-1)  # a code of its own for each passkey
-    options = read_options(client.post(f"{PASSKEYS}add/", {"name": name, "token": code_of(user)}))
+    options = read_options(
+        client.post(f"{PASSKEYS}add/", {"name": name, "token": compute_fresh_code_of(user)})
+    )
     client.post(f"{PASSKEYS}confirm/", {"response": security_key.create(options)})
     return options
 
@@ -108,7 +95,7 @@ def test_a_passkey_signs_in_without_password_and_code(
 
 
 def test_adding_needs_a_code(client: Client, vera: User) -> None:
-    for token in ("", "000000", code_of(vera)):  # the last one was used to sign in
+    for token in ("", "000000", compute_code_of(vera)):  # the last one was used to sign in
         answer = client.post(f"{PASSKEYS}add/", {"name": "Laptop", "token": token})
         assert answer.status_code == 302
     assert client.post(f"{PASSKEYS}confirm/", {"response": "{}"}).status_code == 302
@@ -203,14 +190,11 @@ def test_a_cookie_that_is_sent_again_or_altered_signs_nobody_in(
         assert not is_signed_in(thief), sent
 
 
-def test_a_challenge_ends(
-    client: Client, vera: User, security_key: SecurityKey, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_challenge_ends(client: Client, vera: User, security_key: SecurityKey, clock: list[float]) -> None:
     add(client, vera, security_key)
     browser = new_browser()
     response = security_key.get(read_options(browser.post(f"{PASSKEYS}sign-in/")))
-    later = time.time() + 301
-    monkeypatch.setattr(time, "time", lambda: later)
+    clock[0] += 301
     browser.post(f"{PASSKEYS}sign-in/confirm/", {"response": response})
     assert not is_signed_in(browser)
 

@@ -1,7 +1,6 @@
 """Signing in with a second factor: enrollment, codes, replacement, reset, and the lock-out."""
 
 import re
-import time
 from datetime import timedelta
 from html import unescape
 
@@ -14,30 +13,23 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client, override_settings
 from django.urls import reverse
-from django_otp.oath import TOTP
 
 from audit.models import StaffAction
 from monitoring.tasks import prune_sessions
 from staff import second_factor
 from staff.models import MAX_COUNTED_FAILURES, Authenticator, RecoveryCode, StaffSession
 from tests.office_access.conftest import PASSWORD, member
+from tests.support.authenticators import compute_code
 from tests.support.threads import in_background, wait_until, waiting_for_locks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_second_factor_required")]
 
 LOGIN, PAYMENTS = "/admin/login/", "/admin/gateway/payment/"
 PAGE = "/admin/second-factor/"
 
 
-@pytest.fixture(autouse=True)
-def _required(settings) -> None:  # type: ignore[no-untyped-def]
-    settings.STAFF_OTP_REQUIRED = True
-    settings.STAFF_OTP_THROTTLE_SECONDS = 0
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
-
-
 @pytest.fixture
-def vera(_required: None) -> User:
+def vera(_second_factor_required: None) -> User:
     return member("vera", "Viewer", password=PASSWORD)
 
 
@@ -49,25 +41,12 @@ def sign_in(client: Client, token: str = "", *, password: str = PASSWORD, name: 
     return client.post(LOGIN, {"username": name, "password": password, "otp_token": token}, **extra)
 
 
-@pytest.fixture(autouse=True)
-def _no_code_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All codes of a test belong to the moment at which it began."""
-    began = time.time()
-    monkeypatch.setattr(time, "time", lambda: began)
-
-
-def code_of(key: bytes, *, steps_ahead: int = 0) -> str:
-    totp = TOTP(key)
-    totp.time = time.time() + 30 * steps_ahead
-    return f"{totp.token():06d}"
-
-
 def enrol(client: Client, user: User) -> tuple[bytes, list[str]]:
     """Enrols as a person does on the page. Returns the key and the recovery codes."""
     shown = unescape(client.post(f"{PAGE}begin/").content.decode())
     assert "<svg" in shown
     key = second_factor.get_pending_enrollment(user=user).key
-    confirmed = client.post(f"{PAGE}confirm/", {"token": code_of(key)}).content.decode()
+    confirmed = client.post(f"{PAGE}confirm/", {"token": compute_code(key)}).content.decode()
     codes = re.findall(r"<code>([a-z0-9]{5}-[a-z0-9]{5})</code>", confirmed)
     assert len(codes) == 10
     return key, codes
@@ -90,9 +69,9 @@ def test_after_enrollment_a_code_is_required_and_works_once(vera: User) -> None:
     without = sign_in(second)
     assert without.status_code == 200
     assert "Enter the code" in unescape(without.content.decode())
-    assert "is wrong" in unescape(sign_in(second, code_of(key)).content.decode()), "spent by enrolling"
+    assert "is wrong" in unescape(sign_in(second, compute_code(key)).content.decode()), "spent by enrolling"
     assert second.get(PAYMENTS)["Location"].startswith(LOGIN)
-    fresh = code_of(key, steps_ahead=1)
+    fresh = compute_code(key, steps_ahead=1)
     assert sign_in(second, fresh).status_code == 302
     assert second.get(PAYMENTS).status_code == 200
     assert sign_in(browser(), fresh).status_code == 200, "a code that was looked at over the shoulder"
@@ -115,7 +94,7 @@ def test_new_recovery_codes_replace_the_old_ones(vera: User) -> None:
     key, codes = enrol(client, vera)
     refused = client.post(f"{PAGE}codes/", {"token": "000000"})
     assert refused.status_code == 302
-    shown = client.post(f"{PAGE}codes/", {"token": code_of(key, steps_ahead=1)}).content.decode()
+    shown = client.post(f"{PAGE}codes/", {"token": compute_code(key, steps_ahead=1)}).content.decode()
     assert len(re.findall(r"<code>[a-z0-9]{5}-[a-z0-9]{5}</code>", shown)) == 10
     assert sign_in(browser(), codes[0]).status_code == 200
 
@@ -141,7 +120,7 @@ def test_the_wait_after_wrong_codes_grows_up_to_a_limit(vera: User, settings) ->
     device = Authenticator.objects.get()
     assert device.throttling_failure_count == MAX_COUNTED_FAILURES
     settings.STAFF_OTP_THROTTLE_SECONDS = 1
-    right = code_of(key, steps_ahead=1)
+    right = compute_code(key, steps_ahead=1)
     assert second_factor.check_code(user=vera, token=right).outcome is second_factor.CodeOutcome.WRONG
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
     assert second_factor.check_code(user=vera, token=right).outcome is second_factor.CodeOutcome.ACCEPTED
@@ -151,7 +130,7 @@ def test_a_code_used_three_times_at_once_is_accepted_once(vera: User) -> None:
     client = browser()
     sign_in(client)
     key, codes = enrol(client, vera)
-    for code in (code_of(key, steps_ahead=1), codes[0]):
+    for code in (compute_code(key, steps_ahead=1), codes[0]):
         with transaction.atomic():
             Authenticator.objects.select_for_update().get()
             checks = [

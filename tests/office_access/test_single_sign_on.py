@@ -18,7 +18,6 @@ from django.contrib.auth.models import User
 from django.core.checks import run_checks
 from django.test import Client
 from django.utils.translation import override
-from django_otp.oath import TOTP
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
@@ -32,6 +31,7 @@ from staff.sso_accounts import AccessRefused
 from staff.sso_metadata import ProviderUnavailable
 from staff.sso_provider import SignInRefused
 from tests.office_access.conftest import PASSWORD, member
+from tests.support.authenticators import compute_fresh_code_of, register_authenticator
 from tests.support.openid_provider import DISCOVERY, TOKEN, Claims, OpenIdProvider, sign
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -109,19 +109,6 @@ def assert_refused(answer: Any, browser: Client, text: str, status: int = 403) -
 def read_refusal(answer: Any) -> str:
     found = re.search(r'role="alert">([^<]+)<', answer.content.decode())
     return found.group(1) if found else "(no refusal)"
-
-
-def add_authenticator(user: User) -> None:
-    authenticator = Authenticator.create_unconfirmed(user.pk)
-    authenticator.confirmed = True
-    authenticator.save()
-
-
-def code_of(user: User) -> str:
-    Authenticator.objects.update(last_step=-1)
-    totp = TOTP(Authenticator.objects.get(user=user).key)
-    totp.time = time.time()
-    return f"{totp.token():06d}"
 
 
 def test_the_first_sign_in_makes_an_account_with_the_roles_of_the_groups(provider: OpenIdProvider) -> None:
@@ -266,11 +253,11 @@ def test_the_back_office_can_shut_a_person_out(
 
 def test_a_person_links_their_own_account_with_a_code(provider: OpenIdProvider) -> None:
     own = member("ann", "Viewer", password=PASSWORD)
-    add_authenticator(own)
+    register_authenticator(own)
     browser = new_browser()
-    browser.post(LOGIN, {"username": "ann", "password": PASSWORD, "otp_token": code_of(own)})
+    browser.post(LOGIN, {"username": "ann", "password": PASSWORD, "otp_token": compute_fresh_code_of(own)})
     assert browser.post(f"{START}link/", {"token": "000000"}).status_code == 302
-    page = browser.post(f"{START}link/", {"token": code_of(own)})
+    page = browser.post(f"{START}link/", {"token": compute_fresh_code_of(own)})
     address = page.context["address"]
     assert parse_qs(urlsplit(address).query)["prompt"] == ["login"]
     location = provider.approve(address, "vera-1")
@@ -309,9 +296,11 @@ def test_break_glass_accounts_alone_use_their_password(provider: OpenIdProvider,
     settings.STAFF_BREAK_GLASS_ACCOUNTS = ["glass"]
     for name, expected in (("ann", False), ("glass", True)):
         user = member(name, "Viewer", password=PASSWORD)
-        add_authenticator(user)
+        register_authenticator(user)
         browser = new_browser()
-        answer = browser.post(LOGIN, {"username": name, "password": PASSWORD, "otp_token": code_of(user)})
+        answer = browser.post(
+            LOGIN, {"username": name, "password": PASSWORD, "otp_token": compute_fresh_code_of(user)}
+        )
         assert is_signed_in(browser) is expected
         assert ("single sign-on only" in answer.content.decode()) is not expected
 

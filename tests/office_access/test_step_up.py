@@ -1,58 +1,41 @@
 """Sensitive actions need a second factor that was checked a short time ago."""
 
-import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django_otp.oath import TOTP
 
 from staff import step_up
-from staff.models import Authenticator
 from staff.roles import Permission
 from staff.step_up import SENSITIVE, is_step_up_needed, record_check
 from tests.office_access.conftest import PASSWORD, member
+from tests.support.authenticators import compute_fresh_code_of, register_authenticator
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("_limit")]
 
 INVITE, PAYMENTS, CONFIRM = "/admin/auth/user/invite/", "/admin/gateway/payment/", "/admin/confirm/"
 
 
-@pytest.fixture(autouse=True)
-def clock(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time of the test: it moves only when the test says so."""
-    settings.STAFF_OTP_REQUIRED, settings.STAFF_STEP_UP_SECONDS = True, 900
-    settings.STAFF_OTP_THROTTLE_SECONDS = 0
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
-    now = [time.time()]
-    monkeypatch.setattr(time, "time", lambda: now[0])
-    return now
+@pytest.fixture
+def _limit(settings: Any, _second_factor_required: None) -> None:
+    settings.STAFF_STEP_UP_SECONDS = 900
 
 
 @pytest.fixture
-def ada() -> User:
+def ada(_limit: None) -> User:
     user = member("ada", "Admin", password=PASSWORD)
-    authenticator = Authenticator.create_unconfirmed(user.pk)
-    authenticator.confirmed = True
-    authenticator.save()
+    register_authenticator(user)
     return user
 
 
 @pytest.fixture
 def browser(ada: User) -> Client:
     browser = Client(headers={"accept-language": "en"})
-    form = {"username": "ada", "password": PASSWORD, "otp_token": code_of(ada)}
+    form = {"username": "ada", "password": PASSWORD, "otp_token": compute_fresh_code_of(ada)}
     assert browser.post("/admin/login/", form).status_code == 302
     return browser
-
-
-def code_of(user: User) -> str:
-    Authenticator.objects.update(last_step=-1)
-    totp = TOTP(Authenticator.objects.get(user=user).key)
-    totp.time = time.time()
-    return f"{totp.token():06d}"
 
 
 def next_of(answer: Any) -> str:
@@ -77,7 +60,7 @@ def test_a_code_leads_back_to_the_action_with_its_reason(
     assert not User.objects.filter(username="eve").exists()
     assert browser.post(CONFIRM, {"next": address, "token": "000000"}).status_code == 422
     assert next_of(browser.get(INVITE)) == INVITE
-    answer = browser.post(CONFIRM, {"next": address, "token": code_of(ada)})
+    answer = browser.post(CONFIRM, {"next": address, "token": compute_fresh_code_of(ada)})
     assert (answer.status_code, answer["Location"]) == (302, address)
     page = browser.get(address)
     assert page.status_code == 200
@@ -85,7 +68,7 @@ def test_a_code_leads_back_to_the_action_with_its_reason(
 
 
 def test_the_page_leads_to_no_other_host(browser: Client, ada: User) -> None:
-    answer = browser.post(CONFIRM, {"next": "//evil.example/", "token": code_of(ada)})
+    answer = browser.post(CONFIRM, {"next": "//evil.example/", "token": compute_fresh_code_of(ada)})
     assert answer["Location"] == "/admin/"
 
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from ledger.bulk_posting import post_transfers
 from ledger.chart import AccountIdentity, LedgerAccountKind
-from ledger.models import EntryDirection, TransferEvent
+from ledger.models import EntryDirection, TransferEntry, TransferEvent
 from ledger.posting import Leg, PostingSubject, Transfer
 from settlements.models import SettlementCase, StatementFile, StatementFormat
 from settlements.parsers.base import StatementIdentity
@@ -121,3 +121,18 @@ def expect(*amounts: tuple[str, int], event: TransferEvent = TransferEvent.PAYME
 def list_cases() -> list[tuple[str, str, int, int]]:
     found = SettlementCase.objects.exclude(state="resolved").order_by("kind", "reference")
     return [(case.kind, case.reference, case.expected_minor, case.reported_minor) for case in found]
+
+
+def read_balances() -> dict[str, int]:
+    """All that statements have posted and reversed: debits less credits by kind of account."""
+    found: dict[str, int] = {}
+    events = ("channel.fee", "channel.payout", "statement.corrected", "statement.voided")
+    for entry in TransferEntry.objects.filter(transfer__event__in=events).select_related("account"):
+        sign = 1 if entry.direction == "debit" else -1
+        found[entry.account.kind] = found.get(entry.account.kind, 0) + sign * entry.amount_minor
+    return {kind: amount for kind, amount in found.items() if amount}
+
+
+def find_same_person(approver: str, requester: str) -> str:
+    """The conflict for dual control: the reason why this person must not approve; empty when they may."""
+    return "the same person" if approver == requester else ""

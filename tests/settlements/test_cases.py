@@ -14,7 +14,6 @@ from django.utils import translation
 from audit.models import StaffAction
 from backoffice.settlement_admin import SettlementCasePageAdmin
 from common.errors import NotPermitted
-from ledger.models import TransferEntry
 from monitoring.gauges import DatabaseGauges
 from settlements.models import (
     SettlementCase,
@@ -34,25 +33,13 @@ from tests.settlements.statements import (
     build_identity,
     expect,
     find_day,
+    find_same_person,
     import_lines,
     list_cases,
+    read_balances,
 )
 
 pytestmark = pytest.mark.django_db
-
-
-def is_same_person(approver: str, requester: str) -> str:
-    return "the same person" if approver == requester else ""
-
-
-def read_balances() -> dict[str, int]:
-    """Of what statements have posted: debits less credits by kind of account."""
-    found: dict[str, int] = {}
-    events = ("channel.fee", "channel.payout", "statement.corrected")
-    for entry in TransferEntry.objects.filter(transfer__event__in=events).select_related("account"):
-        sign = 1 if entry.direction == "debit" else -1
-        found[entry.account.kind] = found.get(entry.account.kind, 0) + sign * entry.amount_minor
-    return found
 
 
 def open_case() -> SettlementCase:
@@ -78,12 +65,12 @@ def test_booking_follows_the_statement() -> None:
 def test_a_write_off_needs_a_second_person() -> None:
     case = open_case()
     with pytest.raises(NotPermitted):
-        approve_write_off(case_id=case.id, actor="ben", reason="nobody asked", find_conflict=is_same_person)
+        approve_write_off(case_id=case.id, actor="ben", reason="nobody asked", find_conflict=find_same_person)
     request_write_off(case_id=case.id, actor="ana", reason="too small to argue")
     with pytest.raises(NotPermitted, match="the same person"):
-        approve_write_off(case_id=case.id, actor="ana", reason="my own", find_conflict=is_same_person)
+        approve_write_off(case_id=case.id, actor="ana", reason="my own", find_conflict=find_same_person)
     assert read_balances() == {}
-    approve_write_off(case_id=case.id, actor="ben", reason="agreed", find_conflict=is_same_person)
+    approve_write_off(case_id=case.id, actor="ben", reason="agreed", find_conflict=find_same_person)
     assert read_balances() == {"write_offs": 1_000, "channel_fees": 100, "channel_receivable": -1_100}
 
 

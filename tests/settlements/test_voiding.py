@@ -34,33 +34,21 @@ from tests.settlements.statements import (
     build_identity,
     expect,
     find_day,
+    find_same_person,
     import_lines,
     list_cases,
+    read_balances,
 )
 
 pytestmark = pytest.mark.django_db
 
 
-def is_same_person(approver: str, requester: str) -> str:
-    return "the same person" if approver == requester else ""
-
-
 def void(file: StatementFile) -> StatementFile:
     request_void(file_id=file.id, actor="ana", reason="another day's file")
-    approve_void(file_id=file.id, actor="ben", reason="seen", find_conflict=is_same_person)
+    approve_void(file_id=file.id, actor="ben", reason="seen", find_conflict=find_same_person)
     assert void_approved_statements() == 1
     file.refresh_from_db()
     return file
-
-
-def read_balances() -> dict[str, int]:
-    """All that statements have posted and reversed: debits less credits by kind of account."""
-    found: dict[str, int] = {}
-    events = ("channel.fee", "channel.payout", "statement.corrected", "statement.voided")
-    for entry in TransferEntry.objects.filter(transfer__event__in=events).select_related("account"):
-        sign = 1 if entry.direction == "debit" else -1
-        found[entry.account.kind] = found.get(entry.account.kind, 0) + sign * entry.amount_minor
-    return {kind: amount for kind, amount in found.items() if amount}
 
 
 def read_states() -> dict[str, str]:
@@ -173,10 +161,10 @@ def test_one_person_voids_nothing() -> None:
     expect(("PAY-1", 10_000))
     file = import_lines([Reported("PAY-1", 10_000, fee_minor=300)])
     with pytest.raises(NotPermitted):
-        approve_void(file_id=file.id, actor="ben", reason="nobody asked", find_conflict=is_same_person)
+        approve_void(file_id=file.id, actor="ben", reason="nobody asked", find_conflict=find_same_person)
     request_void(file_id=file.id, actor="ana", reason="wrong")
     with pytest.raises(NotPermitted, match="the same person"):
-        approve_void(file_id=file.id, actor="ana", reason="my own", find_conflict=is_same_person)
+        approve_void(file_id=file.id, actor="ana", reason="my own", find_conflict=find_same_person)
     assert void_approved_statements() == 0
     alone = {"void_requested_by": "ana", "void_approved_by": "ana"}
     with pytest.raises(IntegrityError, match="statement_file_voided_by_two"), transaction.atomic():
@@ -295,7 +283,7 @@ def test_a_statement_that_cannot_be_voided_stops_no_other() -> None:
     fine = import_lines([Reported("PAY-2", 5)], 1)
     for file in (broken, fine):
         request_void(file_id=file.id, actor="ana", reason="wrong")
-        approve_void(file_id=file.id, actor="ben", reason="seen", find_conflict=is_same_person)
+        approve_void(file_id=file.id, actor="ben", reason="seen", find_conflict=find_same_person)
     with transaction.atomic():  # as if its fee were reversed already
         reverse_transfers(list(broken.lines.values_list("id", flat=True)))
     with pytest.raises(VoidingFailed, match=str(broken.id)):
