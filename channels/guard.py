@@ -135,9 +135,9 @@ class CallGuard:
         if not (is_answered and self._state.was_quiet):
             self._state.change(rule)
 
-    def _refuse(self, why: str, retry_after_seconds: float) -> NotProcessed:
-        metrics.REFUSALS.labels(*self._labels, why).inc()
-        reason = "the channel is down" if why == "breaker_open" else "too many calls are in flight"
+    def _refuse(self, cause: str, retry_after_seconds: float) -> NotProcessed:
+        metrics.REFUSALS.labels(*self._labels, cause).inc()
+        reason = "the channel is down" if cause == "breaker_open" else "too many calls are in flight"
         return NotProcessed(f"not sent: {reason}", retry_after_seconds, spends_attempt=False)
 
 

@@ -75,7 +75,7 @@ class Claim(Generic[T]):
         self._record, self._fence = record, fence
 
     def build_rows(self) -> list[Model]:
-        """The rows that claim the key, for the statement of `begin_at_once`."""
+        """The rows that claim the key, for the statement of `begin_in_one_statement`."""
         return [] if self._record is None else [self._record]
 
     def complete(self, answer: Answer) -> None:
@@ -143,15 +143,15 @@ def claim_key(
     request: KeyedRequest,
     *,
     begin: Callable[[Claim[T]], T],
-    begin_at_once: Callable[[Claim[T], dt.datetime], T] | None = None,
+    begin_in_one_statement: Callable[[Claim[T], dt.datetime], T] | None = None,
     now: dt.datetime | None = None,
     reads_cache: bool = True,
 ) -> Claim[T]:
     """Claims the request's key and runs `begin` in the claiming transaction. `reads_cache`: False after `find_replay`.
 
-    `begin_at_once` does the same with one statement outside a transaction, which also inserts `Claim.build_rows`. It is
+    `begin_in_one_statement` does the same outside a transaction: its statement also inserts `Claim.build_rows`. It is
     tried first, when `now`, a time by the database's clock, is given. If a row exists already, nothing was written, and
-    `begin` decides.
+    `begin` runs in a transaction.
 
     When the key was used before, the claim has the stored answer, or resumes the write of a request that crashed.
     A final refusal that `begin` raises becomes the answer. Raises `RequestInFlight`, `IdempotencyKeyReused`, and what
@@ -165,7 +165,11 @@ def claim_key(
         return _make_answered_claim(request, _replay(request, stored, source="redis"))
     record = _build_record(request)
     claim = Claim[T](request, record, fence=record.fence)
-    if begin_at_once is not None and now is not None and _is_begun_at_once(claim, begin_at_once, now):
+    if (
+        begin_in_one_statement is not None
+        and now is not None
+        and _has_begun_in_one_statement(claim, begin_in_one_statement, now)
+    ):
         return claim
 
     def insert_and_begin() -> bool:
@@ -194,13 +198,13 @@ def find_claim(request: KeyedRequest) -> Claim[T] | None:
     return _claim_again(request)
 
 
-def _is_begun_at_once(
-    claim: Claim[T], begin_at_once: Callable[[Claim[T], dt.datetime], T], now: dt.datetime
+def _has_begun_in_one_statement(
+    claim: Claim[T], begin_in_one_statement: Callable[[Claim[T], dt.datetime], T], now: dt.datetime
 ) -> bool:
     """False when a row exists already."""
     crash.reach("idempotency.claim.before_commit")
     try:
-        claim.started = repeat_on_conflict(lambda: begin_at_once(claim, now))
+        claim.started = repeat_on_conflict(lambda: begin_in_one_statement(claim, now))
     except IntegrityError as error:
         if not is_duplicate(error):
             raise

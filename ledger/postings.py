@@ -63,7 +63,7 @@ def post_payment(
     )
 
 
-def request_refund(
+def post_refund_reservation(
     *, subject: PostingSubject, holding_account: HoldingAccount, amount_minor: int, is_opening: bool = False
 ) -> None:
     """Reserves the amount of a refund until it succeeds or fails."""

@@ -28,13 +28,13 @@ log = structlog.get_logger(__name__)
 class SignatureAuthentication(BaseAuthentication):
     """Django REST framework's authentication class. It sets `request.user` to the `Principal`.
 
-    A view may name a value in Redis with `name_value_to_read(principal)`. It is read together with the rate
-    limit, and `request.auth` is set to it.
+    A view can have a method `name_prefetched_value(principal)`, which returns a name in Redis. Its value is read in the
+    same round trip as the rate limit, and becomes `request.auth`.
     """
 
     def authenticate(self, request: Request) -> tuple[Principal, bytes | None]:
         view = (request.parser_context or {}).get("view")
-        name_value = getattr(view, "name_value_to_read", None)
+        name_value = getattr(view, "name_prefetched_value", None)
         try:
             principal, value = authenticate(read_credentials(request._request), name_value=name_value)
         except ApiError as error:

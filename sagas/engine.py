@@ -131,7 +131,7 @@ def _commit(
                 on_release(draft)
             store.save_saga(draft, keeps_lease=bool(intended))
             _require_nothing_arrived(saga, draft)
-            _reach_points_before_commit(saga, results)
+            _reach_crash_points_before_commit(saga, results)
         return draft, intended
 
     while True:
@@ -146,7 +146,7 @@ def _commit(
         except _SignalArrived as arrived:
             saga.signals_received = arrived.signals_received
             continue
-        _reach_points_after_commit(saga, results)
+        _reach_crash_points_after_commit(saga, results)
         if not intended:
             _count_release(draft)
         return draft, intended
@@ -180,7 +180,7 @@ def _require_nothing_arrived(saga: SagaState, draft: SagaState) -> None:
         raise _SignalArrived(draft.signals_received)
 
 
-def _reach_points_before_commit(saga: SagaState, results: Sequence[CallResult]) -> None:
+def _reach_crash_points_before_commit(saga: SagaState, results: Sequence[CallResult]) -> None:
     for name in [result.step_name for result in results] or [""]:
         crash.reach("saga.outcome.before_commit", name, saga.direction, saga_id=saga.id)
     for result in results:
@@ -188,7 +188,7 @@ def _reach_points_before_commit(saga: SagaState, results: Sequence[CallResult]) 
             crash.reach("saga.new_call.before_commit", result.step_name, saga.direction, saga_id=saga.id)
 
 
-def _reach_points_after_commit(saga: SagaState, results: Sequence[CallResult]) -> None:
+def _reach_crash_points_after_commit(saga: SagaState, results: Sequence[CallResult]) -> None:
     for name in [result.step_name for result in results] or [""]:
         crash.reach("saga.outcome.after_commit", name, saga.direction, saga_id=saga.id)
     for result in results:

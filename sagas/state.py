@@ -100,9 +100,7 @@ class SagaState:
     signals_received: int = 0
     age_seconds: float = 0.0
     trace_context: dict[str, str] = field(default_factory=dict)
-    redacted_data: Json | None = (
-        None  # `data` as `execute_data` of the steps shows it; made when first needed
-    )
+    redacted_data: Json | None = None  # `data` for `execute_data` of the steps; made when first needed
     attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
     written_objects: dict[str, Any] = field(default_factory=dict)  # see `Context.written_objects`
     rows_of_start: RowsOfStart | None = None  # until the saga is inserted

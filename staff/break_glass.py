@@ -4,7 +4,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 
-def may_use_own_credentials(user: User) -> bool:
+def can_use_own_credentials(user: User) -> bool:
     """Whether the person may sign in with a password or a passkey. While STAFF_BREAK_GLASS_ACCOUNTS has names, only
     these may: for a provider that is down."""
     names = settings.STAFF_BREAK_GLASS_ACCOUNTS

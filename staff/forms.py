@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin_forms import AuthenticationForm, with_theme_widgets
 from staff import second_factor
-from staff.break_glass import may_use_own_credentials
+from staff.break_glass import can_use_own_credentials
 from staff.second_factor import CodeOutcome
 
 SINGLE_SIGN_ON_ONLY = _("This account signs in with single sign-on only.")
@@ -41,7 +41,7 @@ class LoginForm(AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean()
         user: User = self.get_user()
-        if not may_use_own_credentials(user):
+        if not can_use_own_credentials(user):
             raise ValidationError(SINGLE_SIGN_ON_ONLY, code="single_sign_on_only")
         check = second_factor.check_code(user=user, token=cleaned.get("otp_token", ""))
         match check.outcome:

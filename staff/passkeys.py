@@ -33,7 +33,7 @@ from webauthn.helpers.structs import (
 )
 
 from audit.action_types import StaffActionType
-from staff.break_glass import may_use_own_credentials
+from staff.break_glass import can_use_own_credentials
 from staff.models import ISSUER, Passkey
 from staff.second_factor import record_own_change
 
@@ -138,7 +138,7 @@ def finish_sign_in(*, response: str, challenge: str) -> Passkey | None:
         if passkey is None:
             log.info("staff.passkey_refused", actor="", error="unknown passkey or no access")
             return None
-        if not may_use_own_credentials(passkey.user):
+        if not can_use_own_credentials(passkey.user):
             log.info("staff.passkey_refused", actor=passkey.user.get_username(), error="single sign-on only")
             return None
         now = time.time()

@@ -10,9 +10,8 @@ from channels.base import UnexpectedFormat
 
 # WeChat Pay's times, and the days of its statements, are of this zone (pay.weixin.qq.com/doc/v3/merchant/4012084430).
 BEIJING = dt.timezone(dt.timedelta(hours=8))
-CURRENCY = (
-    "CNY"  # the only one of a merchant in mainland China (pay.weixin.qq.com/doc/v3/merchant/4012791877)
-)
+# The only one of a merchant in mainland China (pay.weixin.qq.com/doc/v3/merchant/4012791877).
+CURRENCY = "CNY"
 
 _YUAN = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2}0*)?")
 

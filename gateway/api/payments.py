@@ -50,8 +50,8 @@ WRITTEN = {200: PAYMENT, 202: PAYMENT, "4XX": ErrorSerializer}
 class PaymentListView(APIView):
     scopes: ClassVar[dict[str, str | None]] = {"GET": PAYMENTS_READ, "POST": PAYMENTS_WRITE}
 
-    def name_value_to_read(self, principal: Principal) -> str | None:
-        """The answer to an earlier request with the same key, read with the rate limit."""
+    def name_prefetched_value(self, principal: Principal) -> str | None:
+        """The stored answer to an earlier request with the same key."""
         return name_stored_answer(self.request._request, tenant=principal.tenant, route=CREATION_ROUTE)
 
     @extend_schema(operation_id="payments_create", request=PaymentInput, responses=WRITTEN)
@@ -68,7 +68,7 @@ class PaymentListView(APIView):
             body=request.data,
             lenient_fields=principal.lenient_fields,
         )
-        stored: Any = request.auth  # the value that `name_value_to_read` names
+        stored: Any = request.auth  # the value of `name_prefetched_value`, read with the rate limit
         answer = find_replay(keyed, stored) or create_payment(
             principal=principal, command=_read_command(request.data), request=keyed
         )

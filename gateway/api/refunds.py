@@ -30,7 +30,7 @@ REFUNDS = enveloped("RefundsAnswer", page_schema("RefundPage", RefundOutput))
 class RefundListView(APIView):
     scopes: ClassVar[dict[str, str | None]] = {"GET": REFUNDS_READ, "POST": REFUNDS_WRITE}
 
-    def name_value_to_read(self, principal: Principal) -> str | None:
+    def name_prefetched_value(self, principal: Principal) -> str | None:
         """The answer to an earlier request with the same key, read with the rate limit."""
         return name_stored_answer(self.request._request, tenant=principal.tenant, route=CREATION_ROUTE)
 
@@ -48,7 +48,7 @@ class RefundListView(APIView):
             route=CREATION_ROUTE,
             body=request.data,
         )
-        stored: Any = request.auth  # the value that `name_value_to_read` names
+        stored: Any = request.auth  # the value of `name_prefetched_value`, read with the rate limit
         return respond(find_replay(keyed, stored) or _create(principal, keyed, request.data))
 
     @extend_schema(operation_id="refunds_list", parameters=[RefundQuery], responses=REFUNDS)

@@ -68,7 +68,7 @@ def convert_repeatable_call_answer(
         case base.Reported(payment):
             return convert(payment)
         case base.NewKeyRequired():
-            return count_call_before_query(query())
+            return convert_query_after_used_key(query())
         case base.Declined():
             queried = query()
             is_decided = isinstance(queried, outcomes.Success | outcomes.NeedsReview)
@@ -88,8 +88,9 @@ def convert_query_answer(answer: base.NotReported) -> Outcome:
     return convert_call_answer(answer)
 
 
-def count_call_before_query(queried: Outcome) -> Outcome:
-    """Converts what a query found right after a call that needs a new key: that call has spent an attempt."""
+def convert_query_after_used_key(queried: Outcome) -> Outcome:
+    """Converts what a query found after a call that answered `NewKeyRequired`. That call has spent an attempt, so the
+    next one, under a new key, is a retry."""
     if isinstance(queried, outcomes.NoEffect):
         return replace(queried, spends_attempt=True)
     if isinstance(queried, outcomes.CallNotFound):

@@ -29,8 +29,8 @@ from channels.guard import GuardedDisputes
 from gateway import state_machine
 from gateway.flows.channel_outcomes import (
     convert_call_answer,
+    convert_query_after_used_key,
     convert_query_answer,
-    count_call_before_query,
 )
 from gateway.flows.data import DisputeRespondData
 from gateway.flows.start import start_flow
@@ -108,7 +108,7 @@ def respond_at_channel(call: Call) -> Outcome:
     if isinstance(answer, Reported):
         return _convert_dispute(call, data, answer.value)
     if isinstance(answer, NewKeyRequired):
-        return count_call_before_query(query_channel(call))
+        return convert_query_after_used_key(query_channel(call))
     queried = query_channel(call) if isinstance(answer, Declined) else None
     return queried if isinstance(queried, Success) else convert_call_answer(answer)
 

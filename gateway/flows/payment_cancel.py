@@ -23,8 +23,8 @@ from gateway import state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
     convert_call_answer,
+    convert_query_after_used_key,
     convert_query_answer,
-    count_call_before_query,
     describe_payment_mismatch,
 )
 from gateway.flows.data import PaymentCancelData, read_existing_payment
@@ -54,7 +54,7 @@ def cancel_at_channel(call: Call) -> Outcome:
     if isinstance(answer, NotYet):
         return _wait_for_page_to_end(answer)
     if isinstance(answer, NewKeyRequired):
-        return count_call_before_query(query_channel(call))
+        return convert_query_after_used_key(query_channel(call))
     return (
         _convert_payment(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
     )

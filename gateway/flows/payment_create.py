@@ -69,8 +69,8 @@ ACTIVATED_PAYMENT = "activated_payment"
 
 
 def create_order(context: Context) -> None:
-    """Creates order, items, payment, first attempt and event, in the transaction that starts the saga or with its
-    statement.
+    """Creates order, items, payment, first attempt and event: in the transaction that starts the saga, or as rows of
+    its one statement (`rows_of_start`).
 
     Raises `DuplicateOrderNo`, `OrderNotPayable`, `OrderMismatch` in a transaction.
     """
@@ -305,7 +305,8 @@ def begin_next_attempt(context: Context) -> None:
 
 
 def cancel_at_channel(call: Call) -> Outcome:
-    """Compensation. The channel decides: a payment that is paid, or that its customer has submitted, is honoured."""
+    """Compensation. The channel decides: a payment that is paid, or that its customer has submitted, counts as already
+    succeeded."""
     data = PaymentCreateData.read(call.data)
     attempt = ChannelAttempt.read(data, call.results)
     channel_trade_no = call.results.get(CALL_PAYMENT_CHANNEL, {}).get("channel_trade_no", "")

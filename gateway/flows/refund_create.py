@@ -1,7 +1,7 @@
 """refund.create: gives money back to the customer.
 
 1. ReserveRefund (LOCAL)                reserves the amount    compensation: release it
-2. CallChannelRefund (EXTERNAL, pivot)  has the channel refund it: nothing takes a refund back
+2. CallChannelRefund (EXTERNAL, pivot)  refunds it at the channel: a refund cannot be taken back
 3. SettleRefund (LOCAL)                 records the channel's outcome
 """
 
@@ -18,8 +18,8 @@ from gateway.errors import RefundExceedsPayment
 from gateway.flows.channel_outcomes import (
     build_refund_result,
     convert_call_answer,
+    convert_query_after_used_key,
     convert_query_answer,
-    count_call_before_query,
     describe_refund_mismatch,
 )
 from gateway.flows.data import RefundCreateData, read_existing_payment
@@ -37,10 +37,10 @@ SETTLED_REFUND = "settled_refund"
 
 
 def reserve_refund(context: Context) -> Json:
-    """The payment's row lock makes refunds at the same time wait for each other. The result has the earliest time of
-    the call, for a channel that wants a pause between the refunds of a payment.
+    """Locks the payment, so that two refunds at the same time cannot exceed it together. The result has the earliest
+    time of the call, for a channel that wants a pause between the refunds of a payment.
 
-    Raises one of `REFUND_REFUSALS`."""
+    Raises one of `refund_checks.REFUND_REFUSALS`."""
     data = RefundCreateData.read(context.data)
     payment = selectors.lock_payment(data.payment_id)
     attempt = None
@@ -111,7 +111,7 @@ def refund_at_channel(call: Call) -> Outcome:
     )
     if isinstance(answer, NewKeyRequired):
         # No call with the key is in flight any more: what a query does not find now never happened.
-        return count_call_before_query(query_channel(call))
+        return convert_query_after_used_key(query_channel(call))
     return (
         _convert_refund(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
     )
@@ -192,8 +192,9 @@ def start_refund_create(
     reason: str,
     origin: RefundOrigin = RefundOrigin.MERCHANT,
 ) -> SagaState:
-    """Starts refund.create in the caller's transaction. Raises one of `REFUND_REFUSALS`."""
-    return _start(payment, refund_id, amount_minor, reason, origin=origin)
+    """Starts refund.create in the caller's transaction. Raises one of
+    `refund_checks.REFUND_REFUSALS`."""
+    return _start_refund(payment, refund_id, amount_minor, reason, origin=origin)
 
 
 def start_late_refund_saga(
@@ -202,7 +203,7 @@ def start_late_refund_saga(
     """Starts the refund of a late payment, or of the duplicate payment of the attempt `surplus_of`, in the caller's
     transaction. A worker runs it."""
     amount_minor = surplus_of.surplus_refundable_minor if surplus_of else payment.refundable_minor
-    return _start(payment, uuid7(), amount_minor, reason, late_payment=True, surplus_of=surplus_of).id
+    return _start_refund(payment, uuid7(), amount_minor, reason, late_payment=True, surplus_of=surplus_of).id
 
 
 def _is_fee_returned(payment: Payment, surplus_of: PaymentAttempt | None) -> bool:
@@ -214,7 +215,7 @@ def _is_fee_returned(payment: Payment, surplus_of: PaymentAttempt | None) -> boo
     return attempt.application_fee_minor > 0
 
 
-def _start(
+def _start_refund(
     payment: Payment,
     refund_id: uuid.UUID,
     amount_minor: int,

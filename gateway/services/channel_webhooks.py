@@ -72,13 +72,13 @@ def receive_webhook(
     and `ServiceUnavailable` for an event that cannot be applied yet: the channel sends it again.
     """
     served, event = _parse_webhook(_find_channels(channel, token), WebhookRequest(body, headers))
-    about = _find_connected_channel(served, event) if event.connected_account_no else served
+    owner = _find_connected_channel(served, event) if event.connected_account_no else served
     record = body if event.record is None else event.record
-    if about is None:
+    if owner is None:
         # The account is not, or no longer, one of ours.
         effect = _store_and_apply(event, None, UpdateSource.of(served), record)
         return ReceivedWebhook(effect, event.acknowledgement)
-    source = UpdateSource.of(about)
+    source = UpdateSource.of(owner)
     # Queries may not be made inside the transaction that applies the updates.
     updates = [_locate_payment(update, source) for update in event.updates]
     effect = _store_and_apply(event, updates, source, record)

@@ -82,7 +82,7 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
             raise
         return run_claimed_saga(known, build_answer=_build_answer)
 
-    def begin_at_once(claim: Claim[SagaState | None], now: dt.datetime) -> SagaState:
+    def begin_in_one_statement(claim: Claim[SagaState | None], now: dt.datetime) -> SagaState:
         data = _build_data(claim.resource_id, principal, command, route)
         return payment_create.start_payment_create(
             data=data, rows_of_start=RowsOfStart(now, claim.build_rows())
@@ -92,7 +92,11 @@ def create_payment(*, principal: Principal, command: PaymentCommand, request: Ke
         return _start_create_or_retry(_build_data(claim.resource_id, principal, command, route))
 
     claim = claim_key(
-        request, begin=begin, begin_at_once=begin_at_once, now=principal.authenticated_at, reads_cache=False
+        request,
+        begin=begin,
+        begin_in_one_statement=begin_in_one_statement,
+        now=principal.authenticated_at,
+        reads_cache=False,
     )
     return run_claimed_saga(claim, build_answer=_build_answer)
 

@@ -133,7 +133,7 @@ def _open_refund(refund: Refund, *, is_posted: bool) -> None:
     if refund.status == RefundStatus.FAILED and refund.late_refunded_minor == 0 and not is_posted:
         return
     if not is_posted:
-        ledger_postings.request_refund(refund, is_opening=True)
+        ledger_postings.post_refund_reservation(refund, is_opening=True)
     if refund.status in OPEN_REFUND_STATUSES:
         return
     has_succeeded = refund.status == RefundStatus.SUCCEEDED

@@ -1,6 +1,6 @@
 """Idempotent writes that run as a saga: the answer is recorded in the transaction that releases the saga.
 
-The saga has the claim's `resource_id`, so a request that repeats a crashed one resumes the saga which that one began.
+The saga's id is the `resource_id` of the idempotency key: after a crash, a repeated request resumes the same saga.
 """
 
 import uuid
@@ -48,12 +48,12 @@ def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswe
             engine.advance_saga(claim.started, on_release=record_answer)
         else:
             engine.resume_saga(claim.resource_id, on_release=record_answer)
-        return claim.answer or _answer_from_database(claim, build_answer)
+        return claim.answer or _build_answer_from_database(claim, build_answer)
 
     return finish_claim(claim, work=run_saga)
 
 
-def _answer_from_database(claim: Claim[SagaState | None], build_answer: BuildAnswer) -> Answer:
+def _build_answer_from_database(claim: Claim[SagaState | None], build_answer: BuildAnswer) -> Answer:
     """Builds the answer when another process works on the saga, or has finished it."""
     saga_id = claim.resource_id
     with transaction.atomic(durable=True):

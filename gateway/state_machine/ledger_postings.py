@@ -82,9 +82,9 @@ def post_duplicate_payment(*, payment: Payment, attempt: PaymentAttempt, is_open
     )
 
 
-def request_refund(refund: Refund, *, is_opening: bool = False) -> None:
+def post_refund_reservation(refund: Refund, *, is_opening: bool = False) -> None:
     """Reserves the amount of a new refund."""
-    postings.request_refund(
+    postings.post_refund_reservation(
         subject=_build_refund_subject(refund),
         holding_account=_get_refund_account(refund),
         amount_minor=refund.amount_minor,

@@ -231,7 +231,7 @@ def mark_payment_succeeded(*, payment: Payment, captured_minor: int, card: Payme
     fee_source = _refresh_payment(payment, row)
     if was_captured_apart:
         settle_captures(payment=payment, is_final=True)
-    if _may_have_suspense(payment):
+    if _can_have_suspense(payment):
         post_captured_money(
             payment=payment, captured_before_minor=captured_before_minor, fee_source=fee_source
         )
@@ -312,11 +312,11 @@ def record_late_payment(*, payment: Payment, captured_minor: int) -> bool:
 
 
 def _settle_suspense_of_early_reports(payment: Payment) -> None:
-    if _may_have_suspense(payment):
+    if _can_have_suspense(payment):
         settle_suspense(payment=payment)
 
 
-def _may_have_suspense(payment: Payment) -> bool:
+def _can_have_suspense(payment: Payment) -> bool:
     """A dispute may be reported before the payment is known to be captured. `suspense_minor` leaves out another
     currency, but a review is open as long as money is in suspense."""
     return bool(payment.suspense_minor) or payment.needs_attention

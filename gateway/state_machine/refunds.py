@@ -22,7 +22,7 @@ from gateway.models import (
 )
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
-from gateway.state_machine.ledger_postings import post_refund, request_refund
+from gateway.state_machine.ledger_postings import post_refund, post_refund_reservation
 from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
 _PAYMENT, _REFUND = ModelRow(Payment), ModelRow(Refund)
@@ -89,7 +89,7 @@ def record_new_refund(*, refund: Refund) -> None:
 def _reserve_amount(refund: Refund) -> None:
     """Reserves the amount in the ledger, and on the attempt whose duplicate payment the refund gives back, or on the
     payment."""
-    request_refund(refund)
+    post_refund_reservation(refund)
     if refund.surplus_of_id is not None:
         PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
             surplus_pending_minor=F("surplus_pending_minor") + refund.amount_minor
