@@ -19,7 +19,7 @@ PREFIX = "credential_"
 
 
 class WriteOnlyField(forms.CharField):
-    """What was entered is never shown again, not even when the form has an error."""
+    """A field that never shows its value again, not even when the form has an error."""
 
     def bound_data(self, data: Any, initial: Any) -> str:
         return ""

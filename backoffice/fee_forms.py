@@ -87,7 +87,7 @@ def describe_rate(rate: Rate) -> str:
 
 
 def describe_examples(rate: Rate) -> str:
-    """What payments of round amounts cost, in a month without earlier payments."""
+    """The fees of payments of round amounts, in a month without earlier payments."""
     shown = []
     for major in EXAMPLE_MAJOR:
         amount_minor = major * 10 ** EXPONENTS[rate.currency]

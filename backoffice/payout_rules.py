@@ -1,4 +1,4 @@
-"""What the pages of payouts share: who may decide, for which merchant, and when no payouts are made."""
+"""Rules that the pages of payouts share: the approver, the merchant, and the obstacles to payouts."""
 
 from typing import Any
 

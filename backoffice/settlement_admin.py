@@ -1,4 +1,4 @@
-"""What staff do with statements and settlement cases, and the agreed fees that they add."""
+"""The pages of settlement statements, settlement cases and agreed fees, with their actions."""
 
 from typing import Any
 

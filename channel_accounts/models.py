@@ -28,13 +28,13 @@ class AccountStatus(models.TextChoices):
 
 
 class AccountDisabledReason(models.TextChoices):
-    """Why the platform has disabled an account by itself. Empty: a person has."""
+    """The reason why the platform has disabled an account by itself. Empty: a person has."""
 
     DISCONNECTED = "disconnected", _("The owner has disconnected it from the platform")
 
 
 class CredentialCheckResult(models.TextChoices):
-    """What the channel answered when the credentials were checked last."""
+    """The channel's answer to the last check of the credentials."""
 
     ACCEPTED = "accepted", _("Accepted by the channel")
     REFUSED = "refused", _("Refused by the channel")

@@ -27,7 +27,7 @@ _LOCALES = {"zh-hans": "zh_Hans_CN", "en": "en_US"}
 
 @dataclass(frozen=True, slots=True)
 class CheckoutPage:
-    """What the customer sees at `url`. `api_status` is for the return URL, in the words of the API.
+    """A page of the checkout, at `url`. `api_status` is for the return URL, in the words of the API.
 
     `action` is what the customer does next on the page of a channel; without one, an open page offers test cards.
     """
@@ -162,7 +162,7 @@ def _choose_result(
 
 
 def _choose_reload_seconds(page: CheckoutPage, action: ShownAction | None) -> int:
-    """How often the page reloads itself where scripts do not run; 0: never, because the customer fills in a form."""
+    """The interval at which the page reloads itself without scripts; 0: never, because the customer fills in a form."""
     if page.state in (PageState.PREPARING, PageState.PROCESSING):
         return 2
     return 10 if page.state in WAITING_STATES or (action and action.svg) else 0

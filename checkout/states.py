@@ -1,4 +1,4 @@
-"""What has become of a payment, as its customer should read it: by its status and by the money that moved."""
+"""The state of a payment that its customer sees: from its status and the money that moved."""
 
 import datetime as dt
 import enum
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 class PageState(enum.StrEnum):
-    """What the payment page shows. The page asks for this value and updates itself when it changes."""
+    """The state that the payment page shows. The page polls this value and updates itself when it changes."""
 
     PREPARING = "preparing"
     OPEN = "open"

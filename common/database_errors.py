@@ -11,7 +11,7 @@ from psycopg_pool import PoolTimeout
 
 
 class DatabaseErrorKind(enum.Enum):
-    """Why the database could not serve."""
+    """The reason why the database could not serve."""
 
     SESSION_LOST = enum.auto()  # it ended our session, does not answer, or no connection became free in time
     READ_ONLY = enum.auto()  # a failover: the server is a standby now, or was isolated

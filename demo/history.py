@@ -75,7 +75,7 @@ class DemoNotAllowed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How many payments were added, by scenario, and how many existed."""
+    """The numbers of payments: added, by scenario, and existing before."""
 
     added: Counter[str]
     existing: int

@@ -42,7 +42,7 @@ PAUSE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Sale:
-    """What the customer of one payment buys."""
+    """The purchase of one payment's customer."""
 
     order_no: str
     amount_minor: int

@@ -92,7 +92,7 @@ SELECT coalesce((
 
 @dataclass(frozen=True, slots=True)
 class CapturedPayment:
-    """What the fee needs to know of a payment. `captured_minor` is its total with this capture."""
+    """A payment, as far as its fee depends on it. `captured_minor` is its total with this capture."""
 
     id: uuid.UUID
     merchant_id: uuid.UUID

@@ -18,7 +18,7 @@ MILLIONTHS_PER_WHOLE: Final = 1_000_000
 
 
 class RefundRule(models.TextChoices):
-    """How much of the fee a refund gives back."""
+    """The part of the fee that a refund gives back."""
 
     KEEP = "keep", _("The platform keeps the fee")
     PROPORTIONAL = "proportional", _("In proportion to the refunded amount")
@@ -79,7 +79,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a version of a plan says."""
+    """The terms of a version of a plan."""
 
     rates: Sequence[Rate]
     refund_rule: RefundRule

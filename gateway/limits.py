@@ -25,8 +25,9 @@ CARD_BRAND, CARD_BIN = "card_brand", "card_bin"
 
 @dataclass(frozen=True, slots=True)
 class PaymentTerms:
-    """What a payment requires of a channel. An empty `payment_method` is the channel's first one; an empty `country` is
-    unknown, and so are `expires_in_seconds`, `payment_method_options` and `given_fields` when they are None.
+    """The requirements of a payment for a channel. An empty `payment_method` is the channel's first one; an empty
+    `country` is unknown, and so are `expires_in_seconds`, `payment_method_options` and `given_fields` when they are
+    None.
 
     `given_fields`: the fields of the request that a payment method can require, and that it has."""
 

@@ -1,4 +1,4 @@
-"""What the customer does next, as it is stored with a payment and shown in the API."""
+"""The customer's next action, as it is stored with a payment and shown in the API."""
 
 import datetime as dt
 from dataclasses import asdict

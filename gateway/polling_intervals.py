@@ -1,5 +1,5 @@
-"""How often a channel is polled about a payment or refund that stays open: after a minute, then at intervals that
-double up to six hours."""
+"""The intervals at which a channel is polled about a payment or refund that stays open: after a minute, then at
+intervals that double up to six hours."""
 
 # The first poll. The channel's webhook usually comes earlier.
 FIRST_POLL_SECONDS = 60

@@ -1,4 +1,4 @@
-"""Where a channel update comes from."""
+"""The source of a channel update."""
 
 import uuid
 from dataclasses import dataclass

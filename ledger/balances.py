@@ -83,7 +83,7 @@ class MerchantBalance:
 
     @property
     def available_minor(self) -> int:
-        """What is posted, less what refunds in progress reserve."""
+        """The posted amount, less the reservations of refunds in progress."""
         return self.posted_minor - self.reserved_minor
 
 

@@ -45,7 +45,7 @@ class DayDigest:
 
 @dataclass(frozen=True, slots=True)
 class ChainBreak:
-    """What is wrong with a closed day."""
+    """A defect of a closed day."""
 
     day: dt.date
     chain: ChainKey

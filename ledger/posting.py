@@ -28,7 +28,7 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class PostingSubject:
-    """What an event is about: the payment, or a duplicate payment, refund or dispute of it; or a line of a channel's
+    """The object of an event: the payment, or a duplicate payment, refund or dispute of it; or a line of a channel's
     statement, which has no payment and no merchant. `source` is its number."""
 
     id: uuid.UUID

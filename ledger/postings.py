@@ -1,4 +1,4 @@
-"""Which event posts what. docs/LEDGER.md has the same as a table.
+"""The postings of each event. docs/LEDGER.md has the same as a table.
 
 Each function posts one transfer in the caller's transaction, which is the transaction of the event itself.
 """

@@ -84,7 +84,7 @@ class TotalsQuery:
 
 @dataclass(frozen=True, slots=True)
 class DailyTotals:
-    """What one day moved, in minor units. `merchant_id` is None for the platform's own accounts.
+    """The totals of one day, in minor units. `merchant_id` is None for the platform's own accounts.
 
     `net_minor` is the change of the merchant's balance. It contains all kinds of accounts that a merchant has:
     `other_minor` is what no other amount shows. `captures` is how often money came in: `merchant_payable` has one entry

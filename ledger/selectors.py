@@ -28,7 +28,7 @@ _SIGNED = Case(
 
 @dataclass(frozen=True, slots=True)
 class MerchantAmounts:
-    """What one transfer did to its merchant's balance: the amount before the fees, and the fees."""
+    """The change of a merchant's balance by one transfer: the amount before the fees, and the fees."""
 
     amount_minor: int
     application_fee_minor: int
@@ -95,7 +95,7 @@ def sum_fees(payment_id: uuid.UUID) -> Mapping[str, int]:
 
 
 def sum_captured(payment_id: uuid.UUID) -> int:
-    """What is posted of the payment's own money, without its duplicate payments."""
+    """The posted amount of the payment itself, without its duplicate payments."""
     return -sum_posted(payment_id, LedgerAccountKind.MERCHANT_PAYABLE)
 
 

@@ -1,4 +1,4 @@
-"""What a channel's settlement statement posts. docs/LEDGER.md has the same as a table.
+"""The postings of a channel's settlement statement. docs/LEDGER.md has the same as a table.
 
 These events have no merchant: the channel charges and pays the account's owner. A fee has the payment for which it was
 kept, where the line says so.

@@ -26,7 +26,7 @@ PATH_SAFE = "/~!$&'()*+,;=:@"  # what a path may hold unescaped (RFC 3986)
 
 @dataclass(frozen=True, slots=True)
 class RequestCredentials:
-    """What a request claims. Nothing of it is verified yet."""
+    """The claims in the headers of a request. Nothing of them is verified yet."""
 
     api_key: str = field(repr=False)
     signature: str = field(repr=False)

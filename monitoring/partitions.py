@@ -63,7 +63,7 @@ def drop_expired_partitions() -> int:
 
 
 def find_drop_delay(table: PartitionedTable) -> dt.timedelta:
-    """How long after its week a partition is kept."""
+    """The time for which a partition is kept after its week."""
     (history,) = (each for each in _HISTORIES if table in each.tables)
     return history.retention + CLOCK_TOLERANCE
 

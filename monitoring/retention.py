@@ -1,4 +1,4 @@
-"""How long history is kept, and which rows stay longer. docs/DEPLOYMENT.md shows these times to operators."""
+"""The retention of history, and the rows that stay longer. docs/DEPLOYMENT.md shows these times to operators."""
 
 from datetime import timedelta
 

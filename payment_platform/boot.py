@@ -172,7 +172,7 @@ def _take_migration_lock(session: "psycopg.Connection[Any]") -> bool:
 
 
 def _redis_failure() -> str:
-    """Why Redis does not answer. Empty when it does."""
+    """Returns the reason why Redis does not answer. Empty when it does."""
     try:
         with open_client(timeout_seconds=REDIS_SECONDS) as client:
             client.ping()

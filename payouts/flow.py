@@ -148,7 +148,7 @@ def _find_changing_accounts(run: PayoutRun) -> set[uuid.UUID]:
 
 
 def _find_obstacle(payout: Payout, changing: set[uuid.UUID]) -> str:
-    """Why the payout must not be sent any more; empty when it may."""
+    """Returns the reason why the payout must not be sent any more; empty when it may."""
     if payout.bank_account.status != BankAccountStatus.ACTIVE:
         return "bank_account_changed"
     if payout.merchant_id in changing:

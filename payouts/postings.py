@@ -1,4 +1,4 @@
-"""What a payout is to the ledger."""
+"""The postings of payouts."""
 
 from ledger.posting import PostingSubject
 from payouts.models import Payout

@@ -1,4 +1,4 @@
-"""How a saga is defined: a named, versioned list of steps that reads from top to bottom."""
+"""Definitions of sagas: a named, versioned list of steps that reads from top to bottom."""
 
 import datetime as dt
 import enum
@@ -23,7 +23,7 @@ LOCAL, EXTERNAL, WAITING = StepKind.LOCAL, StepKind.EXTERNAL, StepKind.WAITING
 
 
 class OnTimeout(enum.StrEnum):
-    """What a WAITING step does when its signal does not come in time: fail, or complete without it."""
+    """The end of a WAITING step whose signal does not come in time: it fails, or completes without it."""
 
     FAIL = "fail"
     CONTINUE = "continue"
@@ -35,7 +35,7 @@ MAX_PARALLEL_CALLS = 8
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a step is retried after an attempt without a definite answer, and the bounds of the pauses."""
+    """The number of retries after an attempt without a definite answer, and the bounds of the pauses."""
 
     max_retries: int = 3
     base_seconds: float | None = None  # None: the platform's SAGA_RETRY_BASE_SECONDS
@@ -147,7 +147,7 @@ class WaitingStep:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """How staff can close a saga that could not be finished. `apply` changes the business object, inside the
+    """A way for staff to close a saga that could not be finished. `apply` changes the business object, inside the
     transaction that closes the saga. It may refuse with `StepFailed`."""
 
     name: str

@@ -19,7 +19,7 @@ class UnknownSaga(Exception):
 
 
 class SignalDelivery(enum.StrEnum):
-    """How a delivery ended. The signal is stored in each case, once."""
+    """The outcome of a delivery. The signal is stored in each case, once."""
 
     WOKE = "woke"  # the saga was waiting for it
     KEPT = "kept"  # the saga may wait for it later

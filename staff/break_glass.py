@@ -1,4 +1,4 @@
-"""Who may sign in without the provider of single sign-on."""
+"""The accounts that can sign in without the provider of single sign-on."""
 
 from django.conf import settings
 from django.contrib.auth.models import User

@@ -1,4 +1,4 @@
-"""What people save about lists: their columns, and views, which are filters under a name."""
+"""Settings that people save for lists: their columns, and views, which are filters under a name."""
 
 import uuid
 from typing import Any

@@ -186,7 +186,7 @@ class StaffSession(AbstractBaseSession):
 
 
 class SingleSignOnIdentity(Device):
-    """Who a person is at the provider of single sign-on (`sso_provider.py`). A session that began there has it as
+    """A person's identity at the provider of single sign-on (`sso_provider.py`). A session that began there has it as
     its second factor: the provider has checked one."""
 
     issuer = models.CharField(max_length=255)
@@ -215,7 +215,7 @@ def hash_recovery_code(text: str) -> str:
 
 
 class StaffPreferences(models.Model):
-    """What a person has chosen. Without a row, everything is as the lists and the browser have it."""
+    """The preferences of a person. Without a row, everything is as the lists and the browser have it."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="preferences"

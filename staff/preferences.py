@@ -1,4 +1,4 @@
-"""What each member of staff has chosen for the back office: environment, time zone, columns of lists, saved views."""
+"""Preferences of members of staff for the back office: environment, time zone, columns of lists, saved views."""
 
 import datetime as dt
 import uuid

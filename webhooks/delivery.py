@@ -31,8 +31,8 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WebhookMessage:
-    """What is sent, without the address. `body` is the same at every attempt. `timestamp` comes from the database's
-    clock: receivers refuse a signature whose time is five minutes off."""
+    """A delivery's content, without the address. `body` is the same at every attempt. `timestamp` comes from the
+    database's clock: receivers refuse a signature whose time is five minutes off."""
 
     message_id: str
     timestamp: int

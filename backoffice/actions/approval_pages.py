@@ -29,7 +29,7 @@ from staff.step_up_views import redirect_to_step_up
 
 @dataclass(frozen=True, slots=True)
 class ApprovalFlow:
-    """How an admin class handles approvals of its objects. `approve` takes the approval and the approver's name,
+    """The approvals of an admin class's objects. `approve` takes the approval and the approver's name,
     performs the operation and returns what the approver reads; it raises `OperationRefused` or `ApiError`."""
 
     find_pending: Callable[[Any], Approval | None]

@@ -21,7 +21,7 @@ from staff.roles import Permission
 
 
 class Scope(enum.Enum):
-    """What the action is about, and the address that follows from it."""
+    """The rows that an action is about. The address follows from it."""
 
     LIST = "no row: a button above the list, <name>/"
     ROW = "one row: a button on its page, <id>/<name>/"
@@ -86,7 +86,7 @@ def _nothing(_row: Any) -> Sequence[Any]:
 
 @dataclass(frozen=True, slots=True)
 class ChoiceEffects:
-    """What an action will do if this choice of its form is taken."""
+    """The effects of an action for one choice of its form."""
 
     value: str
     label: str | Promise

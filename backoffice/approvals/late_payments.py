@@ -109,7 +109,7 @@ def _lock_payment(operation: PaymentReviewOperation, payment_no: str) -> Payment
 
 
 def _read_sums(approval: Approval) -> dict[str, int]:
-    """What was in suspense at the request, by currency."""
+    """The amounts in suspense at the time of the request, by currency."""
     pairs = (each.split(":") for each in approval.result.split())
     return {currency: int(amount_minor) for currency, amount_minor in pairs}
 

@@ -33,7 +33,7 @@ class PaymentHour(models.Model):
 
 
 class PaidHour(models.Model):
-    """What customers paid in one hour, and what went back to them in it."""
+    """The payments and refunds of one hour."""
 
     id = models.BigAutoField(primary_key=True)
     hour = models.DateTimeField(_("hour"))
@@ -108,7 +108,7 @@ class LatencyHour(models.Model):
 
 
 class Progress(models.Model):
-    """How far the adding up has come: `position` is the hour (seconds since 1970) or the id of the last event."""
+    """The progress of adding up: `position` is the hour (seconds since 1970) or the id of the last event."""
 
     name = models.CharField(_("name"), max_length=30, primary_key=True)
     position = models.BigIntegerField(_("position"), default=0)

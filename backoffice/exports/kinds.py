@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 
 class ColumnType(enum.Enum):
-    """What a file with types (Parquet) stores, and which texts of a CSV file can be no formula."""
+    """The type of a column in Parquet. In CSV, only texts are escaped, because they can be formulas."""
 
     TEXT = "text"
     MONEY = "money"  # in major units

@@ -1,4 +1,4 @@
-"""Who paid, and how: from the merchant's data about the customer, and from what the channel reported."""
+"""The payer and the means of payment: from the merchant's data about the customer, and the channel's reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

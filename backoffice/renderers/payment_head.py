@@ -72,7 +72,7 @@ def _list_amounts(
 
 
 def _net_minor(payment: Payment, attempt: PaymentAttempt | None, fees: Mapping[str, int]) -> int:
-    """What is left of the captured money, after the fees that the ledger has of this payment."""
+    """The captured money less the fees that the ledger has of this payment."""
     taken = payment.refunded_minor + payment.disputed_minor + _fee_minor(payment, attempt)
     return payment.captured_minor - taken - sum(fees.values())
 

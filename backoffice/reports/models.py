@@ -22,7 +22,7 @@ class ReportRunStatus(models.TextChoices):
 
 
 class ReportSchedule(models.Model):
-    """What is reported, how often, and to which destination (a name in `REPORT_DESTINATIONS`, never credentials).
+    """A report, its frequency and its destination (a name in `REPORT_DESTINATIONS`, never credentials).
 
     `next_period_start` is the first day of the first period that has no run yet.
     """

@@ -1,4 +1,4 @@
-"""What staff do with scheduled reports: define and end a schedule, send a run again. All of it is audited."""
+"""Staff actions for scheduled reports: define and end a schedule, send a run again. Each is audited."""
 
 import datetime as dt
 import uuid

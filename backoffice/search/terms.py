@@ -1,4 +1,4 @@
-"""What a person typed into the search: a text, and what it can also be (an amount, an amount and the last four digits
+"""Reads a search term: a text, and what it can also be (an amount, an amount and the last four digits
 of a card, the beginning of an id)."""
 
 import re

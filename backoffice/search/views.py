@@ -47,7 +47,7 @@ def find(request: HttpRequest) -> HttpResponse:
 
 
 def _count_others(groups: Sequence[SearchResults], environment: str) -> dict[str, Any]:
-    """What was found in the other environment, and the results to show."""
+    """Counts the results of the other environment."""
     other = Environment.LIVE if environment == Environment.TEST else Environment.TEST
     return {
         "groups": [group for group in groups if group.results],

@@ -87,7 +87,7 @@ def _find_account(account_id: str) -> StoredChannelAccount | None:
 def _find_account_obstacle(
     account: StoredChannelAccount | None, draft: RuleDraft, merchant: Merchant | None
 ) -> str:
-    """Why the rule cannot name this account; empty when it can."""
+    """Returns the reason why the rule cannot name this account; empty when it can."""
     if account is None:
         return _("There is no such channel account.")
     if account.channel != draft.channel:
@@ -100,7 +100,7 @@ def _find_account_obstacle(
 
 
 def _find_wrong_fields(draft: RuleDraft) -> dict[str, str]:
-    """What the table cannot check."""
+    """Checks the rules that no constraint of the table can."""
     wrong = {}
     if draft.channel not in list_channel_names():
         wrong["channel"] = _("There is no channel %(channel)s. Choose one of: %(known)s.") % {

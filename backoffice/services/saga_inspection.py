@@ -66,7 +66,7 @@ def list_sagas(
 
 
 def usual_result_names(*, saga: SagaView) -> tuple[str, ...]:
-    """What the current step answers with when it succeeds by itself, as seen in the newest sagas: the names alone,
+    """The fields of the result with which the current step succeeds by itself, from the newest sagas: the names alone,
     because the values belong to others."""
     if saga.current is None:
         return ()

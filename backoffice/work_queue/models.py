@@ -1,4 +1,4 @@
-"""What staff decide about items of the work queue. The items themselves are derived (`open_items.py`)."""
+"""Decisions of staff about items of the work queue. The items themselves are derived (`open_items.py`)."""
 
 from django.db import models
 from django.db.models import Q

@@ -124,7 +124,7 @@ def to_result(answer: GatewayAnswer, *, is_query: bool = False) -> ErrorResult:
 
 
 def describe_refused_check(answer: GatewayAnswer) -> CredentialCheck:
-    """What an error in answer to the check of an account's credentials means."""
+    """Converts an error in answer to the check of an account's credentials."""
     if answer.sub_code in _FIELD_OF_SUB_CODE or answer.code in _REFUSED_CODES:
         message = f"Alipay refuses the credentials: {answer.sub_code} {answer.sub_message}"
         return CredentialsRefused(message, _FIELD_OF_SUB_CODE.get(answer.sub_code, ""))

@@ -108,7 +108,8 @@ def cancel_payment(gateway: Gateway, request: CancelPayment) -> PaymentResult:
 
 
 def _refuse(request: CreatePayment) -> Declined | InvalidRequest | None:
-    """What Alipay never accepts. The platform checks the same before an order exists; this is the second check."""
+    """Refuses requests that Alipay never accepts. The platform checks the same before an order exists; this is the
+    second check."""
     if request.payment_method not in ("", *_METHODS):
         return InvalidRequest("unknown_payment_method", f"Alipay has no method {request.payment_method!r}.")
     if request.currency != CURRENCY:

@@ -54,7 +54,7 @@ def find_trade(gateway: Gateway, ref: PaymentRef) -> PaymentResult:
 
 
 def describe_missing_trade(ref: PaymentRef) -> NotYet | NotFoundAtChannel:
-    """What it means that Alipay does not know the trade."""
+    """Converts the answer that Alipay does not know the trade."""
     if not ref.reference:
         return NotFoundAtChannel()  # named by Alipay's own number
     now = dt.datetime.now(dt.UTC)

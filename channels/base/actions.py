@@ -1,4 +1,4 @@
-"""What the customer does next to pay."""
+"""The customer's next action to pay."""
 
 import datetime as dt
 import enum

@@ -1,4 +1,4 @@
-"""What a channel declares about itself, without a call."""
+"""The capabilities that a channel declares, without a call."""
 
 import enum
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ class ListingSource(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelCapabilities:
-    """What a channel can do, and what it can never accept: known without a call, and checked before an order exists.
+    """The operations that a channel offers, and the requests that it never accepts: checked before an order exists.
 
     `methods`: the first one is used for a payment that names none. `amount_steps`: amounts of a currency must be
     multiples of so many minor units. `idempotency_key_lifetime_seconds`: for so long after its intent, repeating a

@@ -10,7 +10,7 @@ from channels.base.results import DisputeResult, FileResult
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRules:
-    """What the channel takes as evidence. `text_fields` have their greatest length in characters. The files of one
+    """The evidence that a channel takes. `text_fields` have their greatest length in characters. The files of one
     answer together have at most `max_bytes` and `max_pages`."""
 
     text_fields: Mapping[str, int]

@@ -2,4 +2,4 @@
 
 
 class UnexpectedFormat(Exception):
-    """What the channel sent (an answer, a webhook, a statement) has not the format that the channel documents."""
+    """An answer, webhook or statement does not have the format that the channel documents."""

@@ -74,7 +74,7 @@ class ChannelRefund:
 
 
 class ChannelDisputeStage(enum.StrEnum):
-    """How far a dispute has gone; it only goes forward. An inquiry takes no money."""
+    """The stage of a dispute. It only goes forward. An inquiry takes no money."""
 
     INQUIRY = "inquiry"
     CHARGEBACK = "chargeback"
@@ -83,7 +83,7 @@ class ChannelDisputeStage(enum.StrEnum):
 
 
 class ChannelDisputeReason(enum.StrEnum):
-    """Why the customer disputes, the same for all channels."""
+    """The customer's reason to dispute, the same for all channels."""
 
     FRAUDULENT = "fraudulent"
     UNRECOGNIZED = "unrecognized"

@@ -31,7 +31,8 @@ class CustomerAction(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SimulatorCheckout:
-    """What the customer sees. `status` is a payment state, or `expired`; `seconds_left` is by the bank's clock."""
+    """A payment as the customer sees it. `status` is a payment state, or `expired`; `seconds_left` is by the bank's
+    clock."""
 
     reference: str
     status: str

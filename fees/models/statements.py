@@ -15,7 +15,7 @@ class StatementPeriod(models.TextChoices):
 
 
 class MerchantStatement(models.Model):
-    """What changed a merchant's balance in one currency in one period that is over. It is made once, from the ledger,
+    """The changes of a merchant's balance in one currency in one period that is over. It is made once, from the ledger,
     and never changes (migration 0002). Amounts are signed: negative when they left the balance."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -1,4 +1,4 @@
-"""How the admin writes the card that paid a payment."""
+"""Describes, for the admin, the card that paid a payment."""
 
 from typing import Any
 

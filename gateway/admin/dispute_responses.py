@@ -64,7 +64,7 @@ class EvidenceFileAdmin(ReadOnlyAdmin):
 
 @admin.register(SuspenseItem)
 class SuspenseItemAdmin(ReadOnlyAdmin):
-    """What a channel took beyond its payment. It is charged to the merchant on the payment's page."""
+    """An amount that a channel took beyond its payment. It is charged to the merchant on the payment's page."""
 
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), SUSPENSE_COLOURS)

@@ -122,7 +122,7 @@ class PaymentCreateData(FlowData):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExistingPaymentData(FlowData):
-    """What a flow about an existing payment needs to call the channel. `reference` is the channel's name for the
+    """The data with which a flow about an existing payment calls the channel. `reference` is the channel's name for the
     attempt. `sandbox`: the simulator serves the payment in the channel's place."""
 
     payment_id: uuid.UUID

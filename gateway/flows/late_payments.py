@@ -1,4 +1,4 @@
-"""What happens when a late or duplicate payment arrives.
+"""Handles late and duplicate payments.
 
 | money | what happens |
 | --- | --- |

@@ -1,4 +1,4 @@
-"""What `manage.py reconcile --since-restore` writes."""
+"""Writes the report of `manage.py reconcile --since-restore`."""
 
 import datetime as dt
 import json

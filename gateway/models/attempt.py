@@ -143,7 +143,7 @@ class PaymentAttempt(models.Model):
 
     @property
     def surplus_refundable_minor(self) -> int:
-        """What of the duplicate payment can be refunded now: without what is in suspense. Costs a query."""
+        """The amount of the duplicate payment that can be refunded now, without suspense. Costs a query."""
         if self.unbooked_surplus_minor == 0:
             return 0
         items = self.payment.suspense_items.filter(attempt=self, status="open")

@@ -10,7 +10,7 @@ from common.ids import uuid7
 
 
 class UpdateEffect(models.TextChoices):
-    """What a channel update did here. Stored with the channel event that brought it."""
+    """The effect of a channel update here. Stored with the channel event that brought it."""
 
     APPLIED = "applied", _("Applied")
     NOTHING_NEW = "nothing_new", _("No change")

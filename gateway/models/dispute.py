@@ -46,7 +46,7 @@ CLOSED_DISPUTE_STATUSES = (DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.
 
 
 class Dispute(models.Model):
-    """What the bank has taken is booked against the money of the payment, or of a duplicate payment. What exceeds it is
+    """The amount that the bank has taken is booked against the payment, or against a duplicate payment. The excess is
     in suspense (ADR 49). A trigger (migration 0002) lets a dispute only go forward."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

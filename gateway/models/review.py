@@ -10,7 +10,7 @@ from gateway.models.payment import Payment
 
 
 class ReviewCode(models.TextChoices):
-    """Why a payment needs review."""
+    """The reason why a payment needs review."""
 
     MISMATCH = "mismatch", _("The channel's data differ from ours")
     LATE_PAYMENT = "late_payment", _("Paid after it was closed")

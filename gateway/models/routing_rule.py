@@ -10,7 +10,7 @@ from merchants.models import Environment, Merchant
 
 
 class RoutingStrategy(models.TextChoices):
-    """How rules of equal priority are ordered; the success rate, when one of them says so."""
+    """The order of rules of equal priority: by success rate when one of them says so."""
 
     WEIGHT = "weight", _("Weight")
     SUCCESS_RATE = "success_rate", _("Success rate")

@@ -18,8 +18,8 @@ CUT: Final = "[cut]"
 
 
 def stored_payload(body: bytes, *, max_bytes: int) -> Any:
-    """What is stored of the body of an event. Of a body that is not JSON, and for which the channel gives no record,
-    only the size: nothing says which of it is personal."""
+    """Returns the part of an event's body that is stored. Of a body that is not JSON, and for which the channel gives
+    no record, only the size: nothing says which of it is personal."""
     try:
         payload = json.loads(body)
     except ValueError:

@@ -45,7 +45,7 @@ MAX_TYPE, MAX_REFERENCE = 100, 64
 
 @dataclass(frozen=True, slots=True)
 class ReceivedWebhook:
-    """What a webhook did, and how the channel wants it acknowledged; None: with our own JSON."""
+    """The effect of a webhook, and the acknowledgement that the channel wants; None: our own JSON."""
 
     effect: UpdateEffect
     acknowledgement: Acknowledgement | None

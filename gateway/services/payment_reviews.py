@@ -96,7 +96,7 @@ def finish_review(payment: Payment, before: dict[str, Any]) -> PaymentChange:
 
 
 def describe_payment(payment: Payment) -> dict[str, Any]:
-    """What the audit log keeps of the payment."""
+    """The values of the payment that the audit log keeps."""
     return {
         "status": payment.status,
         "captured_minor": payment.captured_minor,

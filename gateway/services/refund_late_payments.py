@@ -41,7 +41,7 @@ def refund_late_payments(*, payment_no: str, actor: str, reason: str) -> Payment
 
 
 def get_late_amount_minor(payment: Payment) -> int:
-    """What `refund_late_payments` would refund now."""
+    """Lists the refunds that `refund_late_payments` would make now."""
     duplicates = _attempts_with_duplicate_payment(payment)
     return _late_minor(payment) + sum(attempt.surplus_refundable_minor for attempt in duplicates)
 

@@ -1,4 +1,4 @@
-"""How much money of a payment is in suspense (ADR 49)."""
+"""Computes the amount of a payment that is in suspense (ADR 49)."""
 
 from gateway.models import Payment, SuspenseStatus
 

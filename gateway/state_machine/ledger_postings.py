@@ -225,7 +225,7 @@ def _build_subject(payment: Payment, subject_id: uuid.UUID, source: str) -> Post
 
 
 def _get_refund_account(refund: Refund) -> HoldingAccount:
-    """Where the refunded money was captured."""
+    """Returns the account at which the refunded money was captured."""
     paid = refund.surplus_of or refund.payment
     return HoldingAccount(paid.channel, paid.channel_account_id)
 

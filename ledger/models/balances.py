@@ -23,8 +23,8 @@ class RollupQueueItem(models.Model):
 
 
 class DailyBalance(models.Model):
-    """What the entries of one day add to an account. An account's balance at the end of a day is the sum of its rows up
-    to that day."""
+    """The amount that the entries of one day add to an account. An account's balance at the end of a day is the sum of
+    its rows up to that day."""
 
     id = models.BigAutoField(primary_key=True)
     account = models.ForeignKey(LedgerAccount, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -15,7 +15,7 @@ from merchants.models import Environment, Merchant
 
 
 class TransferEvent(models.TextChoices):
-    """What happened. Stored for ever, so a name never changes."""
+    """The event that a transfer posts. Stored for ever, so a name never changes."""
 
     PAYMENT_CAPTURED = "payment.captured", _("Payment captured")
     PAYMENT_LATE = "payment.late", _("Late payment")
@@ -113,7 +113,7 @@ class LedgerAccount(models.Model):
 
 
 class LedgerTransfer(models.Model):
-    """What one event moved between accounts."""
+    """The money that one event moved between accounts."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     event = models.CharField(max_length=30, choices=TransferEvent)

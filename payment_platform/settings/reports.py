@@ -1,4 +1,4 @@
-"""Where scheduled reports are sent."""
+"""The destinations of scheduled reports."""
 
 from django.core.exceptions import ImproperlyConfigured
 

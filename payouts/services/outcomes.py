@@ -144,5 +144,5 @@ def _is_claimed(payout: Payout, outcome: BankOutcome) -> bool:
 
 
 def _build_claim(outcome: BankOutcome) -> dict[str, str | int]:
-    """What two people must agree about."""
+    """The values in which the claims of two people must agree."""
     return {"status": outcome.status, "code": outcome.code, "fee_minor": outcome.fee_minor}

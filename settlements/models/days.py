@@ -1,4 +1,4 @@
-"""What one statement day compares to: expected, reported and the difference."""
+"""The comparison of one statement day: expected, reported and the difference."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

@@ -8,8 +8,8 @@ from settlements.models.account_columns import ChannelAccountColumns
 
 
 class ChannelFeeRate(ChannelAccountColumns):
-    """What the channel may keep of one line: a part of the amount and a fixed amount. The newest rate that is valid on
-    the day of the line counts; a kind of line without a rate is not checked."""
+    """The fee that the channel may keep of one line: a part of the amount and a fixed amount. The newest rate that is
+    valid on the day of the line counts; a kind of line without a rate is not checked."""
 
     id = models.BigAutoField(primary_key=True)
     kind = models.CharField(_("kind"), max_length=20)

@@ -1,4 +1,4 @@
-"""What a parser yields, and how it refuses a file."""
+"""The results of parsers, and their refusals."""
 
 import datetime as dt
 import functools
@@ -90,7 +90,7 @@ def refuse_unexpected_formats(parser: Parser) -> Parser:
 
 @dataclass(slots=True)
 class Sums:
-    """What the lines add up to, in one currency."""
+    """The sums of the lines in one currency."""
 
     count: int = 0
     gross_minor: int = 0

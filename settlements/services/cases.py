@@ -1,4 +1,4 @@
-"""What staff decide about a case. Each decision is audited in its transaction, and posts what it moves."""
+"""Decisions of staff about settlement cases. Each decision is audited in its transaction, and posts what it moves."""
 
 import uuid
 from collections import defaultdict
@@ -133,7 +133,7 @@ def _post(case: SettlementCase, kind: LedgerAccountKind) -> None:
 
 
 def _build_corrections(case: SettlementCase, kind: LedgerAccountKind) -> Iterator[Transfer]:
-    """What the ledger expects at the channel, less what the channel reports, in each currency."""
+    """Returns the amount that the ledger expects, less the amount that the channel reports, in each currency."""
     shortfalls: dict[str, int] = defaultdict(int)
     for expectation in case.expectations.all():
         shortfalls[expectation.currency] += expectation.amount_minor

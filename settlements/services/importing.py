@@ -56,7 +56,7 @@ class ImportedStatement:
 
 @dataclass(slots=True)
 class _Reading:
-    """What one pass over the lines has found."""
+    """The results of one pass over the lines."""
 
     count: int = 0
     digest: Any = field(default_factory=hashlib.sha256)

@@ -55,8 +55,8 @@ def _post_batch(file: StatementFile) -> int:
 def build_transfers(
     file: StatementFile, line: StatementLine, payment_id: uuid.UUID | None
 ) -> Iterator[Transfer]:
-    """What a line moves beyond the money that the ledger already has. A merchant that has its own account pays the
-    channel's fees and gets the payouts itself, so its lines move nothing of the platform."""
+    """Computes the movements of a line beyond the money that the ledger already has. A merchant that has its own
+    account pays the channel's fees and gets the payouts itself, so its lines move nothing of the platform."""
     if file.channel_account is not None and file.channel_account.merchant_id is not None:
         return
     subject = build_subject(file, line, payment_id)

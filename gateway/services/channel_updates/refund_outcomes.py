@@ -1,4 +1,4 @@
-"""What each state that a channel reports of a known refund does to the refund."""
+"""Applies the state that a channel reports of a known refund."""
 
 import structlog
 

@@ -40,8 +40,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationScope:
-    """What is compared: the payments and refunds of one account at a channel, created from `since` on and before
-    `until`. An account of None is the platform's own.
+    """The payments and refunds to compare: of one account at a channel, created from `since` on and before `until`.
+    An account of None is the platform's own.
 
     A daily statement lists what was paid and refunded on a day, not what was created. Our payments are then those that
     were paid in the period, and none of the next day's statement is needed, which may not exist yet.
@@ -87,7 +87,7 @@ class ReconciliationScope:
 
 @dataclass(slots=True)
 class ComparedCounts:
-    """How many entries of the channel's list were compared."""
+    """The number of entries of the channel's list that were compared."""
 
     payments: int = 0
     refunds: int = 0

@@ -23,7 +23,7 @@ class Verdict(enum.StrEnum):
 
 
 class OrderedBy(enum.StrEnum):
-    """What gave a candidate its rank among the rules of its priority."""
+    """The criterion that gave a candidate its rank among the rules of its priority."""
 
     PRIORITY = "priority"  # it is the only one
     WEIGHT = "weight"
@@ -44,7 +44,8 @@ class ChannelFacts:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a rule names, or the default channel. `rank` counts from 1, the chosen one; None: left out."""
+    """A channel account that a rule names, or the default channel. `rank` counts from 1, the chosen one; None: left
+    out."""
 
     choice: ChannelChoice
     rule: RoutingRule | None

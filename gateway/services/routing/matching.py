@@ -11,7 +11,7 @@ from gateway.models import RoutingRule
 
 @dataclass(frozen=True, slots=True)
 class RoutedPayment:
-    """What routing knows about a payment before it exists; empty texts are unknown."""
+    """A payment as routing knows it before it exists; empty texts are unknown."""
 
     merchant_id: uuid.UUID
     environment: str
@@ -30,7 +30,7 @@ class RoutedPayment:
 
     @property
     def terms(self) -> PaymentTerms:
-        """What the payment requires of a channel."""
+        """The requirements of the payment for a channel."""
         return PaymentTerms(
             amount_minor=self.amount_minor,
             currency=self.currency,

@@ -53,8 +53,8 @@ CHANNEL_FAILURE_CODES = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What outcomes are counted for. An empty `account` is the platform's own; `payment_method` is that of the last
-    attempt of the payment."""
+    """The account and method for which outcomes are counted. An empty `account` is the platform's own; `payment_method`
+    is that of the last attempt of the payment."""
 
     environment: str
     channel: str
