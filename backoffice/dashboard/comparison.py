@@ -39,7 +39,7 @@ class CurrencyFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One channel or merchant. `rate_width` is the length of its bar, of 200."""
 
     name: str
@@ -56,11 +56,11 @@ class Row:
 MOST_CURRENCIES: Final = 2  # of one row
 
 
-def build_row(name: str, url: str, group: OutcomeTotals) -> Row:
+def build_row(name: str, url: str, group: OutcomeTotals) -> ComparisonRow:
     now, before = group.outcomes.total(), group.previous_outcomes.total()
     rate, rate_before = success_rate(group.outcomes), success_rate(group.previous_outcomes)
     currencies = _list_currencies(group)
-    return Row(
+    return ComparisonRow(
         name,
         url,
         payments=number_format(now, force_grouping=True),

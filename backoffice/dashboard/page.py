@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.dashboard.charts import payments_chart
-from backoffice.dashboard.comparison import Row, build_row, build_summaries, describe_change
+from backoffice.dashboard.comparison import ComparisonRow, build_row, build_summaries, describe_change
 from backoffice.dashboard.figures import STATUS_GROUPS, Figures, load_figures
 from backoffice.dashboard.groups import NOTHING_PAID
 from backoffice.renderers.saga_labels import format_duration, format_milliseconds
@@ -132,14 +132,14 @@ def _since(figures: Figures) -> str:
     return f"environment={figures.environment}&created_from={figures.start:%Y-%m-%dT%H:%MZ}"
 
 
-def _channels(figures: Figures, url: str) -> list[Row]:
+def _channels(figures: Figures, url: str) -> list[ComparisonRow]:
     return [
         build_row(channel, f"{url}?channel={channel}&{_since(figures)}", group)
         for channel, group in sorted(figures.channels.items())
     ]
 
 
-def _merchants(figures: Figures, url: str) -> list[Row]:
+def _merchants(figures: Figures, url: str) -> list[ComparisonRow]:
     return [
         build_row(each.name, f"{url}?merchant={each.id}&{_since(figures)}", each.group)
         for each in figures.merchants

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.text import capfirst
 
 from audit.models import StaffAction
-from backoffice.search.statements import Found, find_ids
+from backoffice.search.statements import FoundIds, find_ids
 from backoffice.search.terms import parse_term
 from channels.registry import list_channel_names
 from common.admin import money_text
@@ -54,12 +54,12 @@ class SearchResults:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SearchKind:
     """`condition` selects the rows that were found, `identity` names those that the term names in full."""
 
     model: type[Model]
-    condition: Callable[[Found], Q | None]
-    identity: Callable[[Found], set[str]]
+    condition: Callable[[FoundIds], Q | None]
+    identity: Callable[[FoundIds], set[str]]
     describe: Callable[[Any], Mapping[str, Any]]
     joins: Sequence[str] = ()
     order: str = "-pk"
@@ -91,7 +91,7 @@ def find_only_exact(groups: Sequence[SearchResults]) -> str:
 
 
 def _group(
-    request: HttpRequest, kind: Kind, found: Found, environment: str, shown: int
+    request: HttpRequest, kind: SearchKind, found: FoundIds, environment: str, shown: int
 ) -> SearchResults | None:
     model_admin = admin.site.get_model_admin(kind.model)
     condition = kind.condition(found)
@@ -161,11 +161,11 @@ PAYMENT_SOURCES = (
 )
 
 
-def _payment_condition(found: Found) -> Q | None:
+def _payment_condition(found: FoundIds) -> Q | None:
     return _any_of({"pk": found.of(*PAYMENT_SOURCES), "order": found.of("order_no")})
 
 
-def _name_order(found: Found) -> set[str]:
+def _name_order(found: FoundIds) -> set[str]:
     """An order number names the payment, if there is one: its page has the order too."""
     return found.exact_of("order_id", *(() if found.exact_of("order_payment") else ("order_no",)))
 
@@ -259,9 +259,9 @@ def _simple(
     sources: Sequence[str] = (),
     joins: Sequence[str] = (),
     order: str = "-pk",
-) -> Kind:
+) -> SearchKind:
     """A kind that is found only by its own ids."""
-    return Kind(
+    return SearchKind(
         model,
         lambda found: _any_of({"pk": found.of(*identities, *sources)}),
         lambda found: found.exact_of(*identities),
@@ -271,8 +271,8 @@ def _simple(
     )
 
 
-def _list_kinds() -> Iterator[Kind]:
-    yield Kind(
+def _list_kinds() -> Iterator[SearchKind]:
+    yield SearchKind(
         Payment,
         _payment_condition,
         lambda found: found.exact_of("payment_no", "trade_no", "attempt", "order_payment", "payment_id"),
@@ -288,7 +288,7 @@ def _list_kinds() -> Iterator[Kind]:
         ("payment", "merchant"),
         "-created_at",
     )
-    yield Kind(
+    yield SearchKind(
         Order,
         lambda found: _any_of({"pk": found.of("order_no", "order_id", "created_by_request")}),
         _name_order,

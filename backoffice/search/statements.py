@@ -103,7 +103,7 @@ _OF_CARD: Final = "AND rows.card_last_four = %(card_last_four)s AND rows.card_la
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundIds:
     """Ids by source, and which of them are named by the term in full."""
 
     ids: dict[str, list[str]]
@@ -118,7 +118,7 @@ class Found:
 
 def find_ids(
     term: Term, channels: Sequence[str], only: Sequence[str] = (), *, environment: str = ""
-) -> Found:
+) -> FoundIds:
     """`only` names the prefixes to read; without it, everything is read. With an environment, its rows are found also
     behind many rows of the other one, up to `MAX_READ`."""
     ids: dict[str, list[str]] = {}
@@ -130,7 +130,7 @@ def find_ids(
             ids.setdefault(source, []).append(found)
             if is_exact:
                 exact.add((source, found))
-    return Found(ids, frozenset(exact))
+    return FoundIds(ids, frozenset(exact))
 
 
 def build_statement(

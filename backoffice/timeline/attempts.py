@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
 from gateway.failure_codes import describe_failure
 from gateway.models import AttemptStatus
 
@@ -18,11 +18,13 @@ TONES = {
 @source
 def attempts(subject: Subject) -> Iterator[TimelineEntry]:
     for attempt in subject.attempts:
-        facts = [Fact(_("channel"), attempt.channel, is_code=True)]
+        facts = [EntryFact(_("channel"), attempt.channel, is_code=True)]
         if attempt.channel_trade_no:
-            facts.append(Fact(_("channel's number"), attempt.channel_trade_no, is_code=True))
+            facts.append(EntryFact(_("channel's number"), attempt.channel_trade_no, is_code=True))
         if attempt.failure_code:
-            facts.append(Fact(_("failure"), describe_failure(attempt.failure_code, attempt.failure_message)))
+            facts.append(
+                EntryFact(_("failure"), describe_failure(attempt.failure_code, attempt.failure_message))
+            )
         duration = attempt.finished_at - attempt.created_at if attempt.finished_at else None
         yield TimelineEntry(
             attempt.created_at,

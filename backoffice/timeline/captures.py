@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 from gateway.models import AuthorizationIncrement, Capture, CaptureMethod
 
@@ -18,11 +18,14 @@ def captures(subject: Subject) -> Iterator[TimelineEntry]:
         return
     currency = subject.payment.currency
     for capture in Capture.objects.filter(payment=subject.payment).order_by("-number")[:EACH]:
-        facts = [Fact(_("amount"), money_text(capture.amount_minor, currency)), *_describe_failure(capture)]
+        facts = [
+            EntryFact(_("amount"), money_text(capture.amount_minor, currency)),
+            *_describe_failure(capture),
+        ]
         if capture.is_final:
-            facts.append(Fact(_("last capture"), _("yes")))
+            facts.append(EntryFact(_("last capture"), _("yes")))
         if capture.is_made_at_channel:
-            facts.append(Fact(_("made at the channel"), _("yes")))
+            facts.append(EntryFact(_("made at the channel"), _("yes")))
         title = _("Capture %(number)d: %(status)s")
         values = {"number": capture.number, "status": capture.get_status_display()}
         yield TimelineEntry(
@@ -52,8 +55,8 @@ def authorization_increments(subject: Subject) -> Iterator[TimelineEntry]:
             title % values,
             TONES.get(increment.status, Tone.INFO),
             facts=[
-                Fact(_("before"), money_text(increment.previous_minor, currency)),
-                Fact(_("amount"), money_text(increment.amount_minor, currency)),
+                EntryFact(_("before"), money_text(increment.previous_minor, currency)),
+                EntryFact(_("amount"), money_text(increment.amount_minor, currency)),
                 *_describe_failure(increment),
             ],
             duration_ms=_count_ms(increment.created_at, increment.settled_at),
@@ -66,10 +69,10 @@ def _was_authorized(subject: Subject) -> bool:
     return is_manual or any(saga.definition == "payment.capture" for saga in subject.sagas)
 
 
-def _describe_failure(row: Capture | AuthorizationIncrement) -> list[Fact]:
+def _describe_failure(row: Capture | AuthorizationIncrement) -> list[EntryFact]:
     if not row.failure_code:
         return []
-    return [Fact(_("failure"), f"{row.failure_code} {row.failure_message}".strip(), is_code=True)]
+    return [EntryFact(_("failure"), f"{row.failure_code} {row.failure_message}".strip(), is_code=True)]
 
 
 def _count_ms(created_at: dt.datetime, settled_at: dt.datetime | None) -> int | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
 from common.admin_labels import label_of
 from gateway.models import UpdateEffect
 
@@ -30,8 +30,8 @@ def channel_webhooks(subject: Subject) -> Iterator[TimelineEntry]:
             TONES.get(event.effect, Tone.INFO),
             name=event.type,
             facts=[
-                Fact(_("channel"), event.channel, is_code=True),
-                Fact(_("effect"), str(label_of(UpdateEffect, event.effect))),
+                EntryFact(_("channel"), event.channel, is_code=True),
+                EntryFact(_("effect"), str(label_of(UpdateEffect, event.effect))),
             ],
             url=reverse("admin:gateway_channelevent_change", args=[event.id]),
             detail=event.payload,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
 from webhooks.models import AttemptOutcome, WebhookAttempt
 
 TONES = {
@@ -22,13 +22,13 @@ def deliveries(subject: Subject) -> Iterator[TimelineEntry]:
     for attempt in attempts.order_by("-id")[:EACH]:
         delivery = by_id[attempt.delivery_id]
         facts = [
-            Fact(_("endpoint"), attempt.url, is_code=True),
-            Fact(_("delivery"), delivery.get_status_display()),
+            EntryFact(_("endpoint"), attempt.url, is_code=True),
+            EntryFact(_("delivery"), delivery.get_status_display()),
         ]
         if attempt.status_code is not None:
-            facts.append(Fact(_("HTTP status"), str(attempt.status_code)))
+            facts.append(EntryFact(_("HTTP status"), str(attempt.status_code)))
         if attempt.error:
-            facts.append(Fact(_("error"), attempt.error, is_code=True))
+            facts.append(EntryFact(_("error"), attempt.error, is_code=True))
         yield TimelineEntry(
             attempt.started_at,
             "send",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 
 
@@ -12,12 +12,12 @@ from common.admin import money_text
 def milestones(subject: Subject) -> Iterator[TimelineEntry]:
     payment = subject.payment
     label = _("Payment")
-    amount = Fact(_("amount"), money_text(payment.amount_minor, payment.currency))
+    amount = EntryFact(_("amount"), money_text(payment.amount_minor, payment.currency))
     yield TimelineEntry(
         payment.created_at, "add_circle", label, _("Payment created"), Tone.INFO, facts=[amount]
     )
     if payment.paid_at:
-        captured = Fact(_("captured"), money_text(payment.captured_minor, payment.currency))
+        captured = EntryFact(_("captured"), money_text(payment.captured_minor, payment.currency))
         yield TimelineEntry(payment.paid_at, "paid", label, _("Payment paid"), Tone.SUCCESS, facts=[captured])
     if payment.closed_at and payment.closed_at != payment.paid_at:
         yield TimelineEntry(

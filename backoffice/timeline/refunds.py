@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 from gateway.failure_codes import describe_failure
 from gateway.models import Refund, RefundOrigin, RefundStatus
@@ -29,16 +29,16 @@ def refunds(subject: Subject) -> Iterator[TimelineEntry]:
             yield TimelineEntry(refund.settled_at, "undo", _("Refund"), title, tone, facts=facts[:2], url=url)
 
 
-def _facts(refund: Refund) -> list[Fact]:
+def _facts(refund: Refund) -> list[EntryFact]:
     facts = [
-        Fact(_("number"), refund.refund_no, is_code=True),
-        Fact(_("amount"), money_text(refund.amount_minor, refund.currency)),
+        EntryFact(_("number"), refund.refund_no, is_code=True),
+        EntryFact(_("amount"), money_text(refund.amount_minor, refund.currency)),
     ]
     if refund.previous_status:
         before = RefundStatus(refund.previous_status).label
-        facts.append(Fact(_("previous outcome"), str(before)))
+        facts.append(EntryFact(_("previous outcome"), str(before)))
     if refund.reason:
-        facts.append(Fact(_("reason"), refund.reason, is_code=True))
+        facts.append(EntryFact(_("reason"), refund.reason, is_code=True))
     if refund.failure_code:
-        facts.append(Fact(_("failure"), describe_failure(refund.failure_code, refund.failure_message)))
+        facts.append(EntryFact(_("failure"), describe_failure(refund.failure_code, refund.failure_message)))
     return facts

@@ -30,7 +30,7 @@ class Tone(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class EntryFact:
     label: str | Promise
     value: str
     is_code: bool = False
@@ -46,7 +46,7 @@ class TimelineEntry:
     title: str | Promise
     tone: Tone = Tone.NEUTRAL
     name: str = ""  # the technical name: of a step, of an event type
-    facts: Sequence[Fact] = ()
+    facts: Sequence[EntryFact] = ()
     url: str = ""
     duration_ms: int | None = None
     detail: Mapping[str, Any] | None = None

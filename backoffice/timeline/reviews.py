@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
 from gateway.models import Dispute, DisputeStatus, PaymentReview, ReviewCode
 
@@ -19,7 +19,7 @@ def reviews(subject: Subject) -> Iterator[TimelineEntry]:
     if any(review.code == ReviewCode.DISPUTE for review in found):
         yield from _disputes(subject)
     for review in found:
-        facts = [Fact(_("reason"), review.text, is_code=True)]
+        facts = [EntryFact(_("reason"), review.text, is_code=True)]
         yield TimelineEntry(
             review.opened_at,
             "flag",
@@ -30,7 +30,10 @@ def reviews(subject: Subject) -> Iterator[TimelineEntry]:
             facts=facts,
         )
         if review.resolved_at:
-            facts = [Fact(_("reason"), review.resolution), Fact(_("by"), review.resolved_by, is_code=True)]
+            facts = [
+                EntryFact(_("reason"), review.resolution),
+                EntryFact(_("by"), review.resolved_by, is_code=True),
+            ]
             title = _("Review resolved: %(reason)s") % {"reason": review.get_code_display()}
             yield TimelineEntry(
                 review.resolved_at, "flag", _("Needs review"), title, Tone.SUCCESS, facts=facts
@@ -41,9 +44,9 @@ def _disputes(subject: Subject) -> Iterator[TimelineEntry]:
     for dispute in Dispute.objects.filter(payment=subject.payment).order_by("-created_at")[:EACH]:
         url = reverse("admin:gateway_dispute_change", args=[dispute.id])
         facts = [
-            Fact(_("number"), dispute.dispute_no, is_code=True),
-            Fact(_("amount"), money_text(dispute.amount_minor, dispute.currency)),
-            Fact(_("reason"), dispute.reason, is_code=True),
+            EntryFact(_("number"), dispute.dispute_no, is_code=True),
+            EntryFact(_("amount"), money_text(dispute.amount_minor, dispute.currency)),
+            EntryFact(_("reason"), dispute.reason, is_code=True),
         ]
         yield TimelineEntry(
             dispute.created_at,

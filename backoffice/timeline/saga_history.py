@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backoffice.renderers.saga_labels import outcome_tone
-from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
 from sagas.labels import outcome_label
 from sagas.models import SagaEvent
 
@@ -26,8 +26,8 @@ def saga_history(subject: Subject) -> Iterator[TimelineEntry]:
             tone,
             name=event.step_name,
             facts=[
-                Fact(_("saga"), saga.definition, is_code=True),
-                Fact(_("direction"), event.get_direction_display()),
+                EntryFact(_("saga"), saga.definition, is_code=True),
+                EntryFact(_("direction"), event.get_direction_display()),
             ],
             url=reverse("admin:sagas_sagainstance_change", args=[saga.id]),
             duration_ms=event.duration_ms,

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from audit.action_types import StaffActionType
 from audit.models import StaffAction
-from backoffice.timeline.registry import EACH, Fact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
 from common.admin_labels import label_of
 
 
@@ -23,8 +23,8 @@ def staff(subject: Subject) -> Iterator[TimelineEntry]:
             label_of(StaffActionType, action.action),
             Tone.WARNING,
             facts=[
-                Fact(_("by"), action.actor, is_code=True),
-                Fact(_("reason"), action.reason, is_code=True),
+                EntryFact(_("by"), action.actor, is_code=True),
+                EntryFact(_("reason"), action.reason, is_code=True),
             ],
             url=reverse("admin:audit_staffaction_change", args=[action.id]),
             detail={"before": action.before, "after": action.after},
