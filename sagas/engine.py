@@ -19,7 +19,7 @@ from sagas import calls, metrics, planner, steps, store
 from sagas.calls import CallResult
 from sagas.models import SagaStatus
 from sagas.outcomes import Failure, NextCall, NoEffect
-from sagas.planner import MakeCalls
+from sagas.planner import MakeCalls, Release
 from sagas.state import SagaState, StepState, get_log_fields
 from sagas.store import LeaseLost
 
@@ -113,14 +113,53 @@ def _get_intended_calls(saga: SagaState) -> Sequence[StepState]:
 def _commit(
     saga: SagaState, results: Sequence[CallResult], on_release: OnRelease | None
 ) -> tuple[SagaState, Sequence[StepState]]:
-    """Commits the results, the LOCAL steps that follow, and the intent of the next calls, which it returns.
+    """Commits the results, the LOCAL steps that follow, and the intent of the next calls, which it returns."""
+    for result in results:
+        steps.add_attempt(saga, result.step_name, result.outcome, duration_ms=result.duration_ms)
+    committed = _commit_with_one_statement(saga, results, on_release)
+    draft, intended = committed or _commit_in_transaction(saga, results, on_release)
+    _reach_crash_points_after_commit(saga, results)
+    if not intended:
+        _count_release(draft)
+    return draft, intended
+
+
+def _commit_with_one_statement(
+    saga: SagaState, results: Sequence[CallResult], on_release: OnRelease | None
+) -> tuple[SagaState, Sequence[StepState]] | None:
+    """Commits with the statement that saves the saga, without BEGIN and COMMIT, when nothing else is written.
+
+    None when more is to be written, and when a cancellation has come or the lease is lost: a transaction decides.
+    """
+    if any(isinstance(result.outcome, NextCall) for result in results):
+        return None  # its handler may write
+    draft = saga.make_draft()
+    _record_results(draft, results, {})
+    move = planner.next_move(draft)
+    if not isinstance(move, MakeCalls) and not (isinstance(move, Release) and on_release is None):
+        return None
+    intended = steps.run_local_steps(draft, {})  # no step runs: marks the intent of the calls
+    _reach_crash_points_before_commit(saga, results)
+
+    def save() -> None:
+        store.save_saga(draft, keeps_lease=bool(intended), accepts_cancellation=saga.cancel_requested)
+
+    try:
+        repeat_on_conflict(save)
+    except LeaseLost:
+        return None
+    return draft, intended
+
+
+def _commit_in_transaction(
+    saga: SagaState, results: Sequence[CallResult], on_release: OnRelease | None
+) -> tuple[SagaState, Sequence[StepState]]:
+    """Commits the results with what LOCAL steps and `on_release` write.
 
     When a LOCAL step refuses, or a cancellation or a signal has come since the last commit, the transaction is rolled
     back and repeated with that knowledge. After a deadlock it is repeated unchanged.
     """
     refusals: dict[str, Failure] = {}
-    for result in results:
-        steps.add_attempt(saga, result.step_name, result.outcome, duration_ms=result.duration_ms)
 
     def write() -> tuple[SagaState, Sequence[StepState]]:
         draft = saga.make_draft()
@@ -129,27 +168,20 @@ def _commit(
             intended = steps.run_local_steps(draft, refusals)
             if not intended and on_release is not None:
                 on_release(draft)
-            store.save_saga(draft, keeps_lease=bool(intended))
+            store.save_saga(draft, keeps_lease=bool(intended), accepts_cancellation=True)
             _require_nothing_arrived(saga, draft)
             _reach_crash_points_before_commit(saga, results)
         return draft, intended
 
     while True:
         try:
-            draft, intended = repeat_on_conflict(write)
+            return repeat_on_conflict(write)
         except steps.StepRefused as refused:
             refusals[refused.step_name] = refused.failure
-            continue
         except _CancellationArrived:
             saga.cancel_requested = True
-            continue
         except _SignalArrived as arrived:
             saga.signals_received = arrived.signals_received
-            continue
-        _reach_crash_points_after_commit(saga, results)
-        if not intended:
-            _count_release(draft)
-        return draft, intended
 
 
 def _record_results(saga: SagaState, results: Sequence[CallResult], refusals: Mapping[str, Failure]) -> None:

@@ -41,7 +41,8 @@ WITH saga AS (
 SELECT now()
 """
 
-# `update` is an UPDATE of another table's row that is written together with the saga, and `updated` its count.
+# `update` is an UPDATE of another table's row that is written together with the saga, and `updated` its count. A
+# cancellation that the worker does not know leaves the saga as it was, unless the worker's transaction looks at it.
 SAVE = """
 WITH saga AS (
     UPDATE saga_instances SET
@@ -62,6 +63,7 @@ WITH saga AS (
         compensated_at = CASE WHEN %(status)s::text = 'compensated' THEN now() END,
         updated_at = now(), revision = revision + 1
     WHERE id = %(id)s AND fence = %(fence)s::bigint
+      AND (%(accepts_cancellation)s::bool OR cancel_requested_at IS NULL)
     RETURNING id, cancel_requested_at IS NOT NULL AS cancel_requested, deadline_at <= now() AS deadline_passed,
               extract(epoch FROM clock_timestamp() - created_at)::float8 AS age_seconds, signals_received
 ), steps AS (

@@ -91,8 +91,10 @@ def _compile_insert(inserts: str) -> str:
     return statements.INSERT.format(rows=f", {inserts}" if inserts else "")
 
 
-def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
-    """Writes what changed, and renews or releases the lease. Raises `LeaseLost`."""
+def save_saga(saga: SagaState, *, keeps_lease: bool, accepts_cancellation: bool) -> None:
+    """Writes what changed, and renews or releases the lease. Without `accepts_cancellation`, nothing is written when a
+    cancellation is stored. Raises `LeaseLost` when nothing was written.
+    """
     update = saga.update_with_release
     with connection.cursor() as cursor:
         cursor.execute(
@@ -113,6 +115,7 @@ def save_saga(saga: SagaState, *, keeps_lease: bool) -> None:
                 "wait_seconds": saga.wait_seconds,
                 "deadline_in_seconds": saga.deadline_in_seconds,
                 "keeps_lease": keeps_lease,
+                "accepts_cancellation": accepts_cancellation,
                 "lease_seconds": settings.SAGA_LEASE_SECONDS,
                 "worker": get_worker_name(),
                 "steps": _to_json([_build_step_row(step) for step in saga.steps]),

@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.models import F
 from django.db.models.functions import Now
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sagas import engine, operations, store
+from sagas.definitions import EXTERNAL, Step
 from sagas.models import Direction, SagaEvent, SagaInstance, SagaStatus, SagaStep, StepStatus
 from sagas.outcomes import (
     AlreadySucceeded,
@@ -25,6 +26,7 @@ from sagas.planner import MAX_CLAIMS_WITHOUT_PROGRESS
 from sagas.start import start_saga
 from tests.sagas.conftest import expire_lease, reload
 from tests.support.sagas import claim_all, run_due
+from tests.support.statements import cost
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,10 +45,57 @@ def test_runs_every_step_in_order_and_completes(fake_steps, define, begin):
 
 
 def test_two_calls_cost_three_commits(define, begin):
+    """The last one needs no transaction: after the second call only the saga is written."""
     definition = define()
-    with CaptureQueriesContext(connection) as captured:
+    with cost() as paid:
         engine.advance_saga(begin(definition))
-    assert sum(query["sql"] == "COMMIT" for query in captured) == 3
+    assert (paid.commits, paid.sql.count("BEGIN")) == (3, 2)
+
+
+def test_calls_that_follow_each_other_cost_one_statement_each(fake_steps, define_steps, begin):
+    definition = define_steps(
+        *(Step(name, fake_steps.external(name), kind=EXTERNAL) for name in ("call1", "call2", "call3"))
+    )
+    saga = begin(definition)
+    with cost() as paid:
+        assert engine.advance_saga(saga).status == SagaStatus.COMPLETED
+    assert (paid.commits, len(paid.sql)) == (3, 3)
+
+
+def test_a_cancellation_between_calls_that_follow_each_other_is_noticed(fake_steps, define_steps, begin):
+    definition = define_steps(
+        *(
+            Step(
+                name, fake_steps.external(name), kind=EXTERNAL, compensate=fake_steps.external(f"{name}:undo")
+            )
+            for name in ("call1", "call2")
+        )
+    )
+
+    def cancel_meanwhile():
+        assert operations.request_saga_cancellation(saga_id=saga.id)
+        return Success()
+
+    fake_steps.answers("call1", cancel_meanwhile)
+    saga = begin(definition)
+    assert engine.advance_saga(saga).status == SagaStatus.COMPENSATED
+    assert fake_steps.executed == ["call1", "call1:undo"]
+
+
+def test_a_stale_worker_writes_nothing_after_calls_that_follow_each_other(fake_steps, define_steps, begin):
+    definition = define_steps(
+        *(Step(name, fake_steps.external(name), kind=EXTERNAL) for name in ("call1", "call2"))
+    )
+
+    def lose_the_lease():
+        SagaInstance.objects.filter(id=saga.id).update(fence=F("fence") + 1)
+        return Success({"by": "stale"})
+
+    fake_steps.answers("call1", lose_the_lease)
+    saga = begin(definition)
+    engine.advance_saga(saga)
+    assert fake_steps.executed == ["call1"]
+    assert SagaStep.objects.get(saga_id=saga.id, step_name="call1").result is None
 
 
 def test_intent_is_committed_before_the_call(fake_steps, define, begin):
