@@ -126,6 +126,7 @@ LABELS: dict[str, Promise] = {
     "text": _("text"),
     "trace_context": _("trace"),
     "type": _("type"),
+    "unknown_updates": _("updates about nothing known"),
     "updated_at": _("updated at"),
     "with_fixes": _("with repairs"),
     "worker": _("worker"),

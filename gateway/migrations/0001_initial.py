@@ -790,6 +790,7 @@ class Migration(migrations.Migration):
                 ("reference", models.CharField(blank=True, max_length=64)),
                 ("effect", models.CharField(max_length=50)),
                 ("payload", models.JSONField(default=dict)),
+                ("unknown_updates", models.JSONField(blank=True, null=True)),
                 (
                     "received_at",
                     models.DateTimeField(

@@ -22,7 +22,8 @@ class UpdateEffect(models.TextChoices):
 
 
 class ChannelEvent(models.Model):
-    """A verified webhook, stored in the transaction of its effect: an event id has one effect."""
+    """A verified webhook, stored in the transaction of its effect: an event id has one effect, and each of its updates
+    is applied once."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     channel = models.CharField(max_length=30)
@@ -40,6 +41,9 @@ class ChannelEvent(models.Model):
     reference = models.CharField(max_length=64, blank=True)
     effect = models.CharField(max_length=50)
     payload = models.JSONField(default=dict)
+    # Names of the updates that were about nothing known here, when others of the event were known. They are applied
+    # when the event comes again; null: all of its updates have the event's effect.
+    unknown_updates = models.JSONField(null=True, blank=True)
     received_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:

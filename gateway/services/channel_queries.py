@@ -120,6 +120,16 @@ def try_query_payment(payment: Payment) -> QueryOutcome:
     return _outcome_without_report(payment, result)
 
 
+def query_attempt(attempt: PaymentAttempt) -> None:
+    """Queries an earlier attempt. Without a report nothing changes."""
+    payment = attempt.payment
+    channel = selectors.get_channel_of(attempt, payment.environment)
+    with call_for(str(payment.merchant_id)):
+        result = channel.find_payment(_payment_ref(attempt, channel.account))
+    if isinstance(result, Reported):
+        apply_payment_update(update=result.value, source=UpdateSource.of(channel))
+
+
 def try_query_refund(refund: Refund) -> QueryOutcome:
     target = refund.surplus_of or refund.payment
     channel = selectors.get_channel_of(target, refund.environment)

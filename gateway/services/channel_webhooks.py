@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q
 
 from channel_accounts.connected_accounts import record_disconnection
 from channel_accounts.serving import find_connected_channel, find_webhook_channel
@@ -62,8 +63,8 @@ class _LocatedUpdate:
 def receive_webhook(
     *, channel: str, token: str = "", body: bytes, headers: Mapping[str, str]
 ) -> ReceivedWebhook:
-    """Verifies, stores and applies one webhook. A repeated event changes nothing, unless nothing here was known of it
-    the first time.
+    """Verifies, stores and applies one webhook. Of a repeated event only those updates are applied that were about
+    nothing known here before.
 
     `token` names the account; without it the webhook is for the platform's own account, or for an account that is
     connected to it. It changes the payments of that account alone.
@@ -153,40 +154,65 @@ def _store_and_apply(
         effect=UpdateEffect.APPLIED if updates else UpdateEffect.NOTHING_NEW,
     )
     with transaction.atomic(durable=True):
-        is_repeated = not insert_unless_exists(row)
-        if is_repeated and not _lock_unknown_event(row):
+        stored = row if insert_unless_exists(row) else _lock_unknown_event(row)
+        if stored is None:
             return UpdateEffect.NOTHING_NEW
         # Sorted: two events about the same payments lock them in the same order. Those of one payment keep theirs.
-        effects = [_apply(each, source) for each in sorted(updates or (), key=_get_reference)]
+        waiting = sorted((each for each in updates or () if _is_waiting(each, stored)), key=_get_reference)
+        effects = [_apply(each, source) for each in waiting]
         effect = UpdateEffect.UNKNOWN_REFERENCE if updates is None else _choose_effect(effects)
-        if effect == UpdateEffect.UNKNOWN_REFERENCE:
-            payload = stored_payload(record, max_bytes=MAX_UNKNOWN_BODY_BYTES)
-            ChannelEvent.objects.filter(id=row.id).update(effect=effect, payload=payload)
-        elif is_repeated:
-            ChannelEvent.objects.filter(id=row.id).update(
-                effect=effect, reference=row.reference, payload=row.payload
-            )
-        elif effect != row.effect:
-            ChannelEvent.objects.filter(id=row.id).update(effect=effect)
+        unknown = [
+            _name_update(each.update)
+            for each, effect_of_each in zip(waiting, effects, strict=True)
+            if effect_of_each == UpdateEffect.UNKNOWN_REFERENCE
+        ]
+        if updates is None:
+            unknown = stored.unknown_updates or []
+        elif len(unknown) == len(updates):
+            unknown = []  # all of them: the effect says so
+        _store_effect(row, stored, effect, unknown or None, record)
         crash.reach("channel.event.before_commit", row.reference)
     crash.reach("channel.event.after_commit", row.reference)
     return effect
 
 
-def _lock_unknown_event(row: ChannelEvent) -> bool:
-    """Whether the stored event of this id was about nothing that we knew: after a restore its payment may have been
-    adopted since. Gives `row` the stored event's primary key, and locks that event, so that it is applied once."""
+def _lock_unknown_event(row: ChannelEvent) -> ChannelEvent | None:
+    """The stored event of this id, if something in it was not known: after a restore its payment may have been adopted
+    since. Locked, so that it is applied once."""
     stored = ChannelEvent.objects.select_for_update(of=("self",)).filter(
+        Q(effect=UpdateEffect.UNKNOWN_REFERENCE) | Q(unknown_updates__isnull=False),
         channel=row.channel,
         channel_account_id=row.channel_account_id,
         event_id=row.event_id,
-        effect=UpdateEffect.UNKNOWN_REFERENCE,
     )
-    stored_id = stored.values_list("id", flat=True).first()
-    if stored_id is None:
-        return False
-    row.id = stored_id
-    return True
+    return stored.only("effect", "unknown_updates").first()
+
+
+def _is_waiting(located: _LocatedUpdate, stored: ChannelEvent) -> bool:
+    """Whether the update was not applied with the event's earlier deliveries."""
+    return stored.unknown_updates is None or _name_update(located.update) in stored.unknown_updates
+
+
+def _store_effect(
+    row: ChannelEvent,
+    stored: ChannelEvent,
+    effect: UpdateEffect,
+    unknown: Sequence[str] | None,
+    record: bytes,
+) -> None:
+    """`unknown` names the updates that still wait, where others of the event are known. An effect of an earlier
+    delivery stays."""
+    is_repeated = stored is not row
+    if is_repeated and stored.effect != UpdateEffect.UNKNOWN_REFERENCE:
+        effect = _choose_effect([UpdateEffect(stored.effect), effect])
+    if not is_repeated and (effect, unknown) == (row.effect, None):
+        return
+    payload = row.payload
+    if effect == UpdateEffect.UNKNOWN_REFERENCE and unknown is None:
+        payload = stored_payload(record, max_bytes=MAX_UNKNOWN_BODY_BYTES)
+    ChannelEvent.objects.filter(id=stored.id).update(
+        effect=effect, unknown_updates=unknown, reference=row.reference, payload=payload
+    )
 
 
 def _choose_effect(effects: Sequence[UpdateEffect]) -> UpdateEffect:
@@ -194,6 +220,23 @@ def _choose_effect(effects: Sequence[UpdateEffect]) -> UpdateEffect:
     changes = [each for each in effects if each != UpdateEffect.NOTHING_NEW]
     known = (each for each in changes if each != UpdateEffect.UNKNOWN_REFERENCE)
     return next(known, changes[0] if changes else UpdateEffect.NOTHING_NEW)
+
+
+def _name_update(update: ChannelUpdate) -> str:
+    """Names the update among those of its event. Stored, so a name never changes."""
+    match update:
+        case ChannelPayment():
+            return f"payment {update.reference}"
+        case ReportedCard():
+            return f"card {update.reference}"
+        case ChannelRefund():
+            return f"refund {update.channel_refund_no or update.reference}"
+        case ChannelDispute():
+            return f"dispute {update.channel_dispute_no}"
+        case RefundedPayment():
+            return f"refunded payment {update.payment_trade_no}"
+        case DisconnectedAccount():
+            return "account"
 
 
 def _get_reference(located: _LocatedUpdate) -> str:

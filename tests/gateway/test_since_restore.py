@@ -326,21 +326,77 @@ def test_an_adopted_duplicate_payment_is_not_refunded_once_more(client: SignedCl
     order_no = new_no()
     error(create(client, "decline", order_no=order_no), 402, "payment_declined")
     retried = paid(client, order_no=order_no)
-    first = SimulatedPayment.objects.filter(pk=retried["payment_no"])
-    first.update(state="open", failure_code="", failure_message="")
-    bank.pay({"payment_url": f"/checkout/{first.get().token}"})
-    bank.deliver_webhooks(retried["payment_no"])
+    number = pay_first_attempt(retried)
     background.finish()
     lost = Refund.objects.get()
     before = list(LedgerEntry.objects.order_by("id").values())
     point.restore()
     found, _, code = reconcile()
-    number = retried["payment_no"]
     assert (code, set(kinds(found).values())) == (0, {"adopted"})
     background.finish()
     assert list(LedgerEntry.objects.order_by("id").values()) == before, "the bank refunds nothing more"
     assert [row.refund_no for row in Refund.objects.all()] == [lost.refund_no]
     assert f"duplicate_payment {number}-2" in reviews(retried)
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_late_payment_that_was_refunded_in_the_lost_time_is_not_refunded_again(
+    client: SignedClient, is_listed: bool
+) -> None:
+    """The payment is known and closed. One that was created long ago is found by its refund alone."""
+    payment = opened(client)
+    data(cancel(client, payment))
+    point = RestorePoint()
+    bank.pay_closed_payment(payment)
+    number = payment["payment_no"]
+    bank.deliver_webhooks(number)
+    found = restore_and_reconcile(point, is_listed=is_listed)
+    assert found == ({number: "updated"} if is_listed else {})
+    now = get_payment(client, payment)
+    assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("cancelled", 10_000, 10_000)
+    assert {f"adopted money of {number}", "late_payment "} < set(reviews(payment))
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_duplicate_payment_that_was_refunded_in_the_lost_time_is_not_refunded_again(
+    client: SignedClient, is_listed: bool
+) -> None:
+    order_no = new_no()
+    error(create(client, "decline", order_no=order_no), 402, "payment_declined")
+    retried = paid(client, order_no=order_no)
+    point = RestorePoint()
+    number = pay_first_attempt(retried)
+    found = restore_and_reconcile(point, is_listed=is_listed)
+    assert found == ({number: "updated"} if is_listed else {})
+    assert {f"adopted money of {number}", f"duplicate_payment {number}"} < set(reviews(retried))
+
+
+def restore_and_reconcile(point: RestorePoint, *, is_listed: bool) -> dict[str, str]:
+    """The lost refund is the only one, here and at the bank. Returns the other findings."""
+    background.finish()
+    lost = Refund.objects.get()
+    before = list(LedgerEntry.objects.order_by("id").values())
+    point.restore()
+    if not is_listed:
+        SimulatedPayment.objects.update(created_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+    found, _, code = reconcile()
+    background.finish()
+    assert list(LedgerEntry.objects.order_by("id").values()) == before, "the bank refunds nothing more"
+    assert [(row.refund_no, row.status) for row in Refund.objects.all()] == [(lost.refund_no, "succeeded")]
+    by_reference = kinds(found)
+    assert (by_reference.pop(lost.refund_no), code) == ("adopted", 0)
+    assert reconcile()[0] == []
+    return by_reference
+
+
+def pay_first_attempt(retried: Body) -> str:
+    """The customer pays the attempt that was declined before. Returns its number."""
+    number: str = retried["payment_no"]
+    first = SimulatedPayment.objects.filter(pk=number)
+    first.update(state="open", failure_code="", failure_message="")
+    bank.pay({"payment_url": f"/checkout/{first.get().token}"})
+    bank.deliver_webhooks(number)
+    return number
 
 
 def test_an_amount_that_differs_needs_review(client: SignedClient) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client
 
@@ -17,10 +18,12 @@ from channels.base import (
     RefundState,
     WebhookEvent,
 )
-from gateway.models import ChannelEvent
+from gateway.models import ChannelEvent, PaymentReview
+from gateway.services.payment_reviews import resolve_open_reviews
 from tests.support.channels import AdditionalChannel, add_channel
 from tests.support.shop import Body, data, get_payment, opened
 from tests.support.signing import SignedClient
+from tests.support.triggers import without_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 _numbers = itertools.count(1)
@@ -47,8 +50,10 @@ def send(
     *updates: ChannelUpdate,
     acknowledgement: Acknowledgement | None = None,
     body: bytes = b"{}",
+    event_id: str = "",
 ) -> HttpResponse:
-    event = WebhookEvent(f"evt-{next(_numbers)}", "reported", updates, acknowledgement=acknowledgement)
+    event_id = event_id or f"evt-{next(_numbers)}"
+    event = WebhookEvent(event_id, "reported", updates, acknowledgement=acknowledgement)
     bank.parse_webhook = lambda _account, _request: event  # type: ignore[attr-defined]
     return Client().post("/api/v1/webhooks/bank", body, content_type="application/x-www-form-urlencoded")
 
@@ -62,6 +67,40 @@ def test_several_updates_of_which_one_is_unknown(
     assert data(send(bank, unknown, paid(second), paid(first)))["effect"] == "applied"
     assert [get_payment(client, each)["status"] for each in (first, second)] == ["succeeded"] * 2
     assert ChannelEvent.objects.get().effect == "applied"
+
+
+def rename(old: str, new: str) -> None:
+    """As if no payment had the old number: a restore has lost it."""
+    with without_triggers() as cursor:
+        for table, column in (("payments", "payment_no"), ("payment_attempts", "reference")):
+            cursor.execute(f"UPDATE {table} SET {column} = %s WHERE {column} = %s", [new, old])
+
+
+def list_open_reviews() -> list[str]:
+    return list(PaymentReview.objects.filter(resolved_at=None).values_list("payment__payment_no", flat=True))
+
+
+def test_an_update_whose_payment_becomes_known_is_applied_when_the_event_comes_again(
+    client: SignedClient, bank: AdditionalChannel
+) -> None:
+    """Those that were known are not applied twice: the review of the first one would open again."""
+    first, second = waits(client), waits(client)
+    number = second["payment_no"]
+    updates = (paid(first, amount_minor=9_999), paid(second))
+    rename(number, "PAY-20260101-000001")
+    assert data(send(bank, *updates, event_id="evt-a"))["effect"] == "parked"
+    assert list_open_reviews() == [first["payment_no"]]
+    with transaction.atomic():
+        resolve_open_reviews(payment_no=first["payment_no"], actor="ana", reason="9,999 is a typing error")
+    assert data(send(bank, *updates, event_id="evt-a"))["effect"] == "unknown_reference"
+    stored = ChannelEvent.objects.get()
+    assert (stored.effect, stored.unknown_updates) == ("parked", [f"payment {number}"])
+    rename("PAY-20260101-000001", number)
+    assert data(send(bank, *updates, event_id="evt-a"))["effect"] == "applied"
+    assert get_payment(client, second)["status"] == "succeeded"
+    assert data(send(bank, *updates, event_id="evt-a"))["effect"] == "nothing_new"
+    stored.refresh_from_db()
+    assert (stored.effect, stored.unknown_updates, list_open_reviews()) == ("parked", None, [])
 
 
 def test_an_update_that_fails_takes_the_others_back(client: SignedClient, bank: AdditionalChannel) -> None:

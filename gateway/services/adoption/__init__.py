@@ -2,6 +2,7 @@
 
 - `lost_payments.py`: a payment that the channel lists and that we do not know gets its rows
 - `lost_attempts.py`: the same for a further attempt of a payment that we know
+- `known_payments.py`: a payment that we know in an older state is updated
 - `origins.py`: whose payment it is
 - `since_restore.py`: compares the lists of all channels (`manage.py reconcile --since-restore`)
 

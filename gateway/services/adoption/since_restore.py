@@ -29,10 +29,10 @@ from gateway.models import (
     read_attempt_reference,
 )
 from gateway.selectors import find_payment_by_reference, has_refund
+from gateway.services.adoption.known_payments import query_refunded_payment, update_known_payment
 from gateway.services.adoption.lost_payments import AdoptionOutcome, LostPayment, adopt_payment
 from gateway.services.adoption.origins import Origin, choose_origin
-from gateway.services.channel_queries import QUERY_TIMEOUT_SECONDS, try_query_payment, try_query_refund
-from gateway.services.channel_updates.payments import apply_payment_update
+from gateway.services.channel_queries import QUERY_TIMEOUT_SECONDS, try_query_refund
 from gateway.services.channel_updates.references import is_from_own_channel
 from gateway.services.channel_updates.refunds import apply_listed_refund
 from gateway.services.reconciliation.batches import split_into_batches
@@ -152,7 +152,9 @@ def _reconcile_payments(served: GuardedChannel, restore: Restore, counts: Listed
             counts.payments += 1
             row = rows.get(entry.value.reference)
             found = (
-                _adopt(served, restore, entry) if row is None else _update_payment(served, row, entry.value)
+                _adopt(served, restore, entry)
+                if row is None
+                else _update_payment(served, restore, row, entry.value)
             )
             yield from _count(found, counts)
 
@@ -201,19 +203,16 @@ def _explain(outcome: AdoptionOutcome, lost: LostPayment) -> str:
 
 
 def _update_payment(
-    served: GuardedChannel, attempt: PaymentAttempt, listed: ChannelPayment
+    served: GuardedChannel, restore: Restore, attempt: PaymentAttempt, listed: ChannelPayment
 ) -> Finding | Counted:
-    payment = attempt.payment
-    is_own = is_from_own_channel(UpdateSource.of(served), attempt, payment.environment)
+    payment, source = attempt.payment, UpdateSource.of(served)
+    is_own = is_from_own_channel(source, attempt, payment.environment)
     if not is_own or payment.environment != served.account.environment:
         reason = f"our attempt of this name is at {attempt.channel}, {payment.environment}"
         return _describe_payment(served, listed, FindingKind.NOT_ADOPTED, reason)
     if not _differs(attempt, listed):
         return Counted.AGREES
-    if attempt.reference == payment.reference:
-        try_query_payment(payment)
-    else:
-        apply_payment_update(update=listed, source=UpdateSource.of(served))
+    update_known_payment(attempt=attempt, listed=listed, source=source, restored_to=restore.moment)
     attempt.refresh_from_db()
     if not _differs(attempt, listed):
         return _describe_payment(served, listed, FindingKind.UPDATED)
@@ -254,21 +253,23 @@ def _reconcile_refunds(served: GuardedChannel, restore: Restore, counts: ListedC
             counts.refunds += 1
             row = choose_row(rows, entry.value)
             found = (
-                _adopt_refund(served, entry.value)
+                _adopt_refund(served, restore, entry.value)
                 if row is None
                 else _update_refund(served, row, entry.value)
             )
             yield from _count(found, counts)
 
 
-def _adopt_refund(served: GuardedChannel, listed: ChannelRefund) -> Finding | Counted:
-    payment = find_payment_by_reference(listed.payment_reference) if listed.payment_reference else None
-    if payment is None and read_attempt_reference(listed.payment_reference) is None:
+def _adopt_refund(served: GuardedChannel, restore: Restore, listed: ChannelRefund) -> Finding | Counted:
+    reference, source = listed.payment_reference, UpdateSource.of(served)
+    payment = find_payment_by_reference(reference) if reference else None
+    if payment is None and read_attempt_reference(reference) is None:
         return Counted.FOREIGN
-    source = UpdateSource.of(served)
-    apply_listed_refund(
-        update=listed, source=source, payment_reference=listed.payment_reference, is_current=False
-    )
+    if payment is not None:
+        query_refunded_payment(
+            payment=payment, reference=reference, source=source, restored_to=restore.moment
+        )
+    apply_listed_refund(update=listed, source=source, payment_reference=reference, is_current=False)
     if has_refund(reference="", source=source, number=listed.channel_refund_no):
         return _describe_refund(served, listed, FindingKind.ADOPTED)
     if payment is None:
