@@ -57,6 +57,12 @@ CLOSE_CASES = """
 UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
 WHERE id IN (SELECT id FROM void_cases WHERE state <> 'resolved')
 """
+# Of a case of duplicates: a line of this statement reported the same.
+_HAS_FREE_LINE = f"""EXISTS (
+    SELECT FROM statement_lines AS line WHERE line.case_id = own.id AND (
+        line.kind IN {AS_REPORTED} AND NOT {IS_STILL_DUPLICATE}
+        OR line.kind NOT IN {AS_REPORTED}
+        AND own.reference IN (SELECT left(reference, 255) FROM void_references)))"""
 # Dismissed, because a line of this statement reported the same: the decision has lost its reason. The old case keeps
 # it, and a new one goes the way of duplicates that were not decided.
 REOPEN_DISMISSED = f"""
@@ -64,11 +70,7 @@ CREATE TEMPORARY TABLE void_dismissed ON COMMIT DROP AS
 SELECT own.id AS old_case_id, uuidv7() AS case_id
 FROM settlement_cases AS own
 WHERE own.kind = 'duplicate_line' AND own.resolution = 'dismissed' AND own.reversed_at IS NULL
-  AND {SCOPE.format("own")} AND EXISTS (
-      SELECT FROM statement_lines AS line WHERE line.case_id = own.id AND (
-          line.kind IN {AS_REPORTED} AND NOT {IS_STILL_DUPLICATE}
-          OR line.kind NOT IN {AS_REPORTED}
-          AND own.reference IN (SELECT left(reference, 255) FROM void_references)));
+  AND {SCOPE.format("own")} AND {_HAS_FREE_LINE};
 UPDATE settlement_cases SET reversed_at = now() WHERE id IN (SELECT old_case_id FROM void_dismissed);
 INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
     reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
@@ -77,6 +79,13 @@ SELECT known.case_id, own.channel, own.environment, own.channel_account_id, own.
 FROM void_dismissed AS known JOIN settlement_cases AS own ON own.id = known.old_case_id;
 UPDATE statement_lines AS line SET case_id = known.case_id
 FROM void_dismissed AS known WHERE line.case_id = known.old_case_id
+"""
+# Nobody has approved it yet, and what was to be written off is the only report of the movement now.
+WITHDRAW_WRITE_OFFS = f"""
+UPDATE settlement_cases AS own SET write_off_requested_by = '', detail = concat_ws(', ', nullif(own.detail, ''),
+    'write-off requested by ' || own.write_off_requested_by || ', withdrawn when a statement was voided')
+WHERE own.kind = 'duplicate_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by <> ''
+  AND {SCOPE.format("own")} AND {_HAS_FREE_LINE}
 """
 # A movement that was in two statements is in one now.
 REOPEN_DUPLICATES = f"""
@@ -128,6 +137,7 @@ FREE = (
     ISOLATE_OTHER_LINES,
     CLOSE_CASES,
     REOPEN_DISMISSED,
+    WITHDRAW_WRITE_OFFS,
     REOPEN_DUPLICATES,
     SETTLE_DUPLICATES,
     FORGET_EARLIER_EXPECTATIONS,

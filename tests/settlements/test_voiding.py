@@ -19,7 +19,7 @@ from settlements.models import (
     StatementFormat,
     StatementLine,
 )
-from settlements.services.cases import book_case, dismiss_case
+from settlements.services.cases import approve_write_off, book_case, dismiss_case, request_write_off
 from settlements.services.importing import import_statement
 from settlements.services.matching import settle_statement
 from settlements.services.voiding import (
@@ -247,6 +247,35 @@ def test_a_dismissed_payment_is_compared_again_when_the_line_before_it_is_voided
     book_case(case_id=late.id, actor="ana", reason="late")
     assert dismiss_duplicates() == 1
     assert read_balances() == {"channel_fees": 300, "channel_receivable": -300}
+    assert list_violations() == []
+
+
+@pytest.mark.parametrize("is_dismissed", [False, True])
+def test_a_duplicate_whose_write_off_was_requested_is_settled_when_the_line_before_it_is_voided(
+    is_dismissed: bool,
+) -> None:
+    """Nothing is left to write off, and the request lapses."""
+    import_lines([], -1)  # from here on the account is compared
+    expect(("PAY-1", 10_000))
+    lines = [
+        Reported("PAY-1", 10_000),
+        Reported("", 0, kind="fee", fee_minor=9, channel_no="f1"),
+        Reported("", -500, kind="payout", payout_no="po_1"),
+    ]
+    wrong = import_lines(lines)
+    import_lines(lines, 1)
+    duplicates = list(SettlementCase.objects.filter(kind="duplicate_line"))
+    for case in duplicates:
+        request_write_off(case_id=case.id, actor="ana", reason="they took it twice")
+    assert len(duplicates) == 3
+    if is_dismissed:
+        dismiss_duplicates()
+    void(wrong)
+    assert read_balances() == {"channel_fees": 9, "channel_receivable": -509, "platform_bank": 500}
+    assert list_cases() == [("day_differs", "PAY-1", 10_000, 10_000)]
+    for case in SettlementCase.objects.all():
+        with pytest.raises(NotPermitted):
+            approve_write_off(case_id=case.id, actor="ben", reason="seen", find_conflict=find_same_person)
     assert list_violations() == []
 
 
