@@ -1,7 +1,7 @@
 """Reads from a streaming replica while it is not too far behind (ADR 52).
 
 A caller asks before each read, and names the database in the read. Without `DB_REPLICA_HOST`, and whenever the replica
-is gone, behind or no standby any more, the answer is the primary.
+is gone, behind, on another timeline than the primary or no standby any more, the answer is the primary.
 """
 
 import datetime as dt
@@ -26,11 +26,19 @@ PAUSE_SECONDS: Final = 10.0
 POLL_SECONDS: Final = 0.2
 UNAVAILABLE: Final = (DatabaseError, InterfaceError, PoolTimeout)
 
-_NOW: Final = "SELECT clock_timestamp(), pg_current_wal_lsn()"
+# The name of a WAL file begins with its timeline, in hexadecimal. That of the last checkpoint may be older.
+_NOW: Final = """
+SELECT clock_timestamp(), pg_current_wal_lsn(),
+       ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer
+"""
 # The time of the last commit that was replayed is of the primary's clock. It stands still while the primary writes
 # nothing; then the positions are equal.
+#
+# Positions of two timelines cannot be compared. Without `pg_read_all_stats`, and while nothing is received,
+# `received_tli` is NULL: after a failover the next restartpoint then shows the new timeline some minutes later.
 _REPLAYED: Final = """
-SELECT pg_is_in_recovery(), pg_last_xact_replay_timestamp(), coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)
+SELECT pg_is_in_recovery(), pg_last_xact_replay_timestamp(), coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false),
+       coalesce((SELECT received_tli FROM pg_stat_wal_receiver), (SELECT timeline_id FROM pg_control_checkpoint()))
 """
 
 _paused_until = 0.0
@@ -50,16 +58,16 @@ def choose_database(*, not_before: dt.datetime | None = None, wait_seconds: floa
 
 
 def _choose_now(not_before: dt.datetime | None) -> str | None:
-    """None: the replica is behind."""
+    """None: the replica is behind, or follows another timeline than the primary."""
     if not settings.DB_REPLICA_HOST or time.monotonic() < _paused_until:
         return PRIMARY
     with connections[PRIMARY].cursor() as cursor:
         cursor.execute(_NOW)
-        now, written = cursor.fetchone()
+        now, written, timeline = cursor.fetchone()
     try:
         with connections[REPLICA].cursor() as cursor:
             cursor.execute(_REPLAYED, [written])
-            is_standby, replayed_at, has_everything = cursor.fetchone()
+            is_standby, replayed_at, has_everything, replica_timeline = cursor.fetchone()
     except UNAVAILABLE as error:
         _pause(error)
         return PRIMARY
@@ -67,6 +75,9 @@ def _choose_now(not_before: dt.datetime | None) -> str | None:
         connections[REPLICA].session_is_over = True  # type: ignore[attr-defined]
         connections[REPLICA].close()
         return PRIMARY
+    # On another timeline it has not followed a failover, and may hold commits that were lost in it.
+    if replica_timeline != timeline:
+        return None
     if has_everything:
         return REPLICA
     if replayed_at is None or (not_before is not None and replayed_at < not_before):

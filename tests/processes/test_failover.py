@@ -1,6 +1,5 @@
 """The primary changes under load: payments wait for seconds, nobody is restarted, and nothing is done twice."""
 
-import copy
 import datetime as dt
 import shutil
 import subprocess
@@ -10,8 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connections
-from django.db.utils import ConnectionHandler
 
 from common.postgresql import replica
 from scripts.local.config import ROOT, Database
@@ -19,7 +16,7 @@ from scripts.local.postgres import connect
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, payment
 from tests.support.processes import RECOVERY_SECONDS, Platform, free_port
-from tests.support.replicas import Forwarder, Node
+from tests.support.replicas import Forwarder, Node, read_from
 from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
@@ -92,13 +89,8 @@ def test_reads_of_a_replica_that_lags(
     monkeypatch.setattr(replica, "PAUSE_SECONDS", 3600.0)
 
     def use(of_replica: int) -> None:
-        ports = {replica.PRIMARY: primary.database.port, replica.REPLICA: of_replica}
-        databases = {alias: _connection_to(port) for alias, port in ports.items()}
-        handler = ConnectionHandler(databases)
-        monkeypatch.setattr(replica, "connections", handler)
-        monkeypatch.setattr(
-            "django.contrib.postgres.signals.connections", handler
-        )  # each new session asks it
+        given = Database("127.0.0.1", of_replica, embedded=True)
+        read_from(monkeypatch, primary=primary.database, standby=given)
 
     with (
         django_db_blocker.unblock(),
@@ -129,12 +121,6 @@ def test_reads_of_a_replica_that_lags(
         assert replica.choose_database() == replica.PRIMARY
         use(standby.database.port)
         assert replica.choose_database() == replica.PRIMARY, "after a failure nobody asks for a while"
-
-
-def _connection_to(port: int) -> dict[str, Any]:
-    ours = copy.deepcopy(connections["default"].settings_dict)
-    del ours["OPTIONS"]["pool"], ours["OPTIONS"]["target_session_attrs"]
-    return {**ours, "HOST": "127.0.0.1", "PORT": port, "NAME": Database.name}
 
 
 def _write(session: "psycopg.Connection[Any]") -> dt.datetime:

@@ -1,6 +1,7 @@
 """Two PostgreSQL servers, one the streaming standby of the other, and an address that leads to one of them."""
 
 import contextlib
+import copy
 import select
 import shutil
 import signal
@@ -8,8 +9,13 @@ import socket
 import subprocess
 import threading
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import pytest
+from django.db import connections
+from django.db.utils import ConnectionHandler
+
+from common.postgresql import replica
 from scripts.local.account import server_account
 from scripts.local.config import Database
 from scripts.local.postgres import Cluster, connect
@@ -81,6 +87,11 @@ class Node:
         with connect(self.database, "postgres") as session:
             session.execute("SELECT pg_promote()")
 
+    def end(self) -> None:
+        """Kills the server and deletes its data."""
+        self.process.kill()
+        shutil.rmtree(self.cluster.home.resolve(), ignore_errors=True)
+
     def _is_up(self) -> bool:
         self.process.require_running()
         try:
@@ -97,6 +108,24 @@ def _conninfo(database: Database) -> str:
         f"host={database.host} port={database.port} user={database.user} password={database.password}"
         " application_name=standby"
     )
+
+
+def read_from(monkeypatch: pytest.MonkeyPatch, *, primary: Database, standby: Database, **login: str) -> None:
+    """Lets `common.postgresql.replica` choose between these two servers. `login`: other settings of the sessions."""
+    databases = {
+        replica.PRIMARY: _build_settings(primary),
+        replica.REPLICA: {**_build_settings(standby), **login},
+    }
+    handler = ConnectionHandler(databases)
+    monkeypatch.setattr(replica, "connections", handler)
+    # Django asks it at each new session.
+    monkeypatch.setattr("django.contrib.postgres.signals.connections", handler)
+
+
+def _build_settings(database: Database) -> dict[str, Any]:
+    ours = copy.deepcopy(connections["default"].settings_dict)
+    del ours["OPTIONS"]["pool"], ours["OPTIONS"]["target_session_attrs"]
+    return {**ours, "HOST": database.host, "PORT": database.port, "NAME": database.name}
 
 
 class Forwarder:
