@@ -13,7 +13,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice import route_page
-from backoffice.actions.admin import ActionsAdmin, OfferedAction
+from backoffice.actions.admin import ActionsAdmin
+from backoffice.actions.buttons import OfferedAction
 from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
 from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft

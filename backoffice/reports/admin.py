@@ -12,7 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.actions.admin import ActionsAdmin, OfferedAction
+from backoffice.actions.admin import ActionsAdmin
+from backoffice.actions.buttons import OfferedAction
 from backoffice.actions.declaration import AdminAction, Scope
 from backoffice.reports import services, shown
 from backoffice.reports.forms import ReportDownloadForm, ScheduleForm, ShownReportForm

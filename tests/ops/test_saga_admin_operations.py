@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from audit.models import StaffAction
-from backoffice.actions import admin as actions_admin
+from backoffice.actions import selection_pages
 from sagas import engine, operations, signals
 from sagas.availability import Operation
 from sagas.models import SagaEvent, SagaInstance, SagaSignal, SagaStatus, SagaStep
@@ -208,7 +208,7 @@ class TestList:
 
     def test_more_than_fit_on_a_page(self, ana, make, monkeypatch):
         sagas = [make() for _each in range(3)]
-        monkeypatch.setattr(actions_admin, "MAX_ROWS", 2)
+        monkeypatch.setattr(selection_pages, "MAX_ROWS", 2)
         opened = ana.get(self.choose(ana, Operation.RETRY_NOW, *sagas)["Location"])
         assert "Only the first 2 selected rows are shown." in text_of(opened)
         assert len(seen_on(text_of(opened))) == 2
