@@ -19,6 +19,7 @@ from backoffice import (  # noqa: F401  (each registers its pages)
     saga_admin,
     settlement_admin,
     staff_admin,
+    technical_admin,
     webhook_admin,
 )
 from common.admin import FlatInline, ReadOnlyAdmin

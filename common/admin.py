@@ -109,6 +109,12 @@ class ReadOnlyAdmin(ModelAdmin):
         query[SCOPE] = preferences.environment
         return query
 
+    def read_environment(self, row: Any) -> str:
+        """Returns an empty string for a row that belongs to none. The filter of the list says where a row has it."""
+        scopes = (each for each in self.list_filter if getattr(each, "parameter_name", "") == SCOPE)
+        scope: Any = next(scopes, None)
+        return scope.read_environment(row) if scope is not None else ""
+
     def _query_to_save(self, request: HttpRequest) -> str:
         """A view follows the switch, unless it was saved with another environment."""
         query: QueryDict = request.GET.copy()

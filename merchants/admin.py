@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
@@ -21,10 +21,14 @@ KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "re
 
 
 class EnvironmentFilter(SimpleListFilter):
-    """Without a value in the address, a list shows the environment of the switch (`ReadOnlyAdmin.scoped_query`)."""
+    """Without a value in the address, a list shows the environment of the switch (`ReadOnlyAdmin.scoped_query`).
+
+    `path` leads from a row to its environment, with `__` between the columns, as in a filter of Django.
+    """
 
     title = _("environment")
     parameter_name = SCOPE
+    path: ClassVar[str] = "environment"
 
     def __init__(
         self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any
@@ -37,7 +41,21 @@ class EnvironmentFilter(SimpleListFilter):
         return [*Environment.choices, (BOTH_ENVIRONMENTS, _("Test and live"))]
 
     def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        return rows.filter(environment=self.value()) if self.value() in Environment.values else rows
+        chosen = self.value()
+        return self.narrow(rows, chosen) if chosen in Environment.values else rows
+
+    @classmethod
+    def narrow(cls, rows: QuerySet[Any], environment: str) -> QuerySet[Any]:
+        """Returns the rows of this environment."""
+        return rows.filter(**{cls.path: environment})
+
+    @classmethod
+    def read_environment(cls, row: Any) -> str:
+        """Returns the environment of a row: an empty string for one that belongs to none, such as some sagas."""
+        value = row
+        for name in cls.path.split("__"):
+            value = getattr(value, name)
+        return str(value) if value in Environment.values else ""
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
         """Without Django's first one, which takes the parameter away: “Test and live” does what it says."""
@@ -47,10 +65,17 @@ class EnvironmentFilter(SimpleListFilter):
 class TaskQueueFilter(EnvironmentFilter):
     """For sagas: the queue that serves a payment has the name of its environment. `default` serves what has none."""
 
-    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() not in Environment.values:
-            return rows
-        return rows.filter(task_queue__in=(self.value(), "default"))
+    path = "task_queue"
+
+    @classmethod
+    def narrow(cls, rows: QuerySet[Any], environment: str) -> QuerySet[Any]:
+        return rows.filter(**{f"{cls.path}__in": (environment, "default")})
+
+
+def environment_filter(path: str) -> type[EnvironmentFilter]:
+    """For rows that belong to an object with an environment, such as the attempts of a payment."""
+    base = TaskQueueFilter if path.endswith(TaskQueueFilter.path) else EnvironmentFilter
+    return type(f"{base.__name__}At", (base,), {"path": path})
 
 
 class ApiKeyInline(FlatInline):
@@ -84,5 +109,6 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 @admin.register(RequestNonce)
 class RequestNonceAdmin(ReadOnlyAdmin):
     list_display = ("nonce", "api_key", "created_at")
+    list_filter = (environment_filter("api_key__environment"),)
     list_select_related = ("api_key",)
     search_fields = ("=nonce",)

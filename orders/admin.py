@@ -10,7 +10,7 @@ from common.admin import (
     money_text,
 )
 from common.admin_lists import AmountFilter, CreatedFilter
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, environment_filter
 from merchants.models import Environment
 from orders.models import Order, OrderItem
 
@@ -38,6 +38,7 @@ class OrderItemInline(ItemMoney, FlatInline):  # type: ignore[misc]  # unfold's 
 @admin.register(OrderItem)
 class OrderItemAdmin(ItemMoney, ReadOnlyAdmin):  # type: ignore[misc]
     list_display = ("name", "order", "quantity", "unit_amount", "amount")
+    list_filter = (environment_filter("order__environment"),)
     list_select_related = ("order",)
     search_fields = ("=order__order_no", "=id")
     fields = ("order", "name", "quantity", "unit_amount", "amount")

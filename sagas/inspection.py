@@ -66,6 +66,7 @@ class SignalView:
 class SagaView:
     id: uuid.UUID
     business_id: str
+    task_queue: str
     definition: str
     version: int
     is_known: bool  # this release can run it
@@ -155,6 +156,7 @@ def build_saga_view(saga: SagaInstance, steps: Sequence[SagaStep], now: dt.datet
     return SagaView(
         id=saga.id,
         business_id=saga.business_id,
+        task_queue=saga.task_queue,
         definition=saga.definition,
         version=saga.definition_version,
         is_known=definition is not None,

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column, money_text
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, environment_filter
 from merchants.models import Environment
 from settlements.models import (
     ChannelFeeRate,
@@ -61,7 +61,7 @@ class StatementLineAdmin(ReadOnlyAdmin):
     net = money_column("net_minor", _("net"))
     coloured_state = badge_column("state", _("state"), LINE_COLOURS)
     list_display = ("reference", "kind", "gross", "fee", "net", "channel_no", "coloured_state", "occurred_at")
-    list_filter = ("kind", "state")
+    list_filter = ("kind", "state", environment_filter("file__environment"))
     search_fields = ("=reference", "=line_no", "=payout_no")
     search_help_text = _("Our number, the channel's number of the movement, or the payout, in full.")
     ordering = ("-id",)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter
 from common.admin_lists import CreatedFilter
 from events.admin import merchant_link
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, environment_filter
 from webhooks.models import DeliveryStatus, EndpointStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 MAX_DUE_SHOWN = 1000
@@ -95,7 +95,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
 @admin.register(WebhookAttempt)
 class WebhookAttemptAdmin(ReadOnlyAdmin):
     list_display = ("started_at", "delivery", "url", "outcome", "status_code", "duration_ms", "error")
-    list_filter = ("outcome",)
+    list_filter = ("outcome", environment_filter("delivery__environment"))
     list_select_related = ("delivery",)
     search_fields = ("=delivery__id", "=delivery__event__event_id")
     search_help_text = _("Delivery id or event id, in full.")

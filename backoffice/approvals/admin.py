@@ -2,7 +2,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -29,14 +28,19 @@ COLOURS = {
 class ApprovalEnvironmentFilter(EnvironmentFilter):
     """An approval is about a payment, or about a saga, whose queue has the name of its environment."""
 
-    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        environment = self.value()
-        if environment not in Environment.values:
-            return rows
+    @classmethod
+    def narrow(cls, rows: QuerySet[Any], environment: str) -> QuerySet[Any]:
         payment = Payment.objects.filter(payment_no=OuterRef("business_id"), environment=environment)
         queues = (environment, "default")
         saga = SagaInstance.objects.filter(pk=OuterRef("saga_id"), task_queue__in=queues)
         return rows.filter(Exists(payment) | Exists(saga))
+
+    @classmethod
+    def read_environment(cls, row: Approval) -> str:
+        payments = Payment.objects.filter(payment_no=row.business_id).values_list("environment", flat=True)
+        queues = SagaInstance.objects.filter(pk=row.saga_id).values_list("task_queue", flat=True)
+        found = payments.first() or queues.first()
+        return found if found in Environment.values else ""
 
 
 @admin.register(Approval)

@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin import FlatInline, ReadOnlyAdmin, badge_column, money_column
 from gateway.models import DisputeResponse, EvidenceFile, SuspenseItem
+from merchants.admin import environment_filter
 
 RESPONSE_COLOURS = {"draft": "info", "submitting": "warning", "submitted": "success", "failed": "danger"}
 SUSPENSE_COLOURS = {"open": "danger", "booked": "success", "returned": "success", "charged": "warning"}
@@ -21,7 +22,7 @@ class EvidenceInline(FlatInline):
 class DisputeResponseAdmin(ReadOnlyAdmin):
     coloured_status = badge_column("status", _("status"), RESPONSE_COLOURS)
     list_display = ("dispute", "kind", "coloured_status", "submitted_by", "created_at", "submitted_at")
-    list_filter = ("status", "kind")
+    list_filter = ("status", "kind", environment_filter("dispute__environment"))
     list_select_related = ("dispute",)
     search_fields = ("=dispute__dispute_no",)
     search_help_text = _("Dispute number, in full.")
@@ -44,7 +45,7 @@ class DisputeResponseAdmin(ReadOnlyAdmin):
 @admin.register(EvidenceFile)
 class EvidenceFileAdmin(ReadOnlyAdmin):
     list_display = ("original_name", "response", "field", "content_type", "size_bytes", "uploaded_by")
-    list_filter = ("field",)
+    list_filter = ("field", environment_filter("response__dispute__environment"))
     list_select_related = ("response",)
     search_fields = ("=sha256",)
     search_help_text = _("Checksum of the file, in full.")
@@ -69,7 +70,7 @@ class SuspenseItemAdmin(ReadOnlyAdmin):
     amount = money_column("amount_minor", _("amount"))
     coloured_status = badge_column("status", _("status"), SUSPENSE_COLOURS)
     list_display = ("payment", "amount", "channel", "channel_refund_no", "coloured_status", "opened_at")
-    list_filter = ("status", "channel")
+    list_filter = ("status", "channel", environment_filter("payment__environment"))
     saved_views = ((_("All"), ""), (_("In suspense"), "status__exact=open"))
     list_select_related = ("payment",)
     search_fields = ("=payment__payment_no",)

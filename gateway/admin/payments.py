@@ -23,7 +23,7 @@ from common.admin_lists import AmountFilter, CreatedFilter, PaidFilter
 from gateway.admin.cards import format_card
 from gateway.admin.shared import MerchantFilter, MoneyAdmin
 from gateway.models import Payment, PaymentAttempt, PaymentReview, PaymentStatus, ReviewCode
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, environment_filter
 
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
 MAX_OVERDUE_SHOWN = 1000
@@ -176,7 +176,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
         "failure_code",
         "created_at",
     )
-    list_filter = ("status", SurplusFilter)
+    list_filter = ("status", SurplusFilter, environment_filter("payment__environment"))
     list_select_related = ("payment",)
     search_fields = ("=payment__payment_no", "=reference")
 
@@ -185,7 +185,11 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
 class PaymentReviewAdmin(ReadOnlyAdmin):
     why = label_column("code", _("reason"), ReviewCode)
     list_display = ("payment", "why", "subject", "text", "opened_at", "resolved_at", "resolved_by")
-    list_filter = ("code", ("resolved_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        "code",
+        ("resolved_at", admin.EmptyFieldListFilter),
+        environment_filter("payment__environment"),
+    )
     list_select_related = ("payment",)
     search_fields = ("=payment__payment_no", "=subject")
     search_help_text = _("Payment number, or what it is about, in full.")

@@ -6,9 +6,10 @@ import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from gateway.models import Payment
+from gateway.models import Payment, PaymentAttempt
 from merchants.models import Environment
-from sagas.models import SagaInstance
+from orders.models import OrderItem
+from sagas.models import SagaInstance, SagaStep
 from staff.models import StaffPreferences
 from tests.support import shop
 from tests.support.signing import SignedClient
@@ -66,6 +67,33 @@ def test_lists_show_the_chosen_environment_and_say_so(vera: Client, both: dict[s
     assert (other.value, "environment" in other.remove_url) == ("Test", False)
     sagas = vera.get(reverse("admin:sagas_sagainstance_changelist")).context["cl"].result_list
     assert {saga.business_id for saga in sagas} == {both["live"].payment_no}
+
+
+def test_lists_of_what_belongs_to_a_payment_follow_the_switch(vera: Client, both: dict[str, Payment]) -> None:
+    for environment in ("test", "live"):
+        switch(vera, environment)
+        payment = both[environment]
+        steps = SagaStep.objects.filter(saga__business_id=payment.payment_no)
+        for model, expected in (
+            (PaymentAttempt, payment.attempts.all()),
+            (OrderItem, payment.order.items.all()),
+            (SagaStep, steps),
+        ):
+            address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+            rows = vera.get(address).context["cl"].result_list
+            assert {row.pk for row in rows} == {row.pk for row in expected} != set(), model
+
+
+def test_the_page_of_an_action_says_which_environment_it_is_about(
+    sign_in: Callable[..., Client], both: dict[str, Payment]
+) -> None:
+    olga = sign_in("olga", "view_*", "sagas.operate_sagainstance")
+    ids = dict(SagaInstance.objects.values_list("task_queue", "id"))
+    operate = reverse("admin:sagas_sagainstance_operate", args=["mark_resolved"])
+    of_live = olga.get(operate, {"id": str(ids["live"])}).content.decode()
+    assert "This is live: real money. The switch is set to Test." in of_live
+    of_both = olga.get(operate, {"id": [str(ids["live"]), str(ids["test"])]}).content.decode()
+    assert "This page shows both." in of_both
 
 
 def test_a_link_of_the_other_environment_works_and_offers_the_switch(
@@ -137,7 +165,8 @@ def test_a_merchants_page_shows_the_chosen_environment_and_what_the_role_may_see
     page = reverse("admin:merchants_merchant_change", args=[both["live"].merchant_id])
     titles = {panel.title: panel for panel in vera.get(page).context["page"].panels}
     assert {row[1] for row in titles["API keys"].rows} == {"Test"}
-    keys = vera.get(page, {"environment": "all"}).context["page"].panels[-1]
+    panels = vera.get(page, {"environment": "all"}).context["page"].panels
+    (keys,) = [panel for panel in panels if panel.title == "API keys"]
     assert {row[1] for row in keys.rows} == {"Test", "Live"}
     less = sign_in("less", "merchants.view_merchant", "gateway.view_payment").get(page).context["page"].panels
-    assert [panel.columns[1] for panel in less] == ["payments"]
+    assert [panel.columns[1] for panel in less] == ["payments", "kind"]
