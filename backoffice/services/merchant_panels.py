@@ -11,14 +11,17 @@ from django.utils.formats import number_format
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
+from audit.action_types import StaffActionType
 from backoffice.page_parts import Panel
 from backoffice.services import endpoint_health
+from backoffice.services.merchant_people import list_acting_people
 from channel_accounts.models import StoredChannelAccount
 from common.admin import money_text
+from common.admin_labels import label_of
 from common.list_columns import show_moment
 from gateway.models import PaymentStatus
 from ledger.balances import read_merchant_balances
-from merchants.models import ApiKey, Environment
+from merchants.models import ApiKey, Environment, Merchant
 
 # The newest payments of a merchant, in the order of the index payment_by_merchant: this bounds the cost.
 MAX_PAYMENTS = 10_000
@@ -192,19 +195,55 @@ def key_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
     now = timezone.now()
     return Panel(
         title=_("API keys"),
-        columns=(_("key"), _("environment"), _("name"), _("status"), _("last used at")),
+        columns=(
+            _("key"),
+            _("environment"),
+            _("name"),
+            _("status"),
+            _("scopes"),
+            _("allowed addresses"),
+            _("last used at"),
+        ),
         rows=[
             (
                 key.hint,
                 str(Environment(key.environment).label),
                 key.label or "—",
                 str(key.state_at(now).label),
+                ", ".join(key.scopes),
+                ", ".join(key.allowed_ips) or _("any"),
                 show_moment(key.last_used_at),
             )
             for key in keys
         ],
         empty_text=_("No API keys."),
         links=[reverse("admin:merchants_apikey_change", args=[key.pk]) for key in keys],
+    )
+
+
+def people_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
+    """The contact, then who acted on what belongs to the merchant, the newest first."""
+    contact = Merchant.objects.values_list("email", flat=True).get(pk=merchant_id)
+    people = list_acting_people(merchant_id=merchant_id, environments=environments)
+    return Panel(
+        title=_("Users"),
+        columns=(_("person or key"), _("kind"), _("last action"), _("last action at")),
+        rows=[
+            (contact, _("Contact"), "—", "—"),
+            *(
+                (
+                    person.key_hint or person.actor,
+                    _("API key") if person.key_hint else _("Staff"),
+                    str(label_of(StaffActionType, person.last_action)),
+                    show_moment(person.last_action_at),
+                )
+                for person in people
+            ),
+        ],
+        note=_(
+            "A merchant has no accounts to sign in with: its programs act with API keys, and staff act for it. The last"
+            " actions are on its keys, channel accounts, endpoints, bank accounts and settings."
+        ),
     )
 
 
@@ -215,6 +254,7 @@ PANELS: Sequence[tuple[str, Callable[[UUID, Collection[str]], Panel]]] = (
     ("channel_accounts.view_storedchannelaccount", account_panel),
     ("webhooks.view_webhookendpoint", endpoint_panel),
     ("merchants.view_apikey", key_panel),
+    ("merchants.view_merchant", people_panel),
 )
 
 

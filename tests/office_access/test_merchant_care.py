@@ -1,6 +1,7 @@
 """Staff manage merchants: create, suspend and reactivate them, rotate and revoke their keys."""
 
 import re
+import uuid
 from html import unescape
 
 import pytest
@@ -9,6 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
+from channel_accounts.models import StoredChannelAccount
+from common.crypto import seal
 from merchants.models import ApiKey, Merchant
 from merchants.services import NewMerchant
 from staff.models import StaffSession
@@ -153,6 +156,59 @@ def test_the_volume_is_read_from_an_index(acme: NewMerchant) -> None:
         cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan; RESET enable_sort")
     assert plan.count("Index Scan using payment_by_merchant") == 2, plan
     assert "Sort" not in plan.split("Append")[1], plan
+
+
+def test_the_page_shows_who_acts_for_a_merchant(admin: Client, acme: NewMerchant) -> None:
+    """The contact first; then the last action of each person and key on what belongs to the merchant."""
+    test_key, live_key = acme.test_key.api_key, acme.live_key.api_key
+    merchant_page = reverse("admin:merchants_merchant_change", args=[acme.merchant.pk])
+    suspend = reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk])
+    admin.post(page("rotate", live_key), {"reason": "yearly", "overlap_hours": "1"})
+    assert signed_in(member("sue", "Support")).get(page("change", test_key)).status_code == 200
+    mia = signed_in(member("mia", "Admin"))
+    mia.post(page("rotate", test_key), {"reason": "yearly", "overlap_hours": "1"})
+    mia.post(suspend, {"reason": "chargebacks"})
+    account = StoredChannelAccount.objects.create(
+        merchant=acme.merchant, environment="test", channel="stripe", sealed_credentials=seal("{}")
+    )
+    for actor, object_id in ((f"api_key:{test_key.pk}", account.pk), ("eve", uuid.uuid4())):
+        StaffAction.objects.create(
+            actor=actor,
+            action="channel_account.create",
+            object_type="channel_account",
+            object_id=str(object_id),
+            reason="why",
+        )
+
+    def list_people(environment: str) -> list[tuple[str, ...]]:
+        panels = admin.get(merchant_page, {"environment": environment}).context["page"].panels
+        (users,) = [panel for panel in panels if panel.title == "Users"]
+        return [tuple(row[:3]) for row in users.rows]
+
+    contact = (acme.merchant.email, "Contact", "—")
+    assert list_people("test") == [
+        contact,
+        (test_key.hint, "API key", "Add a channel account"),
+        ("mia", "Staff", "Suspend the merchant"),
+    ]
+    assert list_people("live") == [
+        contact,
+        ("mia", "Staff", "Suspend the merchant"),
+        ("admin", "Staff", "Rotate the key"),
+    ]
+
+
+def test_who_acts_for_a_merchant_is_read_from_an_index(acme: NewMerchant) -> None:
+    from backoffice.services.merchant_people import PEOPLE
+
+    with connection.cursor() as cursor:
+        cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        given = {"merchant": acme.merchant.pk, "environments": ["test"], "actions": 5, "view": "", "shown": 5}
+        cursor.execute(f"EXPLAIN {PEOPLE}", given)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("RESET enable_seqscan; RESET enable_bitmapscan")
+    assert "staff_action_by_object" in plan, plan
+    assert "api_keys_pkey" in plan, plan
 
 
 def test_viewing_a_key_is_recorded(acme: NewMerchant) -> None:
