@@ -1,8 +1,12 @@
 """The search and the lists by keyboard alone, in a real browser."""
 
 import pytest
+from django.urls import reverse
 from playwright.sync_api import expect
 
+from gateway.models import Payment
+from merchants.models import Merchant
+from scripts.page_problems import find_cut_texts
 from tests.office.conftest import staff
 from tests.support import shop
 
@@ -39,3 +43,23 @@ def test_search_and_lists_need_no_mouse(client, visit) -> None:
     with page.expect_navigation(url="**/gateway/payment/*/change/"):
         page.keyboard.press("Enter")
     expect(page.locator("#content")).to_contain_text("DESK-2")
+
+
+def test_only_the_name_of_a_page_is_shortened(client, acme, visit) -> None:
+    """At every width, and read whole by pointing at it. A payment's number is never shortened on a desktop."""
+    opened = shop.opened(client)
+    payment = Payment.objects.get(payment_no=opened["payment_no"])
+    Merchant.objects.filter(pk=acme.merchant.pk).update(name="Coffee and " * 15)
+    page = visit(staff("ana", "view_*")).go(reverse("admin:gateway_payment_change", args=[payment.pk]))
+    name = page.locator("#header-inner h1 [title]")
+    for width in (1440, 1280, 1024, 768, 390):
+        page.set_viewport_size({"width": width, "height": 860})
+        assert find_cut_texts(page) == [], width
+        if width >= 1024:
+            assert name.evaluate("each => each.scrollWidth <= each.clientWidth"), width
+    expect(name).to_have_attribute("title", payment.payment_no)
+    page.goto(reverse("admin:merchants_merchant_change", args=[acme.merchant.pk]))
+    for width in (1440, 1280, 1024, 768, 390):
+        page.set_viewport_size({"width": width, "height": 860})
+        assert find_cut_texts(page) == [], width
+        assert name.evaluate("each => each.scrollWidth > each.clientWidth"), width
