@@ -6,6 +6,7 @@ A provider that hangs must not stop the payment API, which shares the process's 
 wait for it, and the others fail at once (`sso_metadata.py` does the same for the discovery document).
 """
 
+import math
 import secrets
 import threading
 import time
@@ -78,9 +79,10 @@ def build_authorization_request(*, redirect_uri: str, must_reauthenticate: bool)
 
 
 def redeem_code(
-    *, code: str, redirect_uri: str, nonce: str, code_verifier: str, must_reauthenticate: bool
+    *, code: str, redirect_uri: str, nonce: str, code_verifier: str, reauthenticated_since: float | None
 ) -> ProviderAnswer:
-    """Exchanges the code for the person's claims. Raises `ProviderUnavailable` and `SignInRefused`."""
+    """Exchanges the code for the person's claims. `reauthenticated_since` is the time of the request that demanded
+    another check of the person, in seconds since 1970. Raises `ProviderUnavailable` and `SignInRefused`."""
     document = load_metadata().document
     with _limit_calls(), _open_session(redirect_uri) as session:
         try:
@@ -98,7 +100,7 @@ def redeem_code(
             id_token,
             nonce=nonce,
             access_token=token.get("access_token"),
-            max_age=_get_max_age(must_reauthenticate),
+            checked_since=_get_earliest_check(reauthenticated_since),
         )
         if "userinfo_endpoint" in document and _lacks_claims(claims):
             claims = {**_read_userinfo(session, document["userinfo_endpoint"], claims["sub"]), **claims}
@@ -121,9 +123,10 @@ def build_logout_address(*, id_token: str, return_to: str) -> str:
 
 
 def verify_id_token(
-    id_token: str, *, nonce: str, access_token: str | None, max_age: int | None
+    id_token: str, *, nonce: str, access_token: str | None, checked_since: float | None
 ) -> dict[str, Any]:
-    """Returns the claims. Checks what OpenID Connect Core 1.0, section 3.1.3.7 demands. Raises `SignInRefused`."""
+    """Returns the claims. Checks what OpenID Connect Core 1.0, section 3.1.3.7 demands. With `checked_since`, the
+    provider must have checked the person since that time, and say so in `auth_time`. Raises `SignInRefused`."""
     expected: Any = {
         "iss": {"essential": True, "value": settings.OIDC_ISSUER},
         "aud": {"essential": True, "value": settings.OIDC_CLIENT_ID},
@@ -139,12 +142,22 @@ def verify_id_token(
     subject = claims["sub"]
     if not isinstance(subject, str) or not 0 < len(subject) <= 255:
         raise SignInRefused("id_token: the subject is not a text of at most 255 characters")
-    if max_age is not None:
-        auth_time = claims.get("auth_time")
-        allowed = max_age + settings.OIDC_CLOCK_SKEW_SECONDS
-        if not isinstance(auth_time, int) or auth_time < time.time() - allowed:
+    if checked_since is not None:
+        auth_time = read_auth_time(claims)
+        if auth_time is None:
+            raise SignInRefused("id_token: no auth_time, although max_age was requested")
+        if auth_time < checked_since - settings.OIDC_CLOCK_SKEW_SECONDS:
             raise SignInRefused("id_token: the provider did not check the person again")
     return dict(claims)
+
+
+def read_auth_time(claims: Mapping[str, Any]) -> float | None:
+    """Returns when the provider checked the person, in seconds since 1970; None when it does not say so. A provider
+    must say it when the request has `max_age` (OpenID Connect Core 1.0, section 2), and may leave it out otherwise."""
+    auth_time = claims.get("auth_time")
+    if isinstance(auth_time, bool) or not isinstance(auth_time, int | float) or not math.isfinite(auth_time):
+        return None
+    return float(auth_time)
 
 
 def _check_signature(id_token: str) -> jwt.Token:
@@ -188,6 +201,12 @@ def _get_max_age(must_reauthenticate: bool) -> int | None:
     if must_reauthenticate:
         return 0
     return settings.OIDC_MAX_AGE_SECONDS or None
+
+
+def _get_earliest_check(reauthenticated_since: float | None) -> float | None:
+    if reauthenticated_since is not None:
+        return reauthenticated_since
+    return time.time() - settings.OIDC_MAX_AGE_SECONDS if settings.OIDC_MAX_AGE_SECONDS else None
 
 
 def _open_session(redirect_uri: str) -> OAuth2Session:

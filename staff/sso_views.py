@@ -1,9 +1,10 @@
 """Pages of single sign-on: to the provider and back, linking an account, signing out.
 
-`state`, `nonce` and the code verifier wait in a sealed cookie (`sign_in_cookies.py`), so that only the browser that
-began can finish. Replaying the cookie is useless: the provider accepts its code once.
+`state`, `nonce`, the code verifier and the time of the request wait in a sealed cookie (`sign_in_cookies.py`), so that
+only the browser that began can finish. Replaying the cookie is useless: the provider accepts its code once.
 """
 
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -113,6 +114,7 @@ def _go_to_provider(request: HttpRequest, content: dict[str, str]) -> HttpRespon
         return _show_unavailable(request, error)
     response = _show_continue(request, asked.url) if request.method == "POST" else redirect(asked.url)
     content |= {"state": asked.state, "nonce": asked.nonce, "code_verifier": asked.code_verifier}
+    content["begun_at"] = str(int(time.time()))
     sign_in_cookies.keep(response, COOKIE, content, seconds=COOKIE_SECONDS)
     return response
 
@@ -134,7 +136,7 @@ def _finish(request: HttpRequest, kept: dict[str, str] | None) -> HttpResponse:
         redirect_uri=_get_redirect_uri(),
         nonce=kept["nonce"],
         code_verifier=kept["code_verifier"],
-        must_reauthenticate=bool(kept["again"]),
+        reauthenticated_since=float(kept["begun_at"]) if kept["again"] else None,
     )
     if kept["link"]:
         return _finish_link(request, answer, user_id=kept["link"])
@@ -144,8 +146,8 @@ def _finish(request: HttpRequest, kept: dict[str, str] | None) -> HttpResponse:
     login(request, user, backend=BACKEND)
     request.session[SESSION_ID_TOKEN] = seal(answer.id_token)
     # The provider may know the person from a session of its own, which is older than this sign-in.
-    auth_time = answer.claims.get("auth_time")
-    step_up.record_check(request.session, checked_at=auth_time if isinstance(auth_time, int) else 0)
+    auth_time = sso_provider.read_auth_time(answer.claims)
+    step_up.record_check(request.session, checked_at=auth_time or 0)
     return HttpResponseRedirect(kept["next"])
 
 

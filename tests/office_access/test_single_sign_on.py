@@ -37,11 +37,12 @@ from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-START, CALLBACK, LOGIN, PAYMENTS = (
+START, CALLBACK, LOGIN, PAYMENTS, INVITE = (
     "/admin/single-sign-on/",
     "/admin/single-sign-on/callback/",
     "/admin/login/",
     "/admin/gateway/payment/",
+    "/admin/auth/user/invite/",
 )
 CLIENT_SECRET = "the-client-secret"
 VERA = {
@@ -394,10 +395,10 @@ class Genuine:
     claims: Claims
     key: RSAKey
 
-    def verify(self, token: str | None, *, max_age: int | None = None) -> Claims:
+    def verify(self, token: str | None, *, checked_since: float | None = None) -> Claims:
         nonce: str = self.claims["nonce"]
         return sso_provider.verify_id_token(
-            token or "", nonce=nonce, access_token="an-access-token", max_age=max_age
+            token or "", nonce=nonce, access_token="an-access-token", checked_since=checked_since
         )
 
     def verify_with(self, **change: Any) -> Claims:
@@ -435,10 +436,13 @@ def test_clocks_may_differ_a_little(genuine: Genuine, settings: Any) -> None:
 
 
 def test_the_provider_must_have_checked_the_person_lately(genuine: Genuine) -> None:
+    """`auth_time` is a JSON number (OpenID Connect Core 1.0, section 2), so it may have a fraction."""
     now = int(time.time())
-    for auth_time, is_refused in ((now, False), (now - 7200, True), (None, True), ("now", True)):
+    accepted, refused = (now, now + 0.5), (now - 7200, None, "now", True, float("nan"), float("inf"))
+    for auth_time in (*accepted, *refused):
         token = sign({**genuine.claims, "auth_time": auth_time}, genuine.key)
-        assert is_refused_by(lambda token=token: genuine.verify(token, max_age=3600)) is is_refused  # type: ignore[misc]
+        is_refused = is_refused_by(lambda token=token: genuine.verify(token, checked_since=now - 3600))  # type: ignore[misc]
+        assert is_refused is (auth_time in refused), auth_time
 
 
 def is_refused_by(verify: Callable[[], Claims]) -> bool:
@@ -476,6 +480,78 @@ def test_the_time_of_the_providers_check_counts_before_sensitive_actions(provide
     assert parse_qs(urlsplit(answer["Location"]).query)["prompt"] == ["login"]
     assert come_back(browser, provider.approve(answer["Location"], "vera-1"))["Location"] == "/admin/queue/"
     assert browser.session[step_up.CHECKED_AT] == now
+
+
+@pytest.fixture
+def vera_as_admin(provider: OpenIdProvider, settings: Any) -> Client:
+    """Signed in at a provider that follows `max_age` and has known her for two hours. She has no factor here."""
+    settings.STAFF_STEP_UP_SECONDS = 900
+    settings.OIDC_CLOCK_SKEW_SECONDS = 60
+    settings.OIDC_GROUP_ROLES = {"pay-view": "Admin"}
+    provider.follows_max_age = True
+    provider.checked_at["vera-1"] = int(time.time()) - 7200
+    browser = new_browser()
+    assert sign_in(provider, browser).status_code == 302
+    assert is_signed_in(browser)
+    return browser
+
+
+def begin_step_up(browser: Client, action: str) -> str:
+    """Opens a sensitive action and chooses the only way that the page offers. Returns the address at the provider."""
+    answer = browser.get(action)
+    assert urlsplit(answer["Location"]).path == "/admin/confirm/"
+    page = browser.get(answer["Location"]).content.decode()
+    assert 'name="token"' not in page, "an account of the provider has no code"
+    (address,) = re.findall(r'href="(/admin/single-sign-on/[^"]+)"', page)
+    return browser.get(unescape(address))["Location"]
+
+
+def test_step_up_of_an_account_that_only_uses_single_sign_on(
+    provider: OpenIdProvider, vera_as_admin: Client
+) -> None:
+    """The session at the provider is two hours old: the provider checks the person again, and says when."""
+    address = begin_step_up(vera_as_admin, INVITE)
+    asked = parse_qs(urlsplit(address).query)
+    assert (asked["max_age"], asked["prompt"]) == (["0"], ["login"])
+    answer = come_back(vera_as_admin, provider.approve(address, "vera-1"))
+    assert (answer.status_code, answer["Location"]) == (302, INVITE)
+    assert vera_as_admin.get(INVITE).status_code == 200
+
+
+@pytest.mark.parametrize("removed", [("max_age", "prompt"), ("max_age",)])
+def test_a_step_up_without_max_age_is_refused(
+    provider: OpenIdProvider, vera_as_admin: Client, removed: tuple[str, ...]
+) -> None:
+    """The request passes through the browser, where `max_age` can be taken out. Then the provider sends no `auth_time`,
+    even if `prompt=login` was left in and it did check the person."""
+    parts = urlsplit(begin_step_up(vera_as_admin, INVITE))
+    query = {name: values for name, values in parse_qs(parts.query).items() if name not in removed}
+    address = parts._replace(query=urlencode(query, doseq=True)).geturl()
+    answer = come_back(vera_as_admin, provider.approve(address, "vera-1"))
+    assert answer.status_code == 403
+    assert "could not be verified" in read_refusal(answer)
+    assert urlsplit(vera_as_admin.get(INVITE)["Location"]).path == "/admin/confirm/"
+
+
+def test_a_provider_that_does_not_check_again_is_refused(
+    provider: OpenIdProvider, vera_as_admin: Client
+) -> None:
+    provider.alter_token = with_claims(auth_time=int(time.time()) - 7200)
+    address = begin_step_up(vera_as_admin, INVITE)
+    assert come_back(vera_as_admin, provider.approve(address, "vera-1")).status_code == 403
+    assert urlsplit(vera_as_admin.get(INVITE)["Location"]).path == "/admin/confirm/"
+
+
+def test_a_person_may_take_their_time_at_the_provider(
+    provider: OpenIdProvider, vera_as_admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages of the provider that follow the check, such as a consent, take longer than clocks differ."""
+    address = begin_step_up(vera_as_admin, INVITE)
+    provider.alter_token = with_claims(exp=int(time.time()) + 7200)
+    back = provider.approve(address, "vera-1")
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 200)
+    assert come_back(vera_as_admin, back)["Location"] == INVITE
 
 
 def test_an_answer_is_for_the_browser_that_asked_and_only_once(provider: OpenIdProvider) -> None:
@@ -572,7 +648,7 @@ def ask_for_authorization() -> None:
 
 def redeem() -> None:
     sso_provider.redeem_code(
-        code="x", redirect_uri="https://x", nonce="x", code_verifier="x", must_reauthenticate=False
+        code="x", redirect_uri="https://x", nonce="x", code_verifier="x", reauthenticated_since=None
     )
 
 

@@ -1,6 +1,9 @@
 """A provider of OpenID Connect from PyPI, on a port of its own, whose answers a test can change.
 
-`oidc-provider-mock` ignores PKCE, so `_check_verifier` does what RFC 7636 demands of a provider.
+`oidc-provider-mock` ignores PKCE and `max_age`. So `_check_verifier` does what RFC 7636 demands of a provider, and with
+`follows_max_age` the provider does what OpenID Connect Core 1.0 demands, and no more: it checks a person again when the
+last check is older than `max_age`, or for `prompt=login` (section 3.1.2.1), and sends `auth_time` when the request has
+`max_age` (section 2).
 """
 
 import base64
@@ -30,7 +33,8 @@ AUTHORIZE, TOKEN, USERINFO = "/oauth2/authorize", "/oauth2/token", "/userinfo"
 class OpenIdProvider:
     """`alter_token` gets the claims and the provider's key, and returns the id_token that is sent instead.
     `alter_metadata` and `alter_userinfo` change those documents. `answers_with`: all requests get this status.
-    `hold(path)`: requests of this path wait until `release`; `is_held` is set when the first one has arrived."""
+    `hold(path)`: requests of this path wait until `release`; `is_held` is set when the first one has arrived.
+    `checked_at`: when a person was checked, in seconds since 1970."""
 
     def __init__(self) -> None:
         self.app = oidc_provider_mock.app(require_nonce=True)
@@ -39,6 +43,7 @@ class OpenIdProvider:
         self._server = make_server("127.0.0.1", 0, self.app, threaded=True)
         self._server.log = lambda *_args: None  # type: ignore[method-assign]
         self._challenges: dict[str, str] = {}
+        self._auth_times: dict[str, int | None] = {}  # of each code
         self.issuer = f"http://localhost:{self._server.server_port}"
         self.reset()
 
@@ -47,6 +52,8 @@ class OpenIdProvider:
         self.alter_metadata: Callable[[Claims], None] | None = None
         self.alter_userinfo: Callable[[Claims], None] | None = None
         self.answers_with: int | None = None
+        self.follows_max_age = False
+        self.checked_at: dict[str, int] = {}
         self.token_requests: list[dict[str, str]] = []
         self.paths: list[str] = []
         self.held_path, self.is_held, self.is_released = "", threading.Event(), threading.Event()
@@ -101,7 +108,8 @@ class OpenIdProvider:
             assert flask.request.args["code_challenge_method"] == "S256"
             code = parse_qs(urlsplit(response.headers["Location"]).query)["code"][0]
             self._challenges[code] = flask.request.args["code_challenge"]
-        elif path == TOKEN and response.status_code == 200 and self.alter_token:
+            self._auth_times[code] = self._check_person(flask.request.form["sub"])
+        elif path == TOKEN and response.status_code == 200 and (self.alter_token or self.follows_max_age):
             self._change(response, self._change_token)
         elif path.endswith("openid-configuration") and self.alter_metadata and response.status_code == 200:
             self._change(response, self.alter_metadata)
@@ -109,11 +117,23 @@ class OpenIdProvider:
             self._change(response, self.alter_userinfo)
         return response
 
+    def _check_person(self, subject: str) -> int | None:
+        """Returns what the provider says of its last check of the person."""
+        max_age = flask.request.args.get("max_age", type=int)
+        now, checked_at = int(time.time()), self.checked_at.get(subject, 0)
+        is_too_old = max_age is not None and now - checked_at >= max_age
+        if is_too_old or flask.request.args.get("prompt") == "login":
+            self.checked_at[subject] = checked_at = now
+        return checked_at if max_age is not None else None
+
     def _change_token(self, answer: Claims) -> None:
         private_key = RSAKey.import_key(flask.g.oidc_provider_mock_storage.jwk.as_dict(is_private=True))
         claims = dict(jwt.decode(answer["id_token"], private_key).claims)
-        assert self.alter_token is not None
-        answer["id_token"] = self.alter_token(claims, private_key)
+        if self.follows_max_age:
+            claims.pop("auth_time", None)
+            auth_time = self._auth_times[flask.request.form["code"]]
+            claims |= {"auth_time": auth_time} if auth_time is not None else {}
+        answer["id_token"] = (self.alter_token or sign)(claims, private_key)
 
     def _change(self, response: flask.Response, change: Callable[[Claims], None]) -> None:
         content = json.loads(response.get_data())
