@@ -55,7 +55,7 @@ class StaffActionType(models.TextChoices):
     STATEMENT_VOID = "statement.void", _("Approve to void the statement")
     FEE_RATE_ADD = "channel_fee_rate.add", _("Add an agreed channel fee")
     CASE_TAKE = "settlement_case.take", _("Take the case")
-    CASE_ASK_CHANNEL = "settlement_case.ask_channel", _("Ask the channel")
+    CASE_ASK_CHANNEL = "settlement_case.ask_channel", _("Contact the channel")
     CASE_BOOK = "settlement_case.book", _("Book as reported")
     CASE_DISMISS = "settlement_case.dismiss", _("Dismiss the case")
     CASE_WRITE_OFF_REQUEST = "settlement_case.request_write_off", _("Request write-off")

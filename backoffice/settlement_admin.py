@@ -210,7 +210,7 @@ class SettlementCasePageAdmin(ActionsAdmin, SettlementCaseAdmin):  # type: ignor
         ),
         AdminAction(
             "ask",
-            gettext_lazy("Ask the channel"),
+            gettext_lazy("Contact the channel"),
             gettext_lazy("The case waits for the channel's answer. Write down what you asked."),
             Permission.SETTLE,
             _ask,
