@@ -28,7 +28,7 @@ from fees.models import (
     MerchantStatement,
 )
 from fees.statement_files import send_csv, send_pdf
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, MerchantFilter
 from merchants.models import Environment
 from staff.roles import Permission
 
@@ -193,7 +193,7 @@ class MerchantStatementAdmin(ActionsAdmin):
     other = money_column("other_minor", gettext_lazy("other"))
     closing = money_column("closing_minor", gettext_lazy("closing balance"))
     list_display = ("first_day", "period", "merchant", "currency", "mode", "opening", "charged", "closing")
-    list_filter = ("period", EnvironmentFilter)
+    list_filter = ("period", EnvironmentFilter, MerchantFilter)
     list_select_related = ("merchant",)
     search_fields = ("=merchant__email",)
     ordering = ("-id",)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, label_column
 from events.models import OutboxEvent
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, MerchantFilter
 from merchants.models import Environment, Merchant
 
 
@@ -28,6 +28,7 @@ class OutboxEventAdmin(ReadOnlyAdmin):
         ("published_at", admin.EmptyFieldListFilter),
         ("fanned_out_at", admin.EmptyFieldListFilter),
         EnvironmentFilter,
+        MerchantFilter,
     )
     search_fields = ("=ordering_key", "=event_id")
     search_help_text = _("Payment number or event id, in full.")

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import FlatInline, ReadOnlyAdmin, label_column, money_column, money_text
 from common.admin_lists import CreatedFilter
 from ledger.models import DailyClose, LedgerTransfer, TransferEntry
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, MerchantFilter
 from merchants.models import Environment
 
 
@@ -36,7 +36,7 @@ class EntryInline(FlatInline):
 class LedgerTransferAdmin(ReadOnlyAdmin):
     mode = label_column("environment", _("environment"), Environment)
     list_display = ("source", "event", "kind", "currency", "merchant", "mode", "day", "created_at")
-    list_filter = ("event", "kind", EnvironmentFilter, CreatedFilter)
+    list_filter = ("event", "kind", EnvironmentFilter, MerchantFilter, CreatedFilter)
     list_select_related = ("merchant",)
     search_fields = ("=payment_id", "=subject_id")
     search_help_text = _("Id of the payment, attempt, refund, dispute or payout, in full.")

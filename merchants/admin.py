@@ -1,5 +1,6 @@
 """Read-only pages: keys are changed by services, and no page shows a hash or a secret."""
 
+import uuid
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar
@@ -7,7 +8,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -15,6 +16,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import SCOPE, FlatInline, ReadOnlyAdmin
+from common.admin_lists import FilterInput, InputsFilter
 from merchants.models import BOTH_ENVIRONMENTS, ApiKey, Environment, Merchant, RequestNonce
 
 KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "retires_at", "revoked_at")
@@ -78,6 +80,26 @@ def environment_filter(path: str) -> type[EnvironmentFilter]:
     return type(f"{base.__name__}At", (base,), {"path": path})
 
 
+class MerchantFilter(InputsFilter):
+    title = _("merchant")
+    is_on_top = True
+    inputs = (FilterInput("merchant", _("Merchant's e-mail or id"), "merchant"),)
+
+    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        term = self.value("merchant")
+        if not term:
+            return rows
+        try:
+            is_named = Q(pk=uuid.UUID(term))
+        except ValueError:
+            is_named = Q(email=term.lower())
+        merchant_id = Merchant.objects.filter(is_named).values_list("pk", flat=True).first()
+        if merchant_id is None:
+            self.report_invalid(request, self.inputs[0])
+            return rows
+        return rows.filter(merchant_id=merchant_id)
+
+
 class ApiKeyInline(FlatInline):
     model = ApiKey
     fields = readonly_fields = ("key_link", *KEY_COLUMNS[1:])
@@ -100,7 +122,7 @@ class MerchantAdmin(ReadOnlyAdmin):
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
     list_display = ("hint", "merchant", *KEY_COLUMNS[1:])
-    list_filter = (EnvironmentFilter,)
+    list_filter = (EnvironmentFilter, MerchantFilter)
     list_select_related = ("merchant",)
     search_fields = ("=id", "=public_id", "merchant__email")
     exclude = ("key_hash", "sealed_secret")

@@ -10,7 +10,7 @@ from common.admin import (
     money_text,
 )
 from common.admin_lists import AmountFilter, CreatedFilter
-from merchants.admin import EnvironmentFilter, environment_filter
+from merchants.admin import EnvironmentFilter, MerchantFilter, environment_filter
 from merchants.models import Environment
 from orders.models import Order, OrderItem
 
@@ -58,7 +58,7 @@ class OrderAdmin(ReadOnlyAdmin):
         "created_at",
         "paid_at",
     )
-    list_filter = ("status", EnvironmentFilter, AmountFilter, CreatedFilter)
+    list_filter = ("status", EnvironmentFilter, MerchantFilter, AmountFilter, CreatedFilter)
     list_select_related = ("merchant",)
     search_fields = ("=order_no", "=id")
     search_help_text = _("Order number or order id, in full.")

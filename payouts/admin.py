@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin import FlatInline, ReadOnlyAdmin, badge_column, label_column, money_column
 from common.admin_lists import CreatedFilter
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, MerchantFilter
 from merchants.models import Environment
 from payouts.models import BankAccount, Payout, PayoutPlan, PayoutRun
 
@@ -78,7 +78,7 @@ class PayoutAdmin(ReadOnlyAdmin):
     return_fee = money_column("return_fee_minor", _("fee of the return"))
     coloured_status = badge_column("status", _("status"), PAYOUT_COLOURS)
     list_display = ("payout_no", "merchant", "amount", "mode", "coloured_status", "created_at", "sent_at")
-    list_filter = ("status", EnvironmentFilter, CreatedFilter)
+    list_filter = ("status", EnvironmentFilter, MerchantFilter, CreatedFilter)
     list_select_related = ("merchant",)
     search_fields = ("=payout_no",)
     ordering = ("-id",)
@@ -110,7 +110,7 @@ class BankAccountAdmin(ReadOnlyAdmin):
     mode = label_column("environment", _("environment"), Environment)
     coloured_status = badge_column("status", _("status"), ACCOUNT_COLOURS)
     list_display = ("merchant", "currency", "hint", "mode", "coloured_status", "usable_from", "requested_at")
-    list_filter = ("status", EnvironmentFilter)
+    list_filter = ("status", EnvironmentFilter, MerchantFilter)
     list_select_related = ("merchant",)
     search_fields = ("=merchant__email",)
     ordering = ("-id",)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from common.admin import ReadOnlyAdmin, badge_column, choice_filter
 from common.admin_lists import CreatedFilter
 from events.admin import merchant_link
-from merchants.admin import EnvironmentFilter, environment_filter
+from merchants.admin import EnvironmentFilter, MerchantFilter, environment_filter
 from webhooks.models import DeliveryStatus, EndpointStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 MAX_DUE_SHOWN = 1000
@@ -38,7 +38,7 @@ class WebhookEndpointAdmin(ReadOnlyAdmin):
         "failing_since",
         "created_at",
     )
-    list_filter = ("status", "kind", EnvironmentFilter)
+    list_filter = ("status", "kind", EnvironmentFilter, MerchantFilter)
     list_select_related = ("merchant",)
     search_fields = ("=id", "=url", "=merchant__email")
     search_help_text = _("Endpoint id, address or the merchant's e-mail, in full.")
@@ -63,7 +63,7 @@ class WebhookDeliveryAdmin(ReadOnlyAdmin):
         "due_at",
         "delivered_at",
     )
-    list_filter = ("status", due_filter, EnvironmentFilter, CreatedFilter)
+    list_filter = ("status", due_filter, EnvironmentFilter, MerchantFilter, CreatedFilter)
     saved_views = (
         (_("All"), ""),
         (_("Due, not sent yet"), "due=yes"),

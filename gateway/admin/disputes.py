@@ -5,9 +5,8 @@ from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
 from common.admin_lists import CreatedFilter
-from gateway.admin.shared import MerchantFilter
 from gateway.models import Dispute
-from merchants.admin import EnvironmentFilter
+from merchants.admin import EnvironmentFilter, MerchantFilter
 from merchants.models import Environment
 
 DISPUTE_COLOURS = {"needs_response": "danger", "under_review": "warning", "won": "success", "lost": "danger"}

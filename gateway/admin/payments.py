@@ -21,9 +21,9 @@ from common.admin import (
 )
 from common.admin_lists import AmountFilter, CreatedFilter, PaidFilter
 from gateway.admin.cards import format_card
-from gateway.admin.shared import MerchantFilter, MoneyAdmin
+from gateway.admin.shared import MoneyAdmin
 from gateway.models import Payment, PaymentAttempt, PaymentReview, PaymentStatus, ReviewCode
-from merchants.admin import EnvironmentFilter, environment_filter
+from merchants.admin import EnvironmentFilter, MerchantFilter, environment_filter
 
 ATTEMPT_COLOURS = {"calling": "info", "open": "info", "succeeded": "success", "declined": "danger"}
 MAX_OVERDUE_SHOWN = 1000

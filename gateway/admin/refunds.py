@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
 from common.admin_lists import AmountFilter, CreatedFilter
-from gateway.admin.shared import MerchantFilter, MoneyAdmin
-from merchants.admin import EnvironmentFilter
+from gateway.admin.shared import MoneyAdmin
+from merchants.admin import EnvironmentFilter, MerchantFilter
 
 
 class RefundAdmin(MoneyAdmin):

@@ -1,20 +1,14 @@
 """Columns and filters that several pages share."""
 
-import uuid
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
-from common.admin_lists import FilterInput, InputsFilter
 from gateway.models import Payment, Refund
-from merchants.models import Environment, Merchant
+from merchants.models import Environment
 
 COLOURS = {
     "pending": "info",
@@ -25,26 +19,6 @@ COLOURS = {
     "cancelled": "warning",
     "expired": "warning",
 }
-
-
-class MerchantFilter(InputsFilter):
-    title = _("merchant")
-    is_on_top = True
-    inputs = (FilterInput("merchant", _("Merchant's e-mail or id"), "merchant"),)
-
-    def queryset(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        term = self.value("merchant")
-        if not term:
-            return rows
-        try:
-            is_named = Q(pk=uuid.UUID(term))
-        except ValueError:
-            is_named = Q(email=term.lower())
-        merchant_id = Merchant.objects.filter(is_named).values_list("pk", flat=True).first()
-        if merchant_id is None:
-            self.report_invalid(request, self.inputs[0])
-            return rows
-        return rows.filter(merchant_id=merchant_id)
 
 
 class MoneyAdmin(ReadOnlyAdmin):
