@@ -33,6 +33,8 @@ from common.secret_columns import without_secret_columns
 
 Column = Callable[[Any, Any], Any]  # a method of an admin: itself, and the row
 SCOPE = "environment"  # the parameter of the filter that the switch of the header sets
+EVERY_SCOPE = "all"  # its value for rows of both environments
+SCOPE_COLUMNS = ("mode", "environment")
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -43,6 +45,7 @@ class ReadOnlyAdmin(ModelAdmin):
     saved_views: ClassVar[Sequence[tuple[Promise, str]]] = ()
     list_filter_sheet = True  # filters open beside the list, which keeps its width
     show_full_result_count = False
+    empty_value_display = "—"
     show_facets = ShowFacets.NEVER
     sortable_by = ()
     list_per_page = 50
@@ -68,7 +71,13 @@ class ReadOnlyAdmin(ModelAdmin):
         """The columns that the person has chosen, or else the list's own."""
         preferences = getattr(request, "staff_preferences", None)
         chosen = preferences.columns.get(self.list_name) if preferences is not None else None
-        return list_columns.build_columns(self, chosen or self.list_display)
+        return list_columns.build_columns(self, chosen or self._default_columns(request))
+
+    def _default_columns(self, request: HttpRequest) -> Sequence[Any]:
+        """Without the environment where all rows have the same one."""
+        if request.GET.get(SCOPE, EVERY_SCOPE) == EVERY_SCOPE:
+            return self.list_display
+        return [each for each in self.list_display if each not in SCOPE_COLUMNS]
 
     @property
     def list_name(self) -> str:

@@ -56,7 +56,7 @@ class PaymentAdmin(MoneyAdmin):
 
     @admin.display(description=_("card"))
     def card(self, payment: Payment) -> str:
-        return format_card(payment) or "—"
+        return format_card(payment, with_wallet=False) or "—"
 
     list_display = (
         "payment_no",
