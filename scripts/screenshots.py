@@ -140,7 +140,7 @@ def _open_context(browser: Browser, look: Look) -> BrowserContext:
         base_url=url,
         viewport={"width": look.size[0], "height": look.size[1]},
         color_scheme=look.theme,  # type: ignore[arg-type]  # a literal in disguise
-        locale=look.language,
+        locale={"en": "en-US", "zh-hans": "zh-CN"}[look.language],
     )
     context.add_cookies([{"name": "django_language", "value": look.language, "url": url}])
     return context
