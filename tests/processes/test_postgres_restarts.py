@@ -9,6 +9,7 @@ import pytest
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Reply, Write, payment
 from tests.support.processes import RECOVERY_SECONDS, START_SECONDS, Platform
+from tests.support.waiting import LOADED_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -71,6 +72,20 @@ def test_absent(platform: Platform, shop: HttpShop, books: Books) -> None:
     reply = shop.repeat_until_final(write, POOL_RECONNECT_SECONDS)
     assert reply.data["status"] == "succeeded"
     books.require_paid_once(write.body["order_no"])
+
+
+def test_periodic_tasks_meet_an_absent_database_in_one_line(platform: Platform) -> None:
+    """Celery's own words for an error that it does not expect, with a stack trace, are not in the log."""
+    before = platform.worker.log.stat().st_size
+
+    def written() -> bytes:
+        return platform.worker.log.read_bytes()[before:]
+
+    platform.stop_postgres()
+    wait_until(lambda: b"task.database_unavailable" in written(), LOADED_SECONDS, "a periodic task's line")
+    platform.start_postgres()
+    wait_until(lambda: b"succeeded in" in written(), LOADED_SECONDS, "a periodic task that succeeds")
+    assert b"raised unexpected" not in written()
 
 
 class _Load:

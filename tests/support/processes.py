@@ -94,9 +94,10 @@ class Process:
         log: Path,
         environment: dict[str, str],
         account: Account | None = None,
+        code: Path = ROOT,
     ) -> None:
         self.name, self.command, self.log, self.environment = name, command, log, environment
-        self.account = account
+        self.account, self.code = account, code
         self.deaths = 0  # by itself, since the last time everything was healed
         self._popen: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -111,13 +112,19 @@ class Process:
     def is_running(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: the number of the signal that killed it."""
+        assert self._popen is not None, f"{self.name} was never started"
+        return self._popen.poll()
+
     def start(self) -> None:
         assert not self.is_running, f"{self.name} is running"
         with self.log.open("ab") as output:
             self._log_start = output.tell()
             self._popen = subprocess.Popen(
                 self.command,
-                cwd=ROOT if self.account is None else "/",
+                cwd=self.code if self.account is None else "/",
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
