@@ -9,6 +9,7 @@ from scripts.lab.client import Outcome
 
 WINDOW_SECONDS = 10.0
 OUTAGE_SECONDS = 2.0
+USUAL_PAUSES = 2.0  # an outage is longer than so many of the longest pauses before it
 NORMAL_SHARE = 0.7  # of the rate before the fault
 
 
@@ -43,14 +44,22 @@ def interruptions(outcomes: Sequence[Outcome], round_: Round) -> list[float]:
     return sorted(longest.values())
 
 
-def first_success(outcomes: Iterable[Outcome], round_: Round) -> float | None:
-    """Seconds from the fault to the end of the longest time without any confirmation; 0 when that was a short one."""
+def first_success(outcomes: Sequence[Outcome], round_: Round) -> float | None:
+    """Seconds from the fault to the end of the longest time without any confirmation; 0 when that was a short one, or
+    as long as one before the fault: a busy machine has pauses of its own."""
     moments = _confirmed_between(outcomes, round_.fault_at, round_.until)
     if not moments:
         return None
-    steps = zip([round_.fault_at, *moments], moments, strict=False)
-    begin, end = max(steps, key=lambda step: step[1] - step[0])
-    return end - round_.fault_at if end - begin >= OUTAGE_SECONDS else 0.0
+    begin, end = _longest_pause(round_.fault_at, moments)
+    calm = _confirmed_between(outcomes, round_.calm_from, round_.fault_at)
+    usual_begin, usual_end = _longest_pause(round_.calm_from, calm)
+    is_outage = end - begin >= max(OUTAGE_SECONDS, USUAL_PAUSES * (usual_end - usual_begin))
+    return end - round_.fault_at if is_outage else 0.0
+
+
+def _longest_pause(begin: float, moments: Sequence[float]) -> tuple[float, float]:
+    steps = zip([begin, *moments], moments, strict=False)
+    return max(steps, key=lambda step: step[1] - step[0], default=(begin, begin))
 
 
 def back_to_rate(outcomes: Sequence[Outcome], round_: Round) -> float | None:

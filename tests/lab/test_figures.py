@@ -37,6 +37,15 @@ def test_an_outage_is_measured_from_the_fault() -> None:
     assert 25 <= back <= 35
 
 
+def test_a_pause_as_before_the_fault_is_no_outage() -> None:
+    outcomes = [confirmed(at, at + 0.1) for at in range(0, 160, 4)]
+    assert figures.first_success(outcomes, ROUND) == 0.0
+    assert (
+        figures.first_success([each for each in outcomes if not 104 <= each.first_sent_at < 120], ROUND)
+        == 20.1
+    )
+
+
 def test_nobody_noticed() -> None:
     outcomes = each_second(0, 160)
     assert figures.first_success(outcomes, ROUND) == 0.0
