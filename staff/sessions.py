@@ -15,7 +15,7 @@ from audit.recording import recording
 from common.errors import OperationRefused, UnknownObject
 from common.origin import current_address
 from staff.models import StaffSession
-from staff.session_store import SessionStore
+from staff.session_store import SessionStore, hash_session_key
 from staff.superusers import refuse_superuser
 
 # How exact "last seen" is: not every page writes a row.
@@ -55,6 +55,7 @@ class OpenSession:
 
 def list_open_sessions(*, user: User, current_key: str | None = None) -> list[OpenSession]:
     """The one that was used last comes first."""
+    current_hash = hash_session_key(current_key) if current_key else ""
     return [
         OpenSession(
             id=row.public_id,
@@ -62,7 +63,7 @@ def list_open_sessions(*, user: User, current_key: str | None = None) -> list[Op
             last_seen_at=row.last_seen_at,
             address=row.address or "",
             browser=describe_browser(row.user_agent),
-            is_current=row.session_key == current_key,
+            is_current=row.session_key == current_hash,
         )
         for row in _open_sessions(user).order_by("-last_seen_at", "public_id")
     ]
@@ -112,7 +113,8 @@ def _check_may_end(user: User, actor: str, reason: str) -> None:
 
 def delete_sessions(user: User, *, except_key: str | None = None) -> int:
     """For changes of access that are in the audit log themselves. Runs in the caller's transaction."""
-    deleted, _by_model = _open_sessions(user).exclude(session_key=except_key or "").delete()
+    kept_hash = hash_session_key(except_key) if except_key else ""
+    deleted, _by_model = _open_sessions(user).exclude(session_key=kept_hash).delete()
     return deleted
 
 

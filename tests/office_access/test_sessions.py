@@ -16,6 +16,7 @@ from audit.models import StaffAction
 from staff import accounts, sessions
 from staff.models import StaffSession
 from staff.roles import Role
+from staff.session_store import hash_session_key
 from tests.office_access.conftest import PASSWORD, member, signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -34,7 +35,7 @@ def is_signed_in(browser: Client) -> bool:
 
 
 def session_of(browser: Client) -> StaffSession:
-    return StaffSession.objects.get(session_key=browser.cookies["sessionid"].value)
+    return StaffSession.objects.get(session_key=hash_session_key(browser.cookies["sessionid"].value))
 
 
 def sign_in_with_password(user: User, settings: Any) -> Client:
@@ -57,8 +58,24 @@ def test_a_person_sees_their_sessions(vera: User, settings: Any) -> None:
     assert table.count("This session") == 1
     assert table.count('name="session"') == 1  # the other one can be ended
     row = session_of(browser)
-    assert row.session_key not in text, "the key would let the reader use the session"
+    assert browser.cookies["sessionid"].value not in text, "the key would let the reader use the session"
+    assert row.session_key not in text
     assert (row.user, row.address) == (vera, "127.0.0.1")
+
+
+def test_a_copy_of_the_database_opens_no_session(vera: User) -> None:
+    browser = signed_in(vera)
+    key = browser.cookies["sessionid"].value
+    assert is_signed_in(browser)
+    stored = StaffSession.objects.values_list("session_key", "session_data").get()
+    assert not any(key in text for text in stored)
+    thief = Client()
+    thief.cookies["sessionid"] = stored[0]
+    assert not is_signed_in(thief)
+    browser.post("/admin/logout/")
+    assert not StaffSession.objects.filter(user=vera).exists()
+    browser.cookies["sessionid"] = key
+    assert not is_signed_in(browser)
 
 
 def test_a_person_ends_one_or_all_other_sessions(vera: User) -> None:
