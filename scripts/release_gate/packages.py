@@ -3,14 +3,16 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from scripts.local.config import ROOT
 from scripts.release_gate import step
-from scripts.release_gate.step import GateStepFailed
+from scripts.release_gate.step import NotChecked, StepFailed
 
 SBOM = step.REPORTS / "sbom.cdx.json"
+NO_ADVISORIES = "not checked: no advisories reachable"
 
 
 def write_list() -> str:
@@ -21,22 +23,29 @@ def write_list() -> str:
         "--of", "JSON", "--output-reproducible", "--validate", "-o", SBOM, step.DEPLOYED / "bin" / "python",
     )  # fmt: skip
     if made.returncode != 0:
-        raise GateStepFailed(made.stderr.strip())
+        raise StepFailed(made.stderr.strip())
     listed = {_normal(part["name"]): part for part in json.loads(SBOM.read_text())["components"]}
     missing = sorted(_pinned() - listed.keys())
     if missing:
-        raise GateStepFailed(f"the list lacks {', '.join(missing)}")
+        raise StepFailed(f"the list lacks {', '.join(missing)}")
     return f"{len(listed)} packages in {SBOM.relative_to(ROOT)}"
 
 
 def find_vulnerabilities() -> str:
     """Asks for the advisories of all packages that are deployed, or that build and test what is deployed."""
     step.ensure_environment(step.DEPLOYED, "requirements.txt")
-    _require_an_answer()
+    return audit(
+        step.TOOLS / "bin" / "pip-audit", (step.DEPLOYED, Path(sys.prefix), step.TOOLS), step.REPORTS
+    )
+
+
+def audit(program: Path, environments: Sequence[Path], reports: Path) -> str:
+    """Runs pip-audit on virtual environments. Raises `NotChecked` unless it got an answer for every package."""
+    _require_an_answer(program, reports)
     found: list[str] = []
     audited = 0
-    for environment in (step.DEPLOYED, Path(sys.prefix), step.TOOLS):
-        packages = _audit("--path", *environment.glob("lib/python3*/site-packages"))
+    for environment in environments:
+        packages = _ask(program, "--path", *environment.glob("lib/python3*/site-packages"))
         audited += len(packages)
         found += [
             f"{package['name']} {package['version']}: {', '.join(each['id'] for each in package['vulns'])}"
@@ -45,19 +54,19 @@ def find_vulnerabilities() -> str:
         ]
         unknown = [f"{each['name']} ({each['skip_reason']})" for each in packages if "skip_reason" in each]
         if unknown:
-            raise GateStepFailed(f"could not be asked: {'; '.join(unknown)}")
+            raise NotChecked(f"{NO_ADVISORIES} for {'; '.join(unknown)}")
     if found:
-        raise GateStepFailed("; ".join(sorted(set(found))))
+        raise StepFailed("; ".join(sorted(set(found))))
     return f"{audited} packages without a known vulnerability"
 
 
-def _require_an_answer() -> None:
+def _require_an_answer(program: Path, reports: Path) -> None:
     """One question first. An index without advisories answers that it knows no package, which is no good news."""
-    one = step.REPORTS / "one-requirement.txt"
+    one = reports / "one-requirement.txt"
     one.write_text(f"django=={_version_of_django()}\n")
-    (package,) = _audit("--requirement", one, "--no-deps", "--disable-pip")
+    (package,) = _ask(program, "--requirement", one, "--no-deps", "--disable-pip")
     if "skip_reason" in package:
-        raise GateStepFailed(f"the advisories could not be asked: {package['skip_reason']}")
+        raise NotChecked(f"{NO_ADVISORIES}: {package['skip_reason']}")
 
 
 def _version_of_django() -> str:
@@ -65,10 +74,11 @@ def _version_of_django() -> str:
     return str(pin)
 
 
-def _audit(*what: str | Path) -> list[dict[str, Any]]:
-    asked = step.run(step.TOOLS / "bin" / "pip-audit", "--format", "json", "--progress-spinner", "off", *what)
+def _ask(program: Path, *what: str | Path) -> list[dict[str, Any]]:
+    asked = step.run(program, "--format", "json", "--progress-spinner", "off", *what)
     if not asked.stdout.startswith("{"):
-        raise GateStepFailed(f"the advisories could not be asked: {asked.stderr.strip()[-500:]}")
+        lines = asked.stderr.strip().splitlines() or ["pip-audit printed nothing"]
+        raise NotChecked(f"{NO_ADVISORIES}: {lines[-1][:300]}")
     packages: list[dict[str, Any]] = json.loads(asked.stdout)["dependencies"]
     return packages
 

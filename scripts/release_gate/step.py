@@ -15,8 +15,12 @@ REPORTS = ROOT / ".local" / "release-gate"
 TOOLS, DEPLOYED = REPORTS / "tools", REPORTS / "deployed"
 
 
-class GateStepFailed(Exception):
-    """The text says what was found, or why nothing could be looked at: both stop a release."""
+class StepFailed(Exception):
+    """The text says what was found. It stops a release."""
+
+
+class NotChecked(Exception):
+    """The step could not look, and the text says why. It stops a release as well, and no rehearsal."""
 
 
 def ensure_environment(directory: Path, requirements: str) -> None:
@@ -45,5 +49,5 @@ def tracked_files() -> list[str]:
     """The files of the repository, in the state of the work tree."""
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if listed.returncode != 0:
-        raise GateStepFailed(f"git cannot list the files: {listed.stderr.strip()}")
+        raise StepFailed(f"git cannot list the files: {listed.stderr.strip()}")
     return sorted(name for name in listed.stdout.split("\0") if (ROOT / name).is_file())

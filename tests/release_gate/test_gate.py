@@ -1,0 +1,101 @@
+"""What stops a release: a step that failed, and a step that could not look."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.release_gate.__main__ import run_steps
+from scripts.release_gate.packages import audit
+from scripts.release_gate.step import NotChecked, StepFailed
+
+DJANGO = {"name": "django", "version": "5.2", "vulns": []}
+UNKNOWN = {"name": "django", "skip_reason": "Dependency not found on PyPI"}
+VULNERABLE = {"name": "flask", "version": "0.1", "vulns": [{"id": "PYSEC-1"}, {"id": "CVE-2"}]}
+
+
+def passing() -> str:
+    return "fine"
+
+
+def failing() -> str:
+    raise StepFailed("a secret")
+
+
+def blind() -> str:
+    raise NotChecked("not checked: no advisories reachable")
+
+
+@pytest.mark.parametrize(
+    ("checks", "release", "rehearsal"),
+    [
+        ([passing, passing], 0, 0),
+        ([passing, failing], 1, 1),
+        ([passing, blind], 1, 0),
+        ([blind, failing], 1, 1),
+        ([blind], 1, 0),
+    ],
+)
+def test_the_exit_code(
+    checks: list, release: int, rehearsal: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = {f"step{number}": ("A title", check) for number, check in enumerate(checks)}
+    assert run_steps(steps, is_rehearsal=False) == release
+    printed = capsys.readouterr().out
+    assert ("NO RELEASE" in printed) is bool(release)
+    assert run_steps(steps, is_rehearsal=True) == rehearsal
+
+
+def test_every_step_runs_and_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+    run_steps({"a": ("A", blind), "b": ("B", failing), "c": ("C", passing)}, is_rehearsal=False)
+    printed = capsys.readouterr().out
+    for text in (
+        "NOT CHECKED after 0 s: not checked: no advisories reachable",
+        "FAILED after 0 s: a secret",
+        "passed after 0 s: fine",
+        "1 of 3 steps passed, 1 not checked",
+    ):
+        assert text in printed
+
+
+def pip_audit(directory: Path, *answers: object) -> Path:
+    """A program that prints one answer for each call: a list of packages, or a text to stderr."""
+    program, calls = directory / "pip-audit", directory / "calls"
+    calls.write_text("0")
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, pathlib, sys\n"
+        f"calls, answers = pathlib.Path({str(calls)!r}), json.loads({json.dumps(answers)!r})\n"
+        "number = int(calls.read_text()); calls.write_text(str(number + 1))\n"
+        "answer = answers[number]\n"
+        "if isinstance(answer, str):\n    sys.exit(answer)\n"
+        "print(json.dumps({'dependencies': answer}))\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        ["ERROR: cannot connect"],
+        [""],
+        [[UNKNOWN]],
+        [[DJANGO], "ERROR: cannot connect"],
+        [[DJANGO], [UNKNOWN]],
+    ],
+)
+def test_without_advisories_nothing_was_checked(tmp_path: Path, answers: list) -> None:
+    with pytest.raises(NotChecked, match=r"^not checked: no advisories reachable"):
+        audit(pip_audit(tmp_path, *answers), [tmp_path], tmp_path)
+
+
+def test_a_known_vulnerability_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match=r"^flask 0\.1: PYSEC-1, CVE-2$"):
+        audit(pip_audit(tmp_path, [DJANGO], [DJANGO, VULNERABLE]), [tmp_path], tmp_path)
+
+
+def test_packages_without_a_vulnerability_pass(tmp_path: Path) -> None:
+    program = pip_audit(tmp_path, [DJANGO], [DJANGO], [DJANGO, DJANGO])
+    assert audit(program, [tmp_path, tmp_path], tmp_path) == "3 packages without a known vulnerability"
