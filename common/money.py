@@ -39,13 +39,12 @@ def format_localized(amount_minor: int, currency: str, locale: str) -> str:
     value = Decimal(amount_minor).scaleb(-exponent)
     if get_currency_symbol(currency, language) == currency:
         # CLDR wants a gap between letters and digits, which Babel leaves out.
-        return f"{currency}\u00a0{_pattern(language, 'decimal', exponent).apply(value, language)}"
-    money = _pattern(language, "currency", exponent)
+        return f"{currency}\u00a0{_with_decimals(language.decimal_formats[None], exponent).apply(value, language)}"
+    money = _with_decimals(language.currency_formats["standard"], exponent)
     return str(money.apply(value, language, currency=currency, currency_digits=False))
 
 
-def _pattern(language: Locale, kind: str, exponent: int) -> NumberPattern:
-    found = language.currency_formats["standard"] if kind == "currency" else language.decimal_formats[None]
-    pattern: NumberPattern = copy(found)
+def _with_decimals(shared: NumberPattern, exponent: int) -> NumberPattern:
+    pattern = copy(shared)
     pattern.frac_prec = (exponent, exponent)
     return pattern

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fees.formula import Rate, RefundRule, Terms, Tier, compute_fee, compute_returned_fee
+from fees.formula import (
+    Rate,
+    RefundRule,
+    Terms,
+    Tier,
+    compute_fee,
+    compute_returned_fee,
+    divide_half_up,
+)
 from tests.support.fee_plans import rate
 
 AMOUNTS = st.integers(1, 1_000_000)
@@ -126,3 +134,99 @@ def test_the_most_specific_rate_is_used() -> None:
     assert find("stripe", "card", "EUR") == 4
     assert find("stripe", "card", "JPY") is None
     assert Terms.from_json(terms.as_json()) == terms
+
+
+def test_of_two_equally_specific_rates_the_first_is_used() -> None:
+    terms = Terms((rate(1), rate(2), rate(3, channel="stripe"), rate(4, channel="stripe")), RefundRule.KEEP)
+    assert terms.find_rate(currency="USD", channel="paypal", payment_method="") == 0
+    assert terms.find_rate(currency="USD", channel="stripe", payment_method="") == 2
+
+
+def test_a_rate_with_more_than_one_tier_needs_the_volume() -> None:
+    assert rate().has_tiers is False
+    assert rate(tiers=(Tier(0, 1), Tier(5, 2))).has_tiers is True
+
+
+def test_stored_terms_keep_their_names() -> None:
+    """`fee_plan_versions.terms` and `ledger_transfers.fee_basis` have them."""
+    terms = Terms(
+        (rate(5, 6, channel="stripe", payment_method="card", minimum_minor=7, maximum_minor=8),),
+        RefundRule.KEEP_FIXED,
+    )
+    stored = {
+        "rates": [
+            {
+                "currency": "USD",
+                "channel": "stripe",
+                "payment_method": "card",
+                "fixed_minor": 6,
+                "minimum_minor": 7,
+                "maximum_minor": 8,
+                "tiers": [{"from_minor": 0, "rate_millionths": 5}],
+            }
+        ],
+        "refund_rule": "keep_fixed",
+    }
+    assert terms.as_json() == stored
+    assert Terms.from_json(stored) == terms
+    assert isinstance(Terms.from_json(stored).refund_rule, RefundRule)
+
+
+@pytest.mark.parametrize(
+    ("rule", "returned_before", "refunded", "given_back"),
+    [
+        (RefundRule.PROPORTIONAL, 0, 1_001, 100),  # a channel gave back more than was captured
+        (RefundRule.KEEP_FIXED, 0, 1_001, 70),
+        (RefundRule.PROPORTIONAL, 60, 500, 0),  # more was given back than belongs to it
+        (RefundRule.PROPORTIONAL, 49, 500, 1),
+        (RefundRule.KEEP_FIXED, 0, 500, 35),
+        (RefundRule.KEEP, 0, 1_000, 0),
+    ],
+)
+def test_a_returned_fee(rule: RefundRule, returned_before: int, refunded: int, given_back: int) -> None:
+    found = compute_returned_fee(
+        rate(70_000, 30),
+        rule,
+        fee_minor=100,
+        returned_before_minor=returned_before,
+        captured_minor=1_000,
+        refunded_minor=refunded,
+    )
+    assert found == given_back
+
+
+def test_a_fee_smaller_than_the_fixed_part_is_kept_whole() -> None:
+    for rule, expected in ((RefundRule.KEEP_FIXED, 0), (RefundRule.PROPORTIONAL, 20)):
+        found = compute_returned_fee(
+            rate(0, 30),
+            rule,
+            fee_minor=20,
+            returned_before_minor=0,
+            captured_minor=20,
+            refunded_minor=20,
+        )
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("dividend", "divisor", "quotient"),
+    [
+        (0, 1, 0),
+        (1, 2, 1),
+        (1, 3, 0),
+        (2, 3, 1),
+        (3, 2, 2),
+        (5, 10, 1),
+        (4, 10, 0),
+        (10**15 + 1, 2, 500_000_000_000_001),
+    ],
+)
+def test_exactly_one_half_is_rounded_up(dividend: int, divisor: int, quotient: int) -> None:
+    found = divide_half_up(dividend, divisor)
+    assert (found, type(found)) == (quotient, int)
+
+
+def test_a_rate_without_tiers_is_no_rate() -> None:
+    """No plan can have one. It must not be free of charge."""
+    with pytest.raises(ValueError, match="zip"):
+        compute_fee(rate(tiers=()), amount_minor=100, volume_before_minor=0)
