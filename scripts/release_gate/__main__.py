@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from scripts.local import errors
 from scripts.local.errors import StackError
 from scripts.release_gate import deployment, mutation, packages, repository_secrets, step, tests_of_security
-from scripts.release_gate.step import NotChecked, StepFailed
+from scripts.release_gate.step import NotChecked, GateStepFailed
 
 
 class Result(enum.Enum):
@@ -71,7 +71,7 @@ def _run(name: str, title: str, check: Callable[[], str]) -> Result:
         summary, result = check(), Result.PASSED
     except NotChecked as problem:
         summary, result = str(problem), Result.NOT_CHECKED
-    except (StepFailed, StackError) as problem:
+    except (GateStepFailed, StackError) as problem:
         summary, result = str(problem), Result.FAILED
     seconds = time.monotonic() - began
     print(f"{result.value:>11} after {seconds:.0f} s: {summary}", flush=True)

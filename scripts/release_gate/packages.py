@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.local.config import ROOT
 from scripts.release_gate import step
-from scripts.release_gate.step import NotChecked, StepFailed
+from scripts.release_gate.step import NotChecked, GateStepFailed
 
 SBOM = step.REPORTS / "sbom.cdx.json"
 NO_ADVISORIES = "not checked: no advisories reachable"
@@ -23,11 +23,11 @@ def write_list() -> str:
         "--of", "JSON", "--output-reproducible", "--validate", "-o", SBOM, step.DEPLOYED / "bin" / "python",
     )  # fmt: skip
     if made.returncode != 0:
-        raise StepFailed(made.stderr.strip())
+        raise GateStepFailed(made.stderr.strip())
     listed = {_normal(part["name"]): part for part in json.loads(SBOM.read_text())["components"]}
     missing = sorted(_pinned() - listed.keys())
     if missing:
-        raise StepFailed(f"the list lacks {', '.join(missing)}")
+        raise GateStepFailed(f"the list lacks {', '.join(missing)}")
     return f"{len(listed)} packages in {SBOM.relative_to(ROOT)}"
 
 
@@ -56,7 +56,7 @@ def audit(program: Path, environments: Sequence[Path], reports: Path) -> str:
         if unknown:
             raise NotChecked(f"{NO_ADVISORIES} for {'; '.join(unknown)}")
     if found:
-        raise StepFailed("; ".join(sorted(set(found))))
+        raise GateStepFailed("; ".join(sorted(set(found))))
     return f"{audited} packages without a known vulnerability"
 
 

@@ -15,7 +15,7 @@ REPORTS = ROOT / ".local" / "release-gate"
 TOOLS, DEPLOYED = REPORTS / "tools", REPORTS / "deployed"
 
 
-class StepFailed(Exception):
+class GateStepFailed(Exception):
     """The text says what was found. It stops a release."""
 
 
@@ -49,5 +49,5 @@ def tracked_files() -> list[str]:
     """The files of the repository, in the state of the work tree."""
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if listed.returncode != 0:
-        raise StepFailed(f"git cannot list the files: {listed.stderr.strip()}")
+        raise GateStepFailed(f"git cannot list the files: {listed.stderr.strip()}")
     return sorted(name for name in listed.stdout.split("\0") if (ROOT / name).is_file())

@@ -168,26 +168,26 @@ def test_a_keyless_write_that_fails_leaves_nothing(request_: KeyedRequest) -> No
 def test_a_write_of_one_statement_inserts_the_key_itself(request_: KeyedRequest) -> None:
     seen = []
 
-    def begin_at_once(claim: Claim[str], moment: dt.datetime) -> str:
+    def begin_in_one_statement(claim: Claim[str], moment: dt.datetime) -> str:
         seen.append((moment, connection.in_atomic_block))
         insert_together(*claim.build_rows())
         return "at once"
 
     moment = dt.datetime.now(dt.UTC)
-    claim = claim_key(request_, begin=begin_nothing, begin_at_once=begin_at_once, now=moment)
+    claim = claim_key(request_, begin=begin_nothing, begin_in_one_statement=begin_in_one_statement, now=moment)
     assert (claim.started, seen) == ("at once", [(moment, False)])
     assert finish_claim(claim, work=complete) == DONE
-    again = claim_key(request_, begin=begin_nothing, begin_at_once=begin_at_once, now=moment)
+    again = claim_key(request_, begin=begin_nothing, begin_in_one_statement=begin_in_one_statement, now=moment)
     assert (again.was_answered_before, len(seen)) == (True, 1)
 
 
 def test_a_write_of_one_statement_needs_a_time_and_falls_back_when_a_row_exists(
     request_: KeyedRequest,
 ) -> None:
-    claim = claim_key(request_, begin=begin_nothing, begin_at_once=_duplicate)
+    claim = claim_key(request_, begin=begin_nothing, begin_in_one_statement=_duplicate)
     assert claim.started == "begun", "not tried without a time"
     other = replace(request_, key=f"{request_.key}-2")
-    claim = claim_key(other, begin=begin_nothing, begin_at_once=_duplicate, now=dt.datetime.now(dt.UTC))
+    claim = claim_key(other, begin=begin_nothing, begin_in_one_statement=_duplicate, now=dt.datetime.now(dt.UTC))
     assert claim.started == "begun"
     assert not Merchant.objects.exists()
 
@@ -208,7 +208,7 @@ def test_another_error_of_the_one_statement_is_raised(request_: KeyedRequest) ->
         return "never"
 
     with pytest.raises(IntegrityError, match="idempotency_completed_has_answer"):
-        claim_key(request_, begin=begin_nothing, begin_at_once=fail, now=dt.datetime.now(dt.UTC))
+        claim_key(request_, begin=begin_nothing, begin_in_one_statement=fail, now=dt.datetime.now(dt.UTC))
 
 
 # --- The same key again -------------------------------------------------------------------------------------------

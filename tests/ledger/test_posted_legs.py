@@ -12,7 +12,7 @@ from ledger import payout_postings, postings
 from ledger.chart import LedgerAccountKind as Kind
 from ledger.models import LedgerTransfer, TransferEntry, TransferEvent
 from ledger.posting import PostingSubject
-from ledger.postings import Place
+from ledger.postings import HoldingAccount
 from ledger.statement_postings import StatementSubject, build_correction, build_fee, build_payout
 from tests.gateway.test_channel_accounts import add_account
 from tests.support.fixtures import new_merchant
@@ -30,9 +30,9 @@ def subject() -> PostingSubject:
 
 
 @pytest.fixture
-def place(subject: PostingSubject) -> Place:
+def place(subject: PostingSubject) -> HoldingAccount:
     """A connected account of the merchant."""
-    return Place("simulator", add_account(subject.merchant_id).id)
+    return HoldingAccount("simulator", add_account(subject.merchant_id).id)
 
 
 def last() -> LedgerTransfer:
@@ -81,11 +81,11 @@ REFUNDED = ("refunds", "channel_receivable", CONNECTED)
 
 
 @pytest.mark.parametrize("is_opening", [False, True])
-def test_a_payment_with_both_fees(subject: PostingSubject, place: Place, is_opening: bool) -> None:
+def test_a_payment_with_both_fees(subject: PostingSubject, place: HoldingAccount, is_opening: bool) -> None:
     postings.post_payment(
         event=TransferEvent.PAYMENT_CAPTURED,
         subject=subject,
-        place=place,
+        holding_account=place,
         amount_minor=700,
         captured_minor=1_000,
         application_fee_minor=50,
@@ -106,9 +106,9 @@ def test_a_payment_with_both_fees(subject: PostingSubject, place: Place, is_open
     )
 
 
-def test_a_payment_without_fees_has_two_legs(subject: PostingSubject, place: Place) -> None:
+def test_a_payment_without_fees_has_two_legs(subject: PostingSubject, place: HoldingAccount) -> None:
     postings.post_payment(
-        event=TransferEvent.PAYMENT_LATE, subject=subject, place=place, amount_minor=1, captured_minor=1
+        event=TransferEvent.PAYMENT_LATE, subject=subject, holding_account=place, amount_minor=1, captured_minor=1
     )
     found = last()
     assert describe(found) == ("payment.late", "single", 1, False)
@@ -122,13 +122,13 @@ def test_a_payment_without_fees_has_two_legs(subject: PostingSubject, place: Pla
     assert {account.channel_account_id for account in accounts} == {place.channel_account_id}
 
 
-def test_rows_are_inserted_with_the_transfer(subject: PostingSubject, place: Place) -> None:
+def test_rows_are_inserted_with_the_transfer(subject: PostingSubject, place: HoldingAccount) -> None:
     beside = FeePlan(name="Beside")
     assert beside._state.adding
     postings.post_payment(
         event=TransferEvent.PAYMENT_CAPTURED,
         subject=subject,
-        place=place,
+        holding_account=place,
         amount_minor=1,
         captured_minor=1,
         rows=[beside],
@@ -138,15 +138,15 @@ def test_rows_are_inserted_with_the_transfer(subject: PostingSubject, place: Pla
 
 
 @pytest.mark.parametrize("is_opening", [False, True])
-def test_a_refund_is_reserved_and_posted(subject: PostingSubject, place: Place, is_opening: bool) -> None:
-    postings.request_refund(subject=subject, place=place, amount_minor=400, is_opening=is_opening)
+def test_a_refund_is_reserved_and_posted(subject: PostingSubject, place: HoldingAccount, is_opening: bool) -> None:
+    postings.post_refund_reservation(subject=subject, holding_account=place, amount_minor=400, is_opening=is_opening)
     pending = last()
     assert describe(pending) == ("refund.requested", "pending", 0, is_opening)
     assert pending.pending_id is None
     assert legs(pending) == posted((*REFUNDED, 400), phase="pending")
     postings.post_refund(
         subject=subject,
-        place=place,
+        holding_account=place,
         amount_minor=400,
         application_fee_minor=30,
         platform_fee_minor=7,
@@ -165,9 +165,9 @@ def test_a_refund_is_reserved_and_posted(subject: PostingSubject, place: Place, 
 
 @pytest.mark.parametrize("is_opening", [False, True])
 def test_a_refund_fails_and_succeeds_after_all_and_is_returned(
-    subject: PostingSubject, place: Place, is_opening: bool
+    subject: PostingSubject, place: HoldingAccount, is_opening: bool
 ) -> None:
-    postings.request_refund(subject=subject, place=place, amount_minor=400)
+    postings.post_refund_reservation(subject=subject, holding_account=place, amount_minor=400)
     pending = last()
     postings.void_refund(subject=subject, is_opening=is_opening)
     void = last()
@@ -176,7 +176,7 @@ def test_a_refund_fails_and_succeeds_after_all_and_is_returned(
     assert legs(void) == posted(("channel_receivable", "refunds", CONNECTED, 400), phase="pending")
     postings.post_refund_after_all(
         subject=subject,
-        place=place,
+        holding_account=place,
         amount_minor=300,
         application_fee_minor=30,
         platform_fee_minor=7,
@@ -198,30 +198,30 @@ def test_a_refund_fails_and_succeeds_after_all_and_is_returned(
         (phase, "credit" if direction == "debit" else "debit", *rest)
         for phase, direction, *rest in legs(found)
     }
-    postings.post_refund_after_all(subject=subject, place=place, amount_minor=300)
+    postings.post_refund_after_all(subject=subject, holding_account=place, amount_minor=300)
     assert describe(last()) == ("refund.succeeded", "single", 2, False)
     postings.reverse_refund(subject=subject)
     assert describe(last()) == ("refund.reversed", "single", 2, False)
 
 
-def test_fees_of_a_refund_default_to_nothing(subject: PostingSubject, place: Place) -> None:
-    postings.request_refund(subject=subject, place=place, amount_minor=5)
+def test_fees_of_a_refund_default_to_nothing(subject: PostingSubject, place: HoldingAccount) -> None:
+    postings.post_refund_reservation(subject=subject, holding_account=place, amount_minor=5)
     assert last().is_opening is False
-    postings.post_refund(subject=subject, place=place, amount_minor=5)
+    postings.post_refund(subject=subject, holding_account=place, amount_minor=5)
     found = last()
     assert found.is_opening is False
     assert {leg for leg in legs(found) if leg[0] == "posted"} == posted((*REFUNDED, 5))
     postings.reverse_refund(subject=subject)
-    postings.post_refund_after_all(subject=subject, place=place, amount_minor=5)
+    postings.post_refund_after_all(subject=subject, holding_account=place, amount_minor=5)
     assert legs(last()) == posted((*REFUNDED, 5))
     failed = replace(subject, id=uuid.uuid4())
-    postings.request_refund(subject=failed, place=place, amount_minor=5)
+    postings.post_refund_reservation(subject=failed, holding_account=place, amount_minor=5)
     postings.void_refund(subject=failed)
     assert describe(last()) == ("refund.failed", "void", 0, False)
 
 
-def test_a_refund_from_before_the_ledger_is_posted_alone(subject: PostingSubject, place: Place) -> None:
-    postings.post_refund(subject=subject, place=place, amount_minor=5)
+def test_a_refund_from_before_the_ledger_is_posted_alone(subject: PostingSubject, place: HoldingAccount) -> None:
+    postings.post_refund(subject=subject, holding_account=place, amount_minor=5)
     assert describe(last()) == ("refund.succeeded", "single", 0, False)
     assert legs(last()) == posted((*REFUNDED, 5))
     postings.void_refund(subject=replace(subject, id=uuid.uuid4()))
@@ -253,7 +253,7 @@ def test_a_refund_from_before_the_ledger_is_posted_alone(subject: PostingSubject
 @pytest.mark.parametrize("is_opening", [False, True])
 def test_a_dispute(
     subject: PostingSubject,
-    place: Place,
+    place: HoldingAccount,
     amount: int,
     suspense: int,
     event: str,
@@ -261,7 +261,7 @@ def test_a_dispute(
     is_opening: bool,
 ) -> None:
     postings.post_dispute(
-        subject=subject, place=place, amount_minor=amount, suspense_minor=suspense, is_opening=is_opening
+        subject=subject, holding_account=place, amount_minor=amount, suspense_minor=suspense, is_opening=is_opening
     )
     assert describe(last()) == (event, "single", 0, is_opening)
     assert legs(last()) == {
@@ -269,9 +269,9 @@ def test_a_dispute(
     }
 
 
-def test_events_of_one_dispute_are_counted_together(subject: PostingSubject, place: Place) -> None:
+def test_events_of_one_dispute_are_counted_together(subject: PostingSubject, place: HoldingAccount) -> None:
     for amount, suspense in ((9, 0), (0, 4), (-9, -4), (9, 0)):
-        postings.post_dispute(subject=subject, place=place, amount_minor=amount, suspense_minor=suspense)
+        postings.post_dispute(subject=subject, holding_account=place, amount_minor=amount, suspense_minor=suspense)
     found = LedgerTransfer.objects.order_by("sequence").values_list("event", "sequence", "is_opening")
     assert list(found) == [
         ("dispute.withdrawn", 0, False),
@@ -281,8 +281,8 @@ def test_events_of_one_dispute_are_counted_together(subject: PostingSubject, pla
     ]
 
 
-def test_suspense(subject: PostingSubject, place: Place) -> None:
-    own: dict[str, Any] = {"place": place, "amount_minor": 4}
+def test_suspense(subject: PostingSubject, place: HoldingAccount) -> None:
+    own: dict[str, Any] = {"holding_account": place, "amount_minor": 4}
     rows = [
         (postings.add_to_suspense, {}, "suspense.added", ("suspense", "channel_receivable")),
         (
@@ -305,9 +305,9 @@ def test_suspense(subject: PostingSubject, place: Place) -> None:
         assert legs(last()) == posted((debit, credit, CONNECTED, 4))
 
 
-def test_the_rest_of_a_refund(subject: PostingSubject, place: Place) -> None:
+def test_the_rest_of_a_refund(subject: PostingSubject, place: HoldingAccount) -> None:
     postings.complete_refund(
-        subject=subject, place=place, amount_minor=4, application_fee_minor=2, platform_fee_minor=1
+        subject=subject, holding_account=place, amount_minor=4, application_fee_minor=2, platform_fee_minor=1
     )
     assert describe(last()) == ("refund.completed", "single", 0, False)
     assert legs(last()) == posted(
@@ -316,14 +316,14 @@ def test_the_rest_of_a_refund(subject: PostingSubject, place: Place) -> None:
         ("fee_income", "channel_receivable", OWN, 2),
         ("fee_income", "platform_fees", CONNECTED, 1),
     )
-    postings.complete_refund(subject=replace(subject, id=uuid.uuid4()), place=place, amount_minor=4)
+    postings.complete_refund(subject=replace(subject, id=uuid.uuid4()), holding_account=place, amount_minor=4)
     assert legs(last()) == posted((*REFUNDED, 4))
 
 
-def test_an_event_is_posted_once(subject: PostingSubject, place: Place) -> None:
-    postings.add_to_suspense(subject=subject, place=place, amount_minor=4)
+def test_an_event_is_posted_once(subject: PostingSubject, place: HoldingAccount) -> None:
+    postings.add_to_suspense(subject=subject, holding_account=place, amount_minor=4)
     with pytest.raises(IntegrityError, match="ledger_event_once"), transaction.atomic():
-        postings.add_to_suspense(subject=subject, place=place, amount_minor=4)
+        postings.add_to_suspense(subject=subject, holding_account=place, amount_minor=4)
 
 
 PAID_OUT = {
@@ -374,7 +374,7 @@ def test_a_canceled_payout_is_released(subject: PostingSubject) -> None:
 
 
 @pytest.mark.parametrize("amount", [4, -4])
-def test_lines_of_a_statement(place: Place, amount: int) -> None:
+def test_lines_of_a_statement(place: HoldingAccount, amount: int) -> None:
     payment_id = uuid.uuid4()
     subject = StatementSubject(uuid.uuid4(), "L" * 70, "test", "USD", place, payment_id)
     transfers = {

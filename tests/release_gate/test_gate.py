@@ -8,7 +8,7 @@ import pytest
 
 from scripts.release_gate.__main__ import run_steps
 from scripts.release_gate.packages import audit
-from scripts.release_gate.step import NotChecked, StepFailed
+from scripts.release_gate.step import NotChecked, GateStepFailed
 
 DJANGO = {"name": "django", "version": "5.2", "vulns": []}
 UNKNOWN = {"name": "django", "skip_reason": "Dependency not found on PyPI"}
@@ -20,7 +20,7 @@ def passing() -> str:
 
 
 def failing() -> str:
-    raise StepFailed("a secret")
+    raise GateStepFailed("a secret")
 
 
 def blind() -> str:
@@ -92,7 +92,7 @@ def test_without_advisories_nothing_was_checked(tmp_path: Path, answers: list) -
 
 
 def test_a_known_vulnerability_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StepFailed, match=r"^flask 0\.1: PYSEC-1, CVE-2$"):
+    with pytest.raises(GateStepFailed, match=r"^flask 0\.1: PYSEC-1, CVE-2$"):
         audit(pip_audit(tmp_path, [DJANGO], [DJANGO, VULNERABLE]), [tmp_path], tmp_path)
 
 
