@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from scripts.local import errors
 from scripts.local.errors import StackError
 from scripts.release_gate import deployment, mutation, packages, repository_secrets, step, tests_of_security
-from scripts.release_gate.step import NotChecked, GateStepFailed
+from scripts.release_gate.step import GateStepFailed, NotChecked
 
 
 class Result(enum.Enum):

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.local.config import ROOT
 from scripts.release_gate import step
-from scripts.release_gate.step import NotChecked, GateStepFailed
+from scripts.release_gate.step import GateStepFailed, NotChecked
 
 SBOM = step.REPORTS / "sbom.cdx.json"
 NO_ADVISORIES = "not checked: no advisories reachable"

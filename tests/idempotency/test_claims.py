@@ -174,10 +174,14 @@ def test_a_write_of_one_statement_inserts_the_key_itself(request_: KeyedRequest)
         return "at once"
 
     moment = dt.datetime.now(dt.UTC)
-    claim = claim_key(request_, begin=begin_nothing, begin_in_one_statement=begin_in_one_statement, now=moment)
+    claim = claim_key(
+        request_, begin=begin_nothing, begin_in_one_statement=begin_in_one_statement, now=moment
+    )
     assert (claim.started, seen) == ("at once", [(moment, False)])
     assert finish_claim(claim, work=complete) == DONE
-    again = claim_key(request_, begin=begin_nothing, begin_in_one_statement=begin_in_one_statement, now=moment)
+    again = claim_key(
+        request_, begin=begin_nothing, begin_in_one_statement=begin_in_one_statement, now=moment
+    )
     assert (again.was_answered_before, len(seen)) == (True, 1)
 
 
@@ -187,7 +191,9 @@ def test_a_write_of_one_statement_needs_a_time_and_falls_back_when_a_row_exists(
     claim = claim_key(request_, begin=begin_nothing, begin_in_one_statement=_duplicate)
     assert claim.started == "begun", "not tried without a time"
     other = replace(request_, key=f"{request_.key}-2")
-    claim = claim_key(other, begin=begin_nothing, begin_in_one_statement=_duplicate, now=dt.datetime.now(dt.UTC))
+    claim = claim_key(
+        other, begin=begin_nothing, begin_in_one_statement=_duplicate, now=dt.datetime.now(dt.UTC)
+    )
     assert claim.started == "begun"
     assert not Merchant.objects.exists()
 

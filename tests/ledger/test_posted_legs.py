@@ -108,7 +108,11 @@ def test_a_payment_with_both_fees(subject: PostingSubject, place: HoldingAccount
 
 def test_a_payment_without_fees_has_two_legs(subject: PostingSubject, place: HoldingAccount) -> None:
     postings.post_payment(
-        event=TransferEvent.PAYMENT_LATE, subject=subject, holding_account=place, amount_minor=1, captured_minor=1
+        event=TransferEvent.PAYMENT_LATE,
+        subject=subject,
+        holding_account=place,
+        amount_minor=1,
+        captured_minor=1,
     )
     found = last()
     assert describe(found) == ("payment.late", "single", 1, False)
@@ -138,8 +142,12 @@ def test_rows_are_inserted_with_the_transfer(subject: PostingSubject, place: Hol
 
 
 @pytest.mark.parametrize("is_opening", [False, True])
-def test_a_refund_is_reserved_and_posted(subject: PostingSubject, place: HoldingAccount, is_opening: bool) -> None:
-    postings.post_refund_reservation(subject=subject, holding_account=place, amount_minor=400, is_opening=is_opening)
+def test_a_refund_is_reserved_and_posted(
+    subject: PostingSubject, place: HoldingAccount, is_opening: bool
+) -> None:
+    postings.post_refund_reservation(
+        subject=subject, holding_account=place, amount_minor=400, is_opening=is_opening
+    )
     pending = last()
     assert describe(pending) == ("refund.requested", "pending", 0, is_opening)
     assert pending.pending_id is None
@@ -220,7 +228,9 @@ def test_fees_of_a_refund_default_to_nothing(subject: PostingSubject, place: Hol
     assert describe(last()) == ("refund.failed", "void", 0, False)
 
 
-def test_a_refund_from_before_the_ledger_is_posted_alone(subject: PostingSubject, place: HoldingAccount) -> None:
+def test_a_refund_from_before_the_ledger_is_posted_alone(
+    subject: PostingSubject, place: HoldingAccount
+) -> None:
     postings.post_refund(subject=subject, holding_account=place, amount_minor=5)
     assert describe(last()) == ("refund.succeeded", "single", 0, False)
     assert legs(last()) == posted((*REFUNDED, 5))
@@ -261,7 +271,11 @@ def test_a_dispute(
     is_opening: bool,
 ) -> None:
     postings.post_dispute(
-        subject=subject, holding_account=place, amount_minor=amount, suspense_minor=suspense, is_opening=is_opening
+        subject=subject,
+        holding_account=place,
+        amount_minor=amount,
+        suspense_minor=suspense,
+        is_opening=is_opening,
     )
     assert describe(last()) == (event, "single", 0, is_opening)
     assert legs(last()) == {
@@ -271,7 +285,9 @@ def test_a_dispute(
 
 def test_events_of_one_dispute_are_counted_together(subject: PostingSubject, place: HoldingAccount) -> None:
     for amount, suspense in ((9, 0), (0, 4), (-9, -4), (9, 0)):
-        postings.post_dispute(subject=subject, holding_account=place, amount_minor=amount, suspense_minor=suspense)
+        postings.post_dispute(
+            subject=subject, holding_account=place, amount_minor=amount, suspense_minor=suspense
+        )
     found = LedgerTransfer.objects.order_by("sequence").values_list("event", "sequence", "is_opening")
     assert list(found) == [
         ("dispute.withdrawn", 0, False),

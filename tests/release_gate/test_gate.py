@@ -8,7 +8,7 @@ import pytest
 
 from scripts.release_gate.__main__ import run_steps
 from scripts.release_gate.packages import audit
-from scripts.release_gate.step import NotChecked, GateStepFailed
+from scripts.release_gate.step import GateStepFailed, NotChecked
 
 DJANGO = {"name": "django", "version": "5.2", "vulns": []}
 UNKNOWN = {"name": "django", "skip_reason": "Dependency not found on PyPI"}

@@ -12,7 +12,7 @@ from scripts.release_gate.mutants import results
 from scripts.release_gate.mutants.measuring import run_job
 from scripts.release_gate.mutants.results import FileResult, find_faults, hash_files, is_current, read_results
 from scripts.release_gate.mutants.targets import TARGETS, Target
-from scripts.release_gate.mutants.verdicts import Baseline, Job, Journal
+from scripts.release_gate.mutants.verdicts import Baseline, Job, MutantJournal
 
 TOY = "tests/release_gate/toy.py"
 
@@ -70,7 +70,7 @@ def test_each_mutant_gets_its_verdict(tmp_path: Path) -> None:
     job.journal.touch()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     run_job(job, kept)
-    found = {name: line["status"] for (_file, name), line in Journal(job.journal).verdicts().items()}
+    found = {name: line["status"] for (_file, name), line in MutantJournal(job.journal).verdicts().items()}
     assert found == {name: verdict for name, (verdict, _function, _source) in MUTANTS.items()}
     baseline = Baseline.load(job.baseline)
     assert (len(baseline.tests), baseline.failed) == (3, [])

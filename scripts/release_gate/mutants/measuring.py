@@ -15,7 +15,7 @@ from scripts.local.config import ROOT
 from scripts.release_gate import step
 from scripts.release_gate.mutants.results import FileResult, hash_files, read_results, write_results
 from scripts.release_gate.mutants.targets import TARGETS, Target
-from scripts.release_gate.mutants.verdicts import RESTART, Baseline, Job, Journal, Verdict
+from scripts.release_gate.mutants.verdicts import RESTART, Baseline, Job, MutantJournal, MutantVerdict
 from scripts.release_gate.step import GateStepFailed
 
 WORK = step.REPORTS / "mutation"
@@ -40,7 +40,7 @@ def measure(targets: Sequence[Target], *, only_survivors: bool = False) -> dict[
             kept = {file: _require_current(file, results) for file in files} if only_survivors else {}
             job = _make_job(files, tests, kept)
             run_job(job, environment)
-            verdicts = Journal(job.journal).verdicts()
+            verdicts = MutantJournal(job.journal).verdicts()
             for file in files:
                 results[file] = _summarize(file, tests, verdicts, results.get(file), kept.get(file))
             write_results(results)
@@ -89,7 +89,7 @@ def _load_changes() -> Callable[[str, str], list[Any]]:
 
 def run_job(job: Job, environment: Mapping[str, str]) -> None:
     """One process after the other, each going on where the one before ended."""
-    journal, path = Journal(job.journal), job.journal.with_suffix(".job.json")
+    journal, path = MutantJournal(job.journal), job.journal.with_suffix(".job.json")
     log = job.journal.with_suffix(".log")
     log.unlink(missing_ok=True)
     for number in range(MAX_PROCESSES):
@@ -103,13 +103,17 @@ def run_job(job: Job, environment: Mapping[str, str]) -> None:
         begun = journal.last_begun()
         if begun is not None:
             status = "too slow" if exit_code == -signal.SIGKILL else "crashed"
-            journal.decide(begun, Verdict(status, by="the process"))  # type: ignore[arg-type]
+            journal.decide(begun, MutantVerdict(status, by="the process"))  # type: ignore[arg-type]
         elif exit_code != RESTART:
-            raise GateStepFailed(f"the process of the mutants ended with {exit_code}: {log.read_text()[-2000:]}")
+            raise GateStepFailed(
+                f"the process of the mutants ended with {exit_code}: {log.read_text()[-2000:]}"
+            )
     raise GateStepFailed(f"{MAX_PROCESSES} processes were not enough: {log}")
 
 
-def _run_process(path: Path, log: Path, journal: Journal, job: Job, environment: Mapping[str, str]) -> int:
+def _run_process(
+    path: Path, log: Path, journal: MutantJournal, job: Job, environment: Mapping[str, str]
+) -> int:
     """Returns the exit code: that of SIGKILL for a process that gave no sign of life for too long."""
     command = [sys.executable, "-m", "scripts.release_gate.mutants.worker", str(path)]
     journal.touch()

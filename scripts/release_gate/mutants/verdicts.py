@@ -68,7 +68,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MutantVerdict:
     """`by` is the test that failed, or why the change is none. `restarts`: the process may be harmed."""
 
     status: Status
@@ -76,7 +76,7 @@ class Verdict:
     restarts: bool = False
 
 
-class Journal:
+class MutantJournal:
     """One line for each beginning and each verdict. The time of the file is a sign of life."""
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +85,7 @@ class Journal:
     def begin(self, mutant: dict[str, Any], *, limit_seconds: float) -> None:
         self._write({"file": mutant["file"], "name": mutant["name"], "limit_seconds": limit_seconds})
 
-    def decide(self, mutant: dict[str, Any], verdict: Verdict) -> None:
+    def decide(self, mutant: dict[str, Any], verdict: MutantVerdict) -> None:
         self._write(
             {"file": mutant["file"], "name": mutant["name"], "status": verdict.status, "by": verdict.by}
         )

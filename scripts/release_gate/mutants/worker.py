@@ -24,7 +24,14 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from scripts.release_gate.mutants.live_code import LiveModule
-from scripts.release_gate.mutants.verdicts import RESTART, Baseline, BaselineTest, Job, Journal, Verdict
+from scripts.release_gate.mutants.verdicts import (
+    RESTART,
+    Baseline,
+    BaselineTest,
+    Job,
+    MutantJournal,
+    MutantVerdict,
+)
 
 # A test that takes this much longer with a mutant is stopped, and the mutant counts as caught.
 SLOWER = 10.0
@@ -54,7 +61,7 @@ class MutantRunner:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._journal = Journal(job.journal)
+        self._journal = MutantJournal(job.journal)
         self._modules: dict[str, LiveModule] = {}
         self._items: dict[str, pytest.Item] = {}
         self._caught: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -106,25 +113,25 @@ class MutantRunner:
         found.save(self._job.baseline)
         return found
 
-    def _judge(self, mutant: dict[str, Any], baseline: Baseline, *, was_retried: bool) -> Verdict:
+    def _judge(self, mutant: dict[str, Any], baseline: Baseline, *, was_retried: bool) -> MutantVerdict:
         place = (mutant["file"], mutant["function"])
         tests = baseline.find_tests(mutant["file"], mutant["line"])
         caught = self._caught[place]
         tests.sort(key=lambda name: (-caught[name], baseline.tests[name].seconds))
         if not tests:
-            return Verdict("not reached")
+            return MutantVerdict("not reached")
         self._journal.begin(mutant, limit_seconds=self._limit(baseline, tests))
         try:
             killer, was_stopped = self._find_killer(mutant, baseline, tests, runs_before=was_retried)
         except (ValueError, SyntaxError, NameError, TypeError) as error:
-            return Verdict("invalid", by=repr(error))
+            return MutantVerdict("invalid", by=repr(error))
         if killer is None:
-            return Verdict("survived", restarts=was_stopped)
+            return MutantVerdict("survived", restarts=was_stopped)
         passes = self._run(self._items[killer]).passed
         if not passes and not was_retried:
-            return Verdict("retry", by=killer, restarts=True)
+            return MutantVerdict("retry", by=killer, restarts=True)
         caught[killer] += 1
-        return Verdict("too slow" if was_stopped else "killed", by=killer, restarts=not passes)
+        return MutantVerdict("too slow" if was_stopped else "killed", by=killer, restarts=not passes)
 
     def _find_killer(
         self, mutant: dict[str, Any], baseline: Baseline, tests: list[str], *, runs_before: bool
