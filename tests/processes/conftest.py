@@ -12,6 +12,7 @@ from tests.processes.settling import settle
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop
 from tests.support.processes import Platform
+from tests.support.stripe.server import fake_stripe
 
 LOG_BYTES = 12_000
 SETTLE_SECONDS = 60.0
@@ -42,8 +43,12 @@ def running_platform(pytestconfig: pytest.Config) -> Iterator[Platform]:
     """When all tests are done, the auditor judges everything that happened. Only the long mode has time for a circuit
     breaker, which delays what it refuses by half a minute."""
     long = pytestconfig.getoption("--long", False)
-    with Platform(has_sandboxes=True, has_circuit_breaker=long) as platform:
+    with (
+        fake_stripe() as stripe,
+        Platform(has_sandboxes=True, has_circuit_breaker=long, stripe=stripe) as platform,
+    ):
         yield platform
+        assert not stripe.errors, stripe.errors
         platform.heal()
         books = Books(platform.database, platform.read_sandbox_books)
         try:
@@ -70,7 +75,7 @@ def shop(platform: Platform) -> HttpShop:
 
 
 def _build_shop(platform: Platform) -> HttpShop:
-    return HttpShop(platform.url, **platform.merchant).invite(platform.customers)
+    return HttpShop(platform.url, **platform.merchant).invite(platform.customers, platform.stripe_customers)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.processes.dispute_answers import prepare_answer, verify_answer, verify_answer_at_stripe
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Reply, Write, payment
 
@@ -316,6 +317,17 @@ ALIPAY_REFUND = Flow(
     verify_at_channel=_verify_refund_at_alipay,
 )
 REFUND_PENDING = Flow("refund.create pending", REFUND, _prepare_pending_refund, _verify_pending_refund)
+# Three calls, of which the last is the pivot.
+DISPUTE_READ, DISPUTE_UPLOAD, DISPUTE_RESPOND = (
+    Flow(
+        f"dispute.respond {step}",
+        step,
+        prepare_answer,
+        verify_answer,
+        verify_at_channel=verify_answer_at_stripe,
+    )
+    for step in ("ReadDispute", "UploadFiles", "RespondAtChannel")
+)
 
 FLOWS = (
     PAYMENT_CREATE,
@@ -330,6 +342,9 @@ FLOWS = (
     WECHAT_REFUND,
     ALIPAY_CREATE,
     ALIPAY_REFUND,
+    DISPUTE_READ,
+    DISPUTE_UPLOAD,
+    DISPUTE_RESPOND,
 )
 # Their answers are lost in every run; with --long their processes die as well.
 LONG_FLOWS = (SECOND_CAPTURE, INCREMENT)

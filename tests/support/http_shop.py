@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from tests.support.sandboxes import Customers
 from tests.support.signing import SignedClient
+from tests.support.stripe.customers import StripeCustomers
 from tests.support.waiting import LOADED_SECONDS, PATIENCE_SECONDS
 
 NOT_FINAL = (202, 503)
@@ -80,6 +81,7 @@ def payment(simulate: str = "", *, amount: int = 10_000, **fields: Any) -> Write
 class HttpShop:
     def __init__(self, url: str, key: str, secret: str) -> None:
         self._customers: Customers | None = None
+        self._stripe_customers: StripeCustomers | None = None
         self._address = urlsplit(url).netloc
         self._signer = SignedClient(key, secret)
         self._threads = ThreadPoolExecutor(32)
@@ -122,9 +124,14 @@ class HttpShop:
         assert self._customers is not None, "this platform uses no sandboxes"
         return self._customers
 
-    def invite(self, customers: Customers) -> Self:
-        """From now on, these customers pay at the sandboxes."""
-        self._customers = customers
+    @property
+    def stripe_customers(self) -> StripeCustomers:
+        assert self._stripe_customers is not None, "this platform does not use Stripe"
+        return self._stripe_customers
+
+    def invite(self, customers: Customers, stripe_customers: StripeCustomers | None = None) -> Self:
+        """From now on, these customers pay at the sandboxes and at Stripe."""
+        self._customers, self._stripe_customers = customers, stripe_customers
         return self
 
     def _request(self, method: str, path: str, body: bytes, key: str | None) -> Reply:

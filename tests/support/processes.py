@@ -39,6 +39,8 @@ from scripts.local.redis import RedisServer
 from tests.support.armable import ARM_SIGNAL, DIRECTORY
 from tests.support.process_table import is_alive, read_parent, read_start
 from tests.support.sandboxes import Customers, Sandbox
+from tests.support.stripe.customers import StripeCustomers, build_stripe_settings
+from tests.support.stripe.fake import FakeStripe
 from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 2.0
@@ -181,7 +183,13 @@ class Process:
 class Platform:
     """Every process of the platform on one machine. Made ready on entering, all gone on leaving."""
 
-    def __init__(self, *, has_sandboxes: bool = False, has_circuit_breaker: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        has_sandboxes: bool = False,
+        has_circuit_breaker: bool = True,
+        stripe: FakeStripe | None = None,
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="payment-processes-"))
         self.directory.chmod(0o755)  # the servers' account passes through
         self.database = Database("127.0.0.1", free_port(), embedded=True)
@@ -194,6 +202,9 @@ class Platform:
         self.environment = self._environment()
         if not has_circuit_breaker:
             self.environment["CHANNEL_BREAKER_FAULTS"] = str(NO_BREAKER_FAULTS)
+        self._stripe = stripe
+        if stripe is not None:
+            self.environment.update(build_stripe_settings(stripe))
         self._cluster = Cluster(self.directory / "postgres", self.database.port, POSTGRES_SETTINGS)
         self._redis_server = RedisServer(self.directory / "redis", self.cache.port)
         celery = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app"]
@@ -230,6 +241,11 @@ class Platform:
     def processes(self) -> list[Process]:
         ours = [self.web, self.worker, self.spare_worker, self.beat]
         return [*ours, *self.sandboxes.values(), self.redis, self.postgres]
+
+    @property
+    def stripe_customers(self) -> StripeCustomers:
+        assert self._stripe is not None, "this platform does not use Stripe"
+        return StripeCustomers(self._stripe, self.url)
 
     @property
     def customers(self) -> Customers:
@@ -451,6 +467,7 @@ class Platform:
             "REDIS_PORT": str(self.cache.port),
             "REDIS_DB": "0",
             "PROMETHEUS_MULTIPROC_DIR": str(self._directory("prometheus")),
+            "MEDIA_ROOT": str(self._directory("media")),
             "STATIC_ROOT": str(self.directory / "static"),
             "SAGA_LEASE_SECONDS": str(LEASE_SECONDS),
             "SAGA_SWEEP_SECONDS": str(SWEEP_SECONDS),
