@@ -55,7 +55,7 @@ MUTATIONS = (
     Mutation(
         "the fence is not checked",
         "sagas/statements.py",
-        r"( WHERE id = %\(id\)s\S*) AND fence = %\(fence\)s\S*(\n +RETURNING id, cancel_requested_at)",
+        r"( WHERE id = %\(id\)s\S*) AND fence = %\(fence\)s\S*(\n +AND \(%\(accepts_cancellation)",
         r"\1\2",
         f"{ENGINE}::test_a_stale_worker_cannot_end_a_saga_that_another_worker_ended",
         "fencing_tokens: ",
