@@ -14,7 +14,7 @@ from django_redis import get_redis_connection
 
 from common.api.envelope import Answer
 from common.db import insert_together
-from common.errors import ApiError, NotFound, ServiceUnavailable, ValidationFailed
+from common.errors import NotFound, ServiceUnavailable, ValidationFailed
 from idempotency import cache, metrics, services
 from idempotency.cache import StoredAnswer
 from idempotency.errors import IdempotencyKeyReused, RequestInFlight
@@ -22,17 +22,11 @@ from idempotency.models import IdempotencyKey
 from idempotency.request import KeyedRequest, is_usable_key, read_keyed_request
 from idempotency.services import Claim, claim_key, find_claim, find_replay, finish_claim, write_in_one_commit
 from merchants.models import Merchant
+from orders.errors import OrderMismatch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DONE = Answer(200, b'{"code":0}')
-
-
-class Refused(ApiError):
-    """A business decision: final."""
-
-    status, code, error_code, text = 422, 42299, "refused", "refused"
-    is_final_answer = True
 
 
 @pytest.fixture
@@ -155,9 +149,9 @@ def test_without_a_key_the_write_happens_each_time(request_: KeyedRequest) -> No
 def test_a_keyless_write_that_fails_leaves_nothing(request_: KeyedRequest) -> None:
     def begin(_claim: Claim[str]) -> str:
         Merchant.objects.create(email="half@example.com", name="Half")
-        raise Refused
+        raise OrderMismatch
 
-    with pytest.raises(Refused):
+    with pytest.raises(OrderMismatch):
         claim_key(replace(request_, key=None), begin=begin)
     assert not Merchant.objects.exists()
 
@@ -375,7 +369,7 @@ def test_a_claim_is_found_only_for_a_known_key(request_: KeyedRequest) -> None:
 def test_a_final_refusal_is_stored_and_its_work_is_not(request_: KeyedRequest) -> None:
     def begin(_claim: Claim[str]) -> str:
         Merchant.objects.create(email="half@example.com", name="Half")
-        raise Refused({"why": "no"})
+        raise OrderMismatch({"why": "no"})
 
     claim = claim_key(request_, begin=begin)
     assert claim.answer is not None
