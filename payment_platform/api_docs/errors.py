@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Iterator
 
 from django.utils import translation
+from django.utils.module_loading import autodiscover_modules
 
-import orders.errors  # noqa: F401 - registers its error classes
 from common.errors import ApiError
 from gateway.failure_codes import FAILURE_LABELS
 
@@ -50,7 +50,8 @@ channel's own text. A code that is not listed is the channel's own, such as Stri
 
 
 def documented_errors() -> list[type[ApiError]]:
-    """Every error that the API answers with, by HTTP status and number."""
+    """Every error that the API answers with, by HTTP status and number. Imports the `errors` of every app."""
+    autodiscover_modules("errors")
     return sorted(_concrete(ApiError), key=lambda error: (error.status, error.code))
 
 
