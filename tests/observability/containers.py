@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,16 @@ HURRY = {
 
 
 class Containers:
-    def __init__(self, directory: Path, database: str, collector: Receiver, kafka: MockCluster) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        database: str,
+        collector: Receiver,
+        kafka: MockCluster,
+        changes: Mapping[str, str],
+    ) -> None:
         self.directory, self.collector, self.kafka = directory, collector, kafka
+        self._changes = changes
         self.port = free_port()
         self.metrics_ports = {name: free_port() for name in LONG_RUNNING[1:]}
         self.addresses = {
@@ -75,7 +83,7 @@ class Containers:
             env=self.environment(service),
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=3 * PATIENCE_SECONDS,  # migrations take half a minute of CPU
         )
 
     def start(self, service: str) -> None:
@@ -138,7 +146,7 @@ class Containers:
         }
         if "METRICS_PORT" in stated:
             ours["METRICS_PORT"] = str(self.metrics_ports[service])
-        return {**stated, **ours, **HURRY}
+        return {**stated, **ours, **HURRY, **self._changes}
 
     def _check(self, service: str) -> bool:
         kind, *words = SERVICES[service]["healthcheck"]["test"]
@@ -158,14 +166,15 @@ class Containers:
 
 
 @contextmanager
-def containers(directory: Path) -> Iterator[Containers]:
-    """All of the platform's own, healthy."""
+def containers(directory: Path, **changes: str) -> Iterator[Containers]:
+    """All of the platform's own, healthy. `changes` of the environment are as `.env` would make them."""
     with ExitStack() as stack:
         running = Containers(
             directory,
             stack.enter_context(_empty_database()),
             stack.enter_context(receiver()),
             stack.enter_context(MockCluster()),
+            changes,
         )
         migrated = running.run("payment-migrate")
         assert migrated.returncode == 0, migrated.stderr
