@@ -132,7 +132,7 @@ def prepare(passwords: Passwords) -> None:
 def use_up_log(passwords: Passwords) -> None:
     """Begins a new file of the write-ahead log again and again, until PostgreSQL cannot.
 
-    A message in the log needs no room elsewhere: a row would fail first, because its table cannot grow.
+    A message in the log takes no room in a table: a row would fail first, because its table cannot grow.
     """
     try:
         with connect(passwords, superuser=True, name=WITNESS) as session:
