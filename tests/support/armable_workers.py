@@ -23,11 +23,11 @@ def main() -> None:
     command = [sys.executable, "-m", "celery", "--app", "payment_platform.celery:app", "worker"]
     options = ["--pool", "prefork", "--concurrency", celery_children, "--loglevel", "INFO"]
     alone = ["--without-gossip", "--without-mingle", "--hostname", f"{name}@%h"]
-    included = ["--include", "tests.support.armable_celery,tests.support.journey"]
+    included = ["--include", "tests.support.armable_celery,tests.support.trip_saga"]
     celery_command = [*command, *options, *alone, *included]
     celery = subprocess.Popen(celery_command, preexec_fn=_die_with_parent)
     django.setup()
-    from tests.support import journey  # noqa: F401  (its flows)
+    from tests.support import trip_saga  # noqa: F401  (registers its definitions)
 
     running: set[int] = set()
     while True:
