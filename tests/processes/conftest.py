@@ -1,4 +1,4 @@
-"""One platform of real processes for the whole directory; every test finds it whole."""
+"""One platform of real processes for all tests of this directory. Before each test, all its processes run."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,8 +40,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="package")
 def running_platform(pytestconfig: pytest.Config) -> Iterator[Platform]:
-    """When all tests are done, the auditor judges everything that happened. Only the long mode has time for a circuit
-    breaker, which delays what it refuses by half a minute."""
+    """After the last test, the integrity checks run over everything that happened. Only the long mode has a circuit
+    breaker, which delays refused calls by half a minute."""
     long = pytestconfig.getoption("--long", False)
     with (
         fake_stripe() as stripe,
@@ -98,7 +98,7 @@ def cell(record_property: Callable[[str, object], None]) -> Cell:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Any:
-    """A failure comes with what the processes wrote during the test."""
+    """Adds the output of the processes during the test to a failure."""
     report = yield
     platform = item.stash.get(_PLATFORM, None)
     if report.failed and platform is not None:
@@ -114,7 +114,7 @@ def _written(log: Path, since: int) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The size of the crash matrix that this run went through, its random schedules and recovery times."""
+    """Prints the size of the crash matrix of this run, its random schedules and its recovery times."""
     figures: dict[str, list[Any]] = {"crash_cell": [], "schedule": [], "recovery": []}
     for report in terminalreporter.getreports("passed"):
         if type(report) is pytest.TestReport and report.when == "call":

@@ -1,4 +1,4 @@
-"""The crash points of a saga's step, and a worker that dies at a chosen one."""
+"""The crash points of a saga's step, and workers that are killed at one of them."""
 
 import contextlib
 import uuid
@@ -23,11 +23,11 @@ def name_point(point: str, flow: Flow, direction: str = "forward") -> str:
 
 @contextlib.contextmanager
 def worker_dies(
-    platform: Platform, point: str, struck: Sequence[uuid.UUID], seconds: float
+    platform: Platform, point: str, spared: Sequence[uuid.UUID], seconds: float
 ) -> Iterator[None]:
-    """What happens inside costs a child its life; until they are disarmed, others follow it. The sagas that were
-    `struck` before are spared: they recover meanwhile."""
-    platform.arm_workers(crash_at=point, spares=struck)
+    """The first child of the worker that reaches the crash point inside this block is killed there. Until the workers
+    are disarmed, so is each further one. Sagas in `spared` are left alone: they recover from an earlier kill."""
+    platform.arm_workers(crash_at=point, spares=spared)
     dead = platform.dead_children()
     yield
     wait_until(lambda: platform.dead_children() - dead, seconds, f"a child to die at {point}")

@@ -1,4 +1,4 @@
-"""Answers to disputes at Stripe: what a merchant sends, and what must be true afterwards, here and at Stripe."""
+"""Answers to disputes at Stripe: prepares one, and checks our records and Stripe's afterwards."""
 
 import base64
 import itertools
@@ -42,7 +42,7 @@ def verify_answer(books: Books, write: Write, reply: Reply) -> None:
 
 
 def verify_answer_at_stripe(shop: HttpShop, reply: Reply) -> None:
-    """One submission, of files that were uploaded once."""
+    """Requires one submission with files that were uploaded once."""
     dispute = shop.get(f"/api/v1/disputes/{reply.data['dispute_no']}").data
     at_stripe = shop.stripe_customers.get_dispute(dispute["channel_dispute_no"])
     assert at_stripe["evidence_details"]["submission_count"] == 1

@@ -1,4 +1,4 @@
-"""The flows under test, one row each: what to send, which call it makes, and what must be true afterwards."""
+"""The flows of the crash matrix: the request of each, the call that it makes, and its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ AMOUNT, PART = 10_000, 4_000
 
 @dataclass(frozen=True)
 class Flow:
-    """`prepare` makes the write on a healthy platform; `verify` looks at the books when it is answered; `ends` is how
-    its saga does. `verify_at_channel` looks at the books of a sandbox as well."""
+    """`prepare` returns the request, while there are no faults. `verify` checks our records and the bank's after the
+    answer, `verify_at_channel` those of a sandbox. `ends` is the final status of the saga."""
 
     name: str
     step: str
@@ -55,7 +55,7 @@ def _prepare_refund(shop: HttpShop) -> Write:
 
 
 def _verify_refund(books: Books, write: Write, reply: Reply) -> None:
-    """One refund in our books and in the bank's, whatever was repeated; the rest can still be refunded."""
+    """Requires one refund in our records and in the bank's after all repetitions. The rest can still be refunded."""
     paid = books.payment_by_no(write.body["payment_no"])
     refunds = books.rows("SELECT * FROM refunds WHERE payment_id = %s", paid["id"])
     at_bank = books.rows("SELECT * FROM simulator_refunds WHERE payment_id = %s", paid["payment_no"])
@@ -110,7 +110,7 @@ def _prepare_second_capture(shop: HttpShop) -> Write:
 
 
 def _verify_second_capture(books: Books, write: Write, reply: Reply) -> None:
-    """The bank has captured twice, and holds the rest."""
+    """Requires two captures at the bank, which still holds the rest."""
     number = write.path.split("/")[-2]
     captured = books.payment_by_no(number)
     assert captured["status"] == reply.data["status"] == "authorized"
@@ -165,7 +165,7 @@ def _prepare_pending_refund(shop: HttpShop) -> Write:
 
 
 def _verify_pending_refund(books: Books, write: Write, reply: Reply) -> None:
-    """The bank has it once and will pay it later; until then it is reserved."""
+    """Requires one refund at the bank, which is still pending, and its reservation here."""
     paid = books.payment_by_no(write.body["payment_no"])
     at_bank = books.rows(
         "SELECT state, amount FROM simulator_refunds WHERE payment_id = %s", paid["payment_no"]
@@ -206,7 +206,7 @@ def _verify_open(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _verify_order_at_wechat(shop: HttpShop, reply: Reply) -> None:
-    """One order, which the customer can pay."""
+    """Requires one order, which the customer can pay."""
     number = reply.data["payment_no"]
     orders = [each for each in shop.customers.read_wechat_books().orders if each.out_trade_no == number]
     assert [(each.total, each.state) for each in orders] == [(AMOUNT, "NOTPAY")]
@@ -219,7 +219,7 @@ def _prepare_wechat_refund(shop: HttpShop) -> Write:
 
 
 def _prepare_refund_of(shop: HttpShop, opened: dict[str, Any]) -> Write:
-    """The platform knows that the customer has paid, by a webhook or because it is asked to query now."""
+    """Returns a refund of a payment that the platform knows to be paid, by a webhook or by a query."""
     number = opened["payment_no"]
     sync = Write(f"/api/v1/payments/{number}/sync", {})
     assert shop.repeat_until_final(sync, 0).data["status"] == "succeeded"
@@ -235,7 +235,7 @@ def _verify_one_refund(books: Books, write: Write, reply: Reply) -> None:
 
 
 def _verify_refund_at_wechat(shop: HttpShop, reply: Reply) -> None:
-    """The money has left once."""
+    """Requires that the money left once."""
     books, number = shop.customers.read_wechat_books(), reply.data["payment_no"]
     refunds = [each for each in books.refunds if each.out_trade_no == number]
     assert [(each.out_refund_no, each.amount) for each in refunds] == [(reply.data["refund_no"], PART)]
@@ -246,7 +246,7 @@ def _prepare_alipay_create(_shop: HttpShop) -> Write:
 
 
 def _verify_trade_at_alipay(shop: HttpShop, reply: Reply) -> None:
-    """There is no trade before the customer scans the code, and one after that."""
+    """Requires no trade before the customer scans the code, and one after it."""
     number = reply.data["payment_no"]
     assert shop.customers.find_alipay_trades(number) == []
     shop.customers.pay_at_alipay(number)
@@ -261,13 +261,13 @@ def _prepare_alipay_refund(shop: HttpShop) -> Write:
 
 
 def _verify_refund_at_alipay(shop: HttpShop, reply: Reply) -> None:
-    """The money has left once."""
+    """Requires that the money left once."""
     (trade,) = shop.customers.find_alipay_trades(reply.data["payment_no"])
     assert (trade["total_fen"], trade["refunded_fen"]) == (AMOUNT, PART)
 
 
 def _prepare_approval(_shop: HttpShop) -> Write:
-    """Its creation answers that the customer has approved: a worker completes it."""
+    """The answer to its creation says that the customer has approved, so a worker completes the payment."""
     return payment("auto_pay,no_webhook", amount=AMOUNT, payment_method="simulator_approval")
 
 

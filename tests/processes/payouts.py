@@ -1,4 +1,4 @@
-"""Staff who pay merchants out on a platform of processes, and what must be true of a run afterwards."""
+"""Makes payout runs on a platform of processes, and checks them afterwards."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ _AGE_DAYS = 30
 
 
 class PayoutDesk:
-    """The staff's process. An order with `crash_at` kills its child there, which the desk expects."""
+    """A process that acts for staff. A command with `crash_at` kills the child process that runs it at this point."""
 
     def __init__(self, platform: Platform) -> None:
         self._process = subprocess.Popen(
@@ -48,7 +48,7 @@ class PayoutDesk:
         assert answer == {"killed": True}, f"{act} at {crash_at}: {answer}"
 
     def _send(self, order: dict[str, str]) -> dict[str, Any]:
-        """What the desk logs is written between its answers."""
+        """Sends a command and reads its answer. Log lines of the desk come between the answers."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{json.dumps(order)}\n")
@@ -64,7 +64,7 @@ class PayoutDesk:
 
 @dataclass(frozen=True)
 class PayableMerchant:
-    """It is owed `AMOUNT` in one currency."""
+    """A merchant to whom the platform owes `AMOUNT` in one currency."""
 
     id: str
     currency: str
@@ -82,7 +82,7 @@ def open_desk(platform: Platform) -> Iterator[PayoutDesk]:
 def sign_up_merchants(
     platform: Platform, desk: PayoutDesk, currency: str, count: int
 ) -> list[PayableMerchant]:
-    """Merchants whose money is over its hold. Each test has a currency of its own, because its money is made older."""
+    """Creates merchants whose balance is payable. Each test has its own currency, because its money is made older."""
     merchants = []
     for _each in range(count):
         account = desk.do("sign_up", currency=currency)
@@ -94,7 +94,7 @@ def sign_up_merchants(
 
 
 def _age_money(platform: Platform, currency: str) -> None:
-    """As if all money of the currency had come so many days ago. Nobody adds the ledger up meanwhile."""
+    """Makes all money of the currency so many days older. No rollup of the ledger runs meanwhile."""
     parameters = {"currency": currency, "days": _AGE_DAYS}
     with connect(platform.database) as connection, connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
@@ -112,7 +112,7 @@ def _age_money(platform: Platform, currency: str) -> None:
 
 
 def find_run_ids(books: Books, merchant: PayableMerchant) -> list[str]:
-    """Of all runs with a payout of the merchant, oldest first."""
+    """Returns the ids of all runs with a payout of the merchant, oldest first."""
     rows = books.rows("SELECT run_id FROM payouts WHERE merchant_id = %s ORDER BY created_at", merchant.id)
     return [str(row["run_id"]) for row in rows]
 
@@ -123,14 +123,14 @@ def wait_for_approval(books: Books, run_id: str) -> None:
 
 
 def wait_for_end(books: Books, run_id: str, status: str) -> None:
-    """A run that needs review fails the test at once."""
+    """Fails at once for a run that needs review."""
     query = "SELECT id FROM saga_instances WHERE id = %s AND (status = ANY(%s) OR needs_attention)"
     saga = wait_until(lambda: books.row(query, run_id, [*TERMINAL]), RUN_SECONDS, f"the end of run {run_id}")
     books.require_terminal(saga["id"], status)
 
 
 def require_sent_once(books: Books, merchant: PayableMerchant, run_id: str) -> None:
-    """One file, which its step has recorded, one payout that is not cancelled, and one posting of it."""
+    """Requires one file, recorded by its step, one payout that is not cancelled, and one posting of it."""
     run = books.row("SELECT status FROM payout_runs WHERE id = %s", run_id)
     assert run == {"status": "sent"}
     files = books.rows("SELECT sha256 FROM payout_files WHERE run_id = %s", run_id)

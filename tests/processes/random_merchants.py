@@ -49,7 +49,7 @@ METHODS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     ),
 }
 _SOON = {"seconds": 0.8}
-# None of a contradicted amount: nobody could decide those payments (tests/channels/test_journeys.py has them).
+# Without contradicted amounts: such payments need review (tests/channels/test_journeys.py has them).
 SANDBOX_FAULTS: Mapping[str, tuple[Mapping[str, Any], ...]] = {
     "wechat": (
         *({"kind": kind, "operation": "prepay"} for kind in ("lost_request", "lost_answer", "bad_signature")),
@@ -80,7 +80,7 @@ FINAL = (200, 402, 404, 409, 422)
 
 
 class Merchant(threading.Thread):
-    """One program that sends what its dice say, repeats what was not answered, and never waits for long."""
+    """A program that sends random requests, repeats those without an answer, and never waits for long."""
 
     def __init__(self, shop: HttpShop, seed: str, end: threading.Event) -> None:
         super().__init__(name=seed)
@@ -118,7 +118,7 @@ class Merchant(threading.Thread):
             self._send(self._refund(number) if kind == "refund" else _change(number, kind))
 
     def _pay_at_sandbox(self, channel: str) -> None:
-        """WeChat Pay wants a minute between two refunds of one payment, so that there is one at most."""
+        """Refunds at most once: WeChat Pay requires a minute between two refunds of one payment."""
         self.shop.customers.try_to_plan(channel, self.dice.choice(SANDBOX_FAULTS[channel]))
         fields = self.dice.choice(METHODS[channel])
         reply = self._send(payment(amount=AMOUNT, channel=channel, currency="CNY", **fields))

@@ -1,4 +1,4 @@
-"""Brings a platform of processes to rest: what was lost or is late comes now, and then the auditor judges."""
+"""Waits until a platform of processes has no open work, so that the integrity checks can run."""
 
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Write

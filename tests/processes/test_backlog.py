@@ -1,4 +1,4 @@
-"""Work that piled up while no worker ran is worked off, and messages do not pile up with it."""
+"""A backlog from a time without workers is worked off. It never makes a backlog of messages."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +19,8 @@ LOST = "auto_pay,no_webhook,timeout_after"
 
 
 def test_sagas_that_waited_for_workers(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """However many wait, at most one hint per queue is out, and beat adds nothing to a long queue. None fails, and none
-    is claimed more often than it has to be: no fence is raised for a saga that nobody works on."""
+    """However many sagas wait, each queue holds at most one hint, and beat adds nothing to a long queue. No saga fails,
+    and each is claimed only as often as needed: no claim is wasted on a saga that no worker then runs."""
     platform.worker.kill()
     writes = _send(shop, PAYMENTS)
     _require_few_messages(platform)
@@ -34,7 +34,7 @@ def test_sagas_that_waited_for_workers(platform: Platform, shop: HttpShop, books
         assert saga["fence"] <= len(attempts), "claimed without an attempt"
 
 
-def test_an_outage_longer_than_the_deadline_fails_nobody(
+def test_an_outage_longer_than_the_deadline_fails_no_saga(
     platform: Platform, shop: HttpShop, books: Books
 ) -> None:
     platform.worker.kill()
@@ -56,7 +56,7 @@ def test_an_outage_longer_than_the_deadline_fails_nobody(
 
 
 def test_a_full_redis_stops_nothing(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """`noeviction`, and no byte left: nothing can be published, and payments are taken and finished all the same."""
+    """With `noeviction` and no memory left, nothing can be published. Payments are still created and finished."""
     with _full(platform):
         writes = _send(shop, 6)
         _require_all_completed(platform, books, writes)

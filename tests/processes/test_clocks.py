@@ -1,9 +1,9 @@
-"""Web, worker and beat with clocks of their own, an hour off and apart. PostgreSQL's is the one that counts: nobody
-takes over what another holds, and no retry is lost.
+"""The clocks of web, worker and beat are wrong by an hour, in different directions. Only PostgreSQL's clock counts: no
+worker claims a saga whose lease still runs, and no retry is lost.
 
-Beat's ticks are stamped by its clock, so they live longer than clocks are apart; the stamp of a request is compared
-with the database's clock, so a merchant whose clock is right is served by a host whose clock is not. A channel's stamp
-is compared with the host's: what is refused for it, the channel sends again, and the platform asks.
+Beat's messages expire by its own clock, so they live longer than the clocks differ. The timestamp of a request is
+compared with the database's clock, so a host with a wrong clock serves a merchant with a right one. The timestamp of a
+channel's webhook is compared with the host's clock: the channel sends a refused webhook again, and the platform polls.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ from tests.support.waiting import LOADED_SECONDS
 
 pytestmark = pytest.mark.processes
 
-# Longer than elsewhere: that nobody takes over a call of a second is not for the machine to decide.
+# Longer than in other tests: on a slow machine too, no worker may resume a saga during a call of one second.
 LEASE_SECONDS = 6.0
 HELD = "auto_pay,no_webhook,slow:1"
 LOST = "auto_pay,no_webhook,timeout_after"
@@ -33,7 +33,7 @@ HOURS, MORE_HOURS = ((-1, 1, -1),), ((1, -1, 0),)
 
 
 class Clocks:
-    """Wrong ones, for those three processes alone."""
+    """Wrong clocks for these three processes only."""
 
     def __init__(self, platform: Platform) -> None:
         found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
@@ -98,7 +98,7 @@ def test_clocks_that_are_wrong(
 
 
 def _require_a_lease_ends_by_the_databases_clock(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """The web worker dies in a call: the worker comes when the lease is over, neither an hour early nor late."""
+    """The web worker is killed in a call. A worker resumes when the lease has expired, not an hour earlier or later."""
     write, web = payment("auto_pay,no_webhook"), platform.web_worker()
     platform.arm(web, crash_at=f"saga.call.before:{CREATE}")
     with pytest.raises(NoAnswer):
@@ -115,14 +115,14 @@ def _require_a_lease_ends_by_the_databases_clock(platform: Platform, shop: HttpS
 
 @pytest.fixture
 def celery() -> Iterator[Celery]:
-    """An app that sends to nobody. It is the current one, whose clock a schedule goes by."""
+    """An app without a broker. It is the current app, because a schedule uses the clock of that one."""
     before, app = current_app._get_current_object(), Celery(broker="memory://")  # type: ignore[attr-defined]
     yield app
     before.set_current()
 
 
 def test_beat_whose_clock_is_set_while_it_runs(celery: Celery, tmp_path: Path) -> None:
-    """Back or forward, each of its tasks goes on at its pace."""
+    """Whether the clock is set back or forward, each task keeps its interval."""
     schedule = {name: {"task": name, "schedule": 1.0} for name in ("sweep", "expire")}
     celery.conf.beat_schedule = schedule
     clock = [dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)]
@@ -139,7 +139,7 @@ def test_beat_whose_clock_is_set_while_it_runs(celery: Celery, tmp_path: Path) -
 
 
 def _require_the_web_is_off(shop: HttpShop, hours: int) -> None:
-    """Its own word for the time, so that it is known to be wrong."""
+    """Requires that the web process reports a wrong time, so that the test tests something."""
     stamp = shop.get("/healthz").headers["Date"]
     off = parsedate_to_datetime(stamp).timestamp() - time.time()
     assert abs(off - hours * 3600) < LOADED_SECONDS, stamp

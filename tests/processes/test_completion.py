@@ -1,5 +1,5 @@
-"""payment.complete in the crash matrix: a worker that completes what the customer has approved dies at each crash
-point, or never gets the answer. The bank charges once."""
+"""payment.complete in the crash matrix: a worker that completes an approved payment is killed at each crash point, or
+never gets the answer. The bank charges once."""
 
 import uuid
 
@@ -42,14 +42,14 @@ def test_worker_dies_completing(
 ) -> None:
     flow = PAYMENT_COMPLETE
     writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
-    struck: list[uuid.UUID] = []
+    spared: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            with worker_dies(platform, name_point(point, flow), struck, SWEEP_SECONDS + LOADED_SECONDS):
+            with worker_dies(platform, name_point(point, flow), spared, SWEEP_SECONDS + LOADED_SECONDS):
                 assert shop.repeat_until_final(write, 0).status == 200
             platform.arm_workers()
             saga = _await_completion(books, write)
-            struck.append(saga["id"])
+            spared.append(saga["id"])
             cell(flow, "forward", "worker", point)
     for point, write in writes.items():
         with subtests.test("recovers", point=point):

@@ -1,10 +1,10 @@
-"""Every named crash point, in every flow, forward and compensating, in web and Celery workers: a real process dies
-there, others carry on, and then the auditor finds nothing wrong in the platform's tables and the bank's books.
+"""Kills a real process at every crash point of every flow, forward and compensating, in web and Celery workers. Other
+processes resume the saga, and the integrity checks find no error in our tables and the bank's.
 
-The matrix is flows × points × modes; its size is printed at the end of the run. A new flow is a row in `flows.py`; a
-new point is a name here, which the last test demands. Each test lets all its victims die first and then waits for all
-recoveries, since they wait for their leases together; whoever is armed spares the sagas whose recovery is under way, so
-that each blow falls on the saga it is meant for.
+The matrix is flows × points × modes; its size is printed at the end of the run. A new flow is a row in `flows.py`. A
+new point is a name here; the last test fails without it. Each test first kills all its processes and then waits for all
+recoveries, because the leases expire at the same time. Workers that are armed spare the sagas that are recovering, so
+that each kill meets the saga that it is meant for.
 """
 
 import re
@@ -74,16 +74,16 @@ def test_web_worker_dies(
 def test_celery_worker_dies_in_the_retry(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell, flow: Flow
 ) -> None:
-    """The web process loses the answer; one child of the Celery worker dies retrying, the others finish."""
+    """The web process loses the answer. One child of the Celery worker is killed in the retry, the others finish it."""
     writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
     platform.arm(platform.web_worker(), lose_answer_of=flow.step)
-    struck: list[uuid.UUID] = []
+    spared: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            with worker_dies(platform, name_point(point, flow), struck, FIRST_RETRY_SECONDS):
+            with worker_dies(platform, name_point(point, flow), spared, FIRST_RETRY_SECONDS):
                 assert shop.send(write).status == 202
             platform.arm_workers()
-            struck.append(books.require_saga(write.key)["id"])
+            spared.append(books.require_saga(write.key)["id"])
             cell(flow, "forward", "celery", point)
     for point, write in writes.items():
         with subtests.test("recovers", point=point):
@@ -94,20 +94,20 @@ def test_celery_worker_dies_in_the_retry(
 def test_celery_worker_dies_compensating(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
 ) -> None:
-    """A compensation is claimed anew only after a first death in it: those die twice."""
+    """A compensation is claimed again only after a worker was killed in it: for those points, two are killed."""
     flow = PAYMENT_ROLLED_BACK
     writes = {point: flow.prepare(shop) for point in IN_A_RETRY}
-    struck: list[uuid.UUID] = []
+    spared: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
             first = "saga.call.before" if point in CLAIM_OF_SAGA else point
-            with worker_dies(platform, name_point(first, flow, "compensating"), struck, ALL_RETRIES_SECONDS):
+            with worker_dies(platform, name_point(first, flow, "compensating"), spared, ALL_RETRIES_SECONDS):
                 assert shop.send(write).status == 202
             if point in CLAIM_OF_SAGA:
-                with worker_dies(platform, point, struck, DEATH_AFTER_LEASE_SECONDS):
+                with worker_dies(platform, point, spared, DEATH_AFTER_LEASE_SECONDS):
                     pass
             platform.arm_workers()
-            struck.append(books.require_saga(write.key)["id"])
+            spared.append(books.require_saga(write.key)["id"])
             cell(flow, "compensating", "celery", point)
     _require_all(shop, books, subtests, writes)
 
@@ -115,8 +115,8 @@ def test_celery_worker_dies_compensating(
 def test_web_worker_dies_compensating(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
 ) -> None:
-    """The merchant cancels what is in doubt and repeats its creation: the web worker that takes it back dies. Celery
-    is frozen meanwhile."""
+    """The merchant cancels a payment in doubt and repeats its creation. The web worker that compensates it is killed.
+    Celery is frozen meanwhile."""
     flow = PAYMENT_ROLLED_BACK
     for process in (platform.beat, platform.worker):
         process.signal(signal.SIGSTOP)
@@ -142,7 +142,7 @@ def _cancel(payment_no: str) -> Write:
 
 
 def _web_dies_repeating(platform: Platform, shop: HttpShop, write: Write, point: str) -> None:
-    """Once the lease of the first request is over, its repetition takes the saga on."""
+    """Repeats the request until the lease of the first one has expired: the repetition resumes the saga."""
     web = platform.web_worker()
     platform.arm(web, crash_at=point)
 
@@ -160,7 +160,7 @@ def _web_dies_repeating(platform: Platform, shop: HttpShop, write: Write, point:
 def test_answer_is_lost(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
 ) -> None:
-    """The call happened and is reported as a timeout: 202, and the Celery worker finds out."""
+    """The call succeeds but looks like a timeout: the answer is 202, and the Celery worker queries the outcome."""
     writes = [(flow, flow.prepare(shop)) for flow in (*FLOWS, *LONG_FLOWS)]
     for flow, write in writes:
         with subtests.test("lost", flow=flow.name):
@@ -176,7 +176,7 @@ def test_answer_is_lost(
 def test_answer_is_lost_in_the_retry(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests, cell: Cell
 ) -> None:
-    """Twice: the web process's answer, and those that the Celery worker gets until its orders end."""
+    """The web process loses the answer, and so does the Celery worker until it is disarmed."""
     writes = [(flow, flow.prepare(shop)) for flow in FLOWS]
     for flow, write in writes:
         with subtests.test("lost", flow=flow.name):

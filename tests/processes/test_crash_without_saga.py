@@ -1,5 +1,5 @@
-"""Commits that no saga makes: a payment's expiry, what a channel tells us, what it answers when asked. A real process
-dies before or after each, and what was lost is repeated: by beat, by the channel, by the merchant."""
+"""Commits outside of sagas: the expiry of a payment, a channel update by webhook, and one by query. A real process is
+killed before or after each. Beat, the channel or the merchant then repeats it."""
 
 import signal
 from typing import Any
@@ -18,7 +18,7 @@ EXPIRY = ("payment.expiry.before_commit", "payment.expiry.after_commit")
 EVENT = ("channel.event.before_commit", "channel.event.after_commit")
 SYNC = ("payment.sync.before_commit", "payment.sync.after_commit")
 NO_SAGA = (*EXPIRY, *EVENT, *SYNC)
-# How often beat looks for payments that nobody paid; the bank sends again after 1, 2, 4 … seconds.
+# How often beat looks for unpaid payments; the bank sends again after 1, 2, 4 … seconds.
 EXPIRY_SECONDS, RESENT_SECONDS = 5.0, 15.0
 AMOUNT = 10_000
 
@@ -34,7 +34,7 @@ def _wait_for_status(books: Books, order_no: str, status: str, seconds: float) -
 def test_worker_dies_expiring(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests
 ) -> None:
-    """There is one cancellation, whichever process begins it, and the payment can no longer be paid."""
+    """There is one cancellation, no matter which process starts it, and the payment can no longer be paid."""
     begun = {point: shop.send(payment("no_webhook", amount=AMOUNT)).data for point in EXPIRY}
     for point, opened in begun.items():
         with subtests.test("dies", point=point):
@@ -57,7 +57,7 @@ def test_worker_dies_expiring(
 def test_web_worker_dies_over_a_channels_webhook(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests
 ) -> None:
-    """The bank sends it again: it is kept once and takes effect once. Its sender is frozen until all is ready."""
+    """The bank sends the webhook again: it is stored once and applied once. Its sender is frozen at first."""
     begun = {}
     for point in EVENT:
         with subtests.test("dies", point=point):
@@ -74,7 +74,7 @@ def test_web_worker_dies_over_a_channels_webhook(
             wait_until(
                 lambda query=query, number=number: books.row(query, number),
                 RESENT_SECONDS + LOADED_SECONDS,
-                f"the bank's news of {number}",
+                f"the bank's webhook for {number}",
             )
             books.require_paid_once(paid["order_no"])
 

@@ -1,4 +1,4 @@
-"""What the bank refuses is rolled back, and what it never answers is never taken for refused."""
+"""A payment that the bank declines is rolled back. A missing answer never counts as a decline."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def test_decline(shop: HttpShop, books: Books) -> None:
     assert shop.send(write).body == reply.body
 
 
-def test_decline_that_only_a_retry_hears_of(shop: HttpShop, books: Books) -> None:
+def test_decline_in_a_retry(shop: HttpShop, books: Books) -> None:
     write = payment("decline,timeout_after")
     assert shop.send(write).status == 202
     books.wait_for_saga(write.key, RECOVERY_SECONDS, "compensated")
@@ -42,8 +42,8 @@ def test_decline_that_only_a_retry_hears_of(shop: HttpShop, books: Books) -> Non
     assert _final(shop, write).status == 402
 
 
-def test_silence_ends_in_a_cancel_at_the_bank(shop: HttpShop, books: Books) -> None:
-    """Nobody can tell whether it exists, so the compensation makes sure that it does not."""
+def test_payment_without_answer_is_cancelled_at_the_bank(shop: HttpShop, books: Books) -> None:
+    """The payment may exist at the bank, so the compensation cancels it there."""
     write = payment(SILENT)
     assert shop.send(write).status == 202
     books.wait_for_saga(write.key, RETRIES_SECONDS, "compensated")
@@ -52,7 +52,7 @@ def test_silence_ends_in_a_cancel_at_the_bank(shop: HttpShop, books: Books) -> N
     assert _final(shop, write).status == 402
 
 
-def test_silence_before_the_bank_knows_leaves_a_tombstone(shop: HttpShop, books: Books) -> None:
+def test_cancellation_before_the_payment_leaves_a_tombstone(shop: HttpShop, books: Books) -> None:
     write = payment("no_webhook,timeout_before*always")
     assert shop.send(write).status == 202
     books.wait_for_saga(write.key, RETRIES_SECONDS, "compensated")
@@ -66,7 +66,7 @@ def test_silence_before_the_bank_knows_leaves_a_tombstone(shop: HttpShop, books:
 def test_worker_dies_around_the_commit_of_the_compensation(
     platform: Platform, shop: HttpShop, books: Books, point: str
 ) -> None:
-    """The cancel at the bank is slow; in the meantime its caller is told where to die."""
+    """The cancellation at the bank is slow. Meanwhile its caller is armed with the crash point."""
     write = payment(f"{SILENT},cancel:slow:1")
     assert shop.send(write).status == 202
     child = _wait_for_compensation(platform, books, write)
@@ -86,7 +86,7 @@ def test_worker_killed_in_the_call_of_the_compensation(
 
 @pytest.mark.parametrize("webhook", ["no_webhook", "duplicate_webhook"])
 def test_timeout_after_the_charge(shop: HttpShop, books: Books, webhook: str) -> None:
-    """With webhooks, the bank's news and the saga's question race each other."""
+    """With webhooks on, the bank's webhook and the saga's query race each other."""
     write = payment(f"auto_pay,{webhook},timeout_after")
     assert shop.send(write).status == 202
     saga = books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
@@ -96,8 +96,8 @@ def test_timeout_after_the_charge(shop: HttpShop, books: Books, webhook: str) ->
     assert (again.status, again.data["payment_no"]) == (200, paid["payment_no"])
 
 
-def test_charge_after_which_the_bank_falls_silent(shop: HttpShop, books: Books) -> None:
-    """All retries are used up, the compensation asks first and finds the money: honoured, not dropped."""
+def test_charge_without_any_further_answer(shop: HttpShop, books: Books) -> None:
+    """All retries are used up. The compensation queries first and finds the money, so the payment succeeds."""
     write = payment(f"auto_pay,{SILENT}")
     assert shop.send(write).status == 202
     saga = books.wait_for_saga(write.key, RETRIES_SECONDS, "completed")
@@ -118,7 +118,7 @@ def test_refund_whose_answer_is_lost(shop: HttpShop, books: Books) -> None:
     books.require_agreement(payment_now)
 
 
-def test_declined_refund_gives_its_reservation_back(shop: HttpShop, books: Books) -> None:
+def test_declined_refund_releases_its_reservation(shop: HttpShop, books: Books) -> None:
     paid = shop.succeeded_payment("refund_declined,refund:timeout_after")
     write = Write("/api/v1/refunds", {"payment_no": paid["payment_no"], "amount": 4_000})
     assert shop.send(write).status == 202
@@ -131,7 +131,7 @@ def test_declined_refund_gives_its_reservation_back(shop: HttpShop, books: Books
 
 
 def _wait_for_compensation(platform: Platform, books: Books, write: Write) -> int:
-    """The child that is calling the bank to cancel."""
+    """Returns the child process that is cancelling at the bank."""
     saga = wait_until(
         lambda: books.row(
             "SELECT i.lease_owner FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id"
@@ -155,7 +155,7 @@ def _require_compensated(shop: HttpShop, books: Books, write: Write) -> None:
 
 
 def _require_rolled_back(books: Books, write: Write, failure_code: str) -> Row:
-    """Order cancelled, payment failed, saga compensated, no money moved."""
+    """Requires a cancelled order, a failed payment, a compensated saga and no movement of money."""
     closed = books.require_closed_without_money(write.body["order_no"], "failed")
     assert closed["failure_code"] == failure_code
     books.require_terminal(closed["id"], "compensated")

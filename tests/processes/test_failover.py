@@ -1,4 +1,4 @@
-"""The primary changes under load: payments wait for seconds, nobody is restarted, and nothing is done twice."""
+"""The primary changes under load: payments wait for seconds, no process is restarted, nothing happens twice."""
 
 import datetime as dt
 import shutil
@@ -43,8 +43,8 @@ class ReplicatedPlatform(Platform):
         self.webhooks = self._ours("webhooks", [*command, "deliver_webhooks"])
 
     def use_new_primary(self) -> None:
-        """The address leads to the new primary. Tests of this file may be shared out among processes, so that each of
-        them must find what it needs without the others."""
+        """Makes the address lead to the new primary. Tests of this file may run in different processes, so each must
+        find what it needs without the others."""
         if not self.is_switched:
             self.switch_over()
         self.address.switch(self.new.database.port)
@@ -66,7 +66,7 @@ class ReplicatedPlatform(Platform):
         super()._end()
 
     def switch_over(self) -> None:
-        """As operators do it: the old primary comes back as a standby, on the address that everybody knows."""
+        """Switches over as operators do: the old primary comes back as a standby, on the same address."""
         self.is_switched = True
         self.old.stop()
         self.new.promote()
@@ -82,7 +82,7 @@ def platform() -> Iterator[ReplicatedPlatform]:
 def test_reads_of_a_replica_that_lags(
     platform: ReplicatedPlatform, settings: Any, monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any
 ) -> None:
-    """The replica is read while it is near, and has what a reader has seen; gone or promoted, it is not."""
+    """The replica is read while its lag is small and it has what the reader has seen. A lost or promoted one is not."""
     primary, standby = (platform.new, platform.old) if platform.is_switched else (platform.old, platform.new)
     settings.DB_REPLICA_HOST, settings.DB_REPLICA_MAX_LAG_SECONDS = "127.0.0.1", 3600.0
     monkeypatch.setattr(replica, "_paused_until", 0.0)
@@ -120,11 +120,13 @@ def test_reads_of_a_replica_that_lags(
         use(free_port())
         assert replica.choose_database() == replica.PRIMARY
         use(standby.database.port)
-        assert replica.choose_database() == replica.PRIMARY, "after a failure nobody asks for a while"
+        assert replica.choose_database() == replica.PRIMARY, (
+            "after a failure the replica is not tried for a while"
+        )
 
 
 def _write(session: "psycopg.Connection[Any]") -> dt.datetime:
-    """A commit that changes no table. Returns a time before it."""
+    """Commits without changing a table. Returns a time before the commit."""
     row = session.execute("SELECT clock_timestamp(), pg_logical_emit_message(true, 'test', '')").fetchone()
     assert row is not None
     written_at: dt.datetime = row[0]
@@ -166,7 +168,7 @@ def test_address_leads_to_a_standby_and_then_to_the_new_primary(platform: Replic
 
 
 def test_sessions_turn_read_only(platform: ReplicatedPlatform) -> None:
-    """A server that is fenced, or a cloud's writer that becomes a reader, keeps its sessions open."""
+    """A fenced server, or a cloud's writer that becomes a reader, keeps its sessions open."""
     shop = HttpShop(platform.url, platform.merchant["key"], platform.merchant["secret"])
     platform.use_new_primary()
     wait_until(lambda: shop.get("/readyz").status == 200, RECONNECT_SECONDS + LOADED_SECONDS, "the platform")
@@ -184,7 +186,7 @@ def test_sessions_turn_read_only(platform: ReplicatedPlatform) -> None:
 
 
 def test_several_hosts(platform: ReplicatedPlatform) -> None:
-    """`DB_HOST` with the standby first: it is passed over, by the pool and by sessions outside it."""
+    """`DB_HOST` names the standby first. The pool and sessions outside of it skip it."""
     platform.use_new_primary()
     standby, primary = platform.old.database, platform.new.database
     hosts = {

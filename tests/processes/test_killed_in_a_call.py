@@ -49,7 +49,7 @@ def test_saga_worker_in_a_slow_retry(platform: Platform, shop: HttpShop, books: 
 
 
 def test_all_workers_of_a_host_in_a_slow_retry(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """Every process of the worker that holds the saga goes; the other worker takes over."""
+    """Every process of the worker that holds the saga is killed. The other worker resumes it."""
     platform.spare_worker.start()
     platform.wait_for_worker(platform.spare_worker)
     write, held, _answer = _caught_in_a_call(shop, books, SLOW_RETRY, "query")
@@ -69,10 +69,10 @@ def test_all_workers_of_a_host_in_a_slow_retry(platform: Platform, shop: HttpSho
     assert int(owner["worker"].rpartition(":")[2]) in platform.worker_children(heir)
 
 
-def test_all_workers_that_heard_the_hint_die_claiming(
+def test_worker_that_got_the_hint_is_killed_claiming(
     platform: Platform, shop: HttpShop, books: Books
 ) -> None:
-    """A worker takes the wake-up hint and dies before its claim is committed. A later worker claims the saga."""
+    """A worker gets the wake-up hint and is killed before its claim is committed. A later worker claims the saga."""
     write = payment("auto_pay,no_webhook,timeout_after")
     platform.arm_workers(crash_at="saga.claim.before_commit")
     dead = platform.dead_children()
@@ -86,7 +86,7 @@ def test_all_workers_that_heard_the_hint_die_claiming(
 
 
 def test_web_and_worker_at_once(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """Nobody is left but beat; a worker that starts afterwards finishes."""
+    """Only beat is left. A worker that starts afterwards finishes the saga."""
     write, _held, answer = _caught_in_a_call(shop, books, SLOW[1])
     platform.web.kill()
     platform.worker.kill()
@@ -110,10 +110,8 @@ def test_beat_is_not_needed(platform: Platform, shop: HttpShop, books: Books) ->
     platform.beat.start()
 
 
-def test_the_repeated_request_carries_on_where_no_worker_is(
-    platform: Platform, shop: HttpShop, books: Books
-) -> None:
-    """Killed twice, in the first request and in the one that resumed it; the third finishes, without a worker."""
+def test_repeated_request_resumes_without_a_worker(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """The first request and the one that resumed it are killed. The third finishes the saga without a worker."""
     platform.worker.signal(signal.SIGSTOP)
     write = payment("auto_pay,no_webhook")
     for point in (f"saga.call.before:{CREATE}", f"saga.outcome.before_commit:{CREATE}"):
@@ -132,7 +130,7 @@ def test_the_repeated_request_carries_on_where_no_worker_is(
 def test_web_worker_that_wakes_up_after_its_lease(
     platform: Platform, shop: HttpShop, books: Books, simulate: str
 ) -> None:
-    """Not dead, only frozen: when it goes on, its payment is done, and it may write nothing."""
+    """The web worker is frozen, not killed. When it continues, its payment is finished, and it may write nothing."""
     write, _held, answer = _caught_in_a_call(shop, books, simulate)
     web = platform.web_worker()
     os.kill(web, signal.SIGSTOP)

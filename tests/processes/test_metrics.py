@@ -1,4 +1,4 @@
-"""/metrics of the web process counts for the whole platform."""
+"""/metrics of the web process has the counts of the whole platform."""
 
 import re
 import urllib.request
@@ -19,8 +19,8 @@ ATTEMPTS = (
 )
 
 
-def test_what_only_the_celery_worker_counted(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """The web process has the outcome unknown; the worker hears of the success and completes the saga."""
+def test_counts_of_the_celery_worker(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """The web process gets no outcome. The worker queries the success and completes the saga."""
     active = "SELECT 1 FROM saga_instances WHERE status IN ('pending', 'in_progress') AND NOT needs_attention"
     wait_until(
         lambda: not books.rows(active), RECOVERY_SECONDS + LOADED_SECONDS, "the sagas of earlier tests"
@@ -40,7 +40,7 @@ def test_what_only_the_celery_worker_counted(platform: Platform, shop: HttpShop,
 
 
 def test_counts_survive_their_process(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """A killed worker's counters go on counting."""
+    """The counters of a killed worker stay in the sums."""
     write = payment("auto_pay,no_webhook,timeout_after")
     shop.send(write)
     books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")

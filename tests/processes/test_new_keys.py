@@ -1,5 +1,5 @@
-"""Calls under new keys, on a platform of real processes: a worker dies on either side of the commit of a new key, and
-a query ends the doubt about a lost cancel."""
+"""Calls under new keys, on a platform of real processes: a worker is killed before and after the commit of a new key,
+and a query resolves a cancellation whose answer was lost."""
 
 import uuid
 
@@ -21,19 +21,19 @@ POINTS = ("saga.new_call.before_commit", "saga.new_call.after_commit")
 def test_worker_dies_around_the_commit_of_a_new_key(
     platform: Platform, shop: HttpShop, books: Books, subtests: pytest.Subtests
 ) -> None:
-    """The bank keeps a 500 under the first key of each refund. It is made once, and both books agree."""
+    """The bank keeps a 500 under the first key of each refund. The refund is made once, here and at the bank."""
     paid = {point: shop.succeeded_payment("refund:error_5xx_kept", amount=AMOUNT) for point in POINTS}
     writes = {
         point: Write("/api/v1/refunds", {"payment_no": one["payment_no"], "amount": PART})
         for point, one in paid.items()
     }
-    struck: list[uuid.UUID] = []
+    spared: list[uuid.UUID] = []
     for point, write in writes.items():
         with subtests.test("dies", point=point):
-            with worker_dies(platform, f"{point}:{REFUND}", struck, FIRST_RETRY_SECONDS):
+            with worker_dies(platform, f"{point}:{REFUND}", spared, FIRST_RETRY_SECONDS):
                 assert shop.send(write).status == 202
             platform.arm_workers()
-            struck.append(books.require_saga(write.key)["id"])
+            spared.append(books.require_saga(write.key)["id"])
     for point, write in writes.items():
         with subtests.test("recovers", point=point):
             books.wait_for_saga(write.key, RECOVERY_SECONDS, "completed")
@@ -47,8 +47,8 @@ def test_worker_dies_around_the_commit_of_a_new_key(
 
 
 def test_a_lost_cancel_of_what_the_customer_has_submitted(shop: HttpShop, books: Books) -> None:
-    """The bank works on the customer's payment, and the answer to the cancel is lost: the query says that nothing was
-    cancelled, the cancel is refused for good, and the money that is held can be captured."""
+    """The bank is processing the customer's payment, and the answer to the cancellation is lost. The query reports that
+    nothing was cancelled, so the cancellation is refused for good, and the authorized amount can be captured."""
     held = shop.send(payment("no_webhook,cancel:timeout_after", amount=AMOUNT, capture_method="manual")).data
     # The customer submits on the bank's page, and no webhook has come yet.
     submits = (

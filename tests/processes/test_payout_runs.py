@@ -2,7 +2,7 @@
 others resume the run. It ends once, with one stored file and one posting, or nothing is sent and the money is payable
 again.
 
-Each test lets all its victims die first and then waits for all recoveries, since they wait for their leases together.
+Each test first kills all its processes and then waits for all recoveries, because the leases expire together.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def desk(running_platform: Platform) -> Iterator[PayoutDesk]:
 
 @contextlib.contextmanager
 def _frozen_workers(platform: Platform) -> Iterator[None]:
-    """Otherwise a worker may resume a run before the desk does, which then does not die."""
+    """Keeps workers from resuming a run before the desk does, which would then not be killed."""
     platform.worker.signal(signal.SIGSTOP)
     yield
     platform.worker.signal(signal.SIGCONT)
@@ -123,16 +123,16 @@ def test_desk_dies_approving_a_run(
 def test_worker_dies_exporting_a_run(
     platform: Platform, books: Books, desk: PayoutDesk, subtests: pytest.Subtests, count: Count
 ) -> None:
-    """The desk dies when the approval is committed, so that a worker resumes the run and dies as well."""
+    """The desk is killed after the approval is committed, so that a worker resumes the run and is killed too."""
     merchants = dict(zip(RESUMED, sign_up_merchants(platform, desk, "DKK", len(RESUMED)), strict=True))
-    struck: list[uuid.UUID] = []
+    spared: list[uuid.UUID] = []
     for point, merchant in merchants.items():
         with subtests.test("dies", point=point):
             run_id = _create_run(desk, merchant)
-            with worker_dies(platform, point, struck, RUN_SECONDS):
+            with worker_dies(platform, point, spared, RUN_SECONDS):
                 desk.die_at("payout_run.approve.after_commit", "approve_run", run_id=run_id)
             platform.arm_workers()
-            struck.append(uuid.UUID(run_id))
+            spared.append(uuid.UUID(run_id))
             count("forward", "worker", point)
     for point, merchant in merchants.items():
         with subtests.test("recovers", point=point):
@@ -156,16 +156,16 @@ def test_desk_dies_rejecting_a_run(
 def test_worker_dies_rejecting_a_run(
     platform: Platform, books: Books, desk: PayoutDesk, subtests: pytest.Subtests, count: Count
 ) -> None:
-    """The rejection is committed, and the desk dies before it claims the saga, so that a worker does."""
+    """The rejection is committed, and the desk is killed before it claims the saga, so that a worker claims it."""
     merchants = dict(zip(RESUMED, sign_up_merchants(platform, desk, "CZK", len(RESUMED)), strict=True))
-    struck: list[uuid.UUID] = []
+    spared: list[uuid.UUID] = []
     for point, merchant in merchants.items():
         with subtests.test("dies", point=point):
             run_id = _create_run(desk, merchant)
-            with worker_dies(platform, point, struck, RUN_SECONDS):
+            with worker_dies(platform, point, spared, RUN_SECONDS):
                 desk.die_at("saga.claim.before_commit", "reject_run", run_id=run_id)
             platform.arm_workers()
-            struck.append(uuid.UUID(run_id))
+            spared.append(uuid.UUID(run_id))
             count("compensating", "worker", point)
     _require_rejected(books, desk, subtests, merchants)
 

@@ -1,4 +1,4 @@
-"""The platform behind PgBouncer in transaction mode: each transaction may meet another session of PostgreSQL."""
+"""The platform behind PgBouncer in transaction mode: each transaction may run in another session of PostgreSQL."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ class PooledPlatform(Platform):
         self.sagas = self._ours("sagas", [*command, "run_sagas", "test"])
 
     def _write_configuration(self) -> list[str]:
-        """Without an account of PgBouncer's own: everybody on this machine may connect."""
+        """Writes a configuration without accounts: every user of this machine may connect."""
         configuration = self.directory / "pgbouncer.ini"
         configuration.write_text(
             f"[databases]\n* = host={self.database.host} port={self.database.port} user={self.database.user}"

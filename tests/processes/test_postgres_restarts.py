@@ -1,4 +1,4 @@
-"""`pg_ctl restart -m immediate` under requests: what was said is true afterwards, and nothing is done twice."""
+"""`pg_ctl restart -m immediate` under requests: all answers hold afterwards, and nothing happens twice."""
 
 import threading
 import time
@@ -42,7 +42,7 @@ def test_restart_under_requests(platform: Platform, shop: HttpShop, books: Books
 
 
 def test_restart_while_a_retry_is_open(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """The Celery worker and beat live through it and finish by themselves."""
+    """The Celery worker and beat survive the restart and finish the retry by themselves."""
     writes = [payment("auto_pay,no_webhook,timeout_after*2,query:slow:1*2") for _ in range(4)]
     for write in writes:
         assert shop.send(write).status == 202
@@ -57,8 +57,8 @@ def test_restart_while_a_retry_is_open(platform: Platform, shop: HttpShop, books
         process.require_running()
 
 
-def test_absent(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """503 in the contract's shape for writes and reads alike, and afterwards as if nothing had been."""
+def test_stopped_database(platform: Platform, shop: HttpShop, books: Books) -> None:
+    """Writes and reads get 503 in the API's shape, and work again afterwards."""
     known = shop.succeeded_payment()
     platform.stop_postgres()
     write = payment("auto_pay,no_webhook")
@@ -75,7 +75,7 @@ def test_absent(platform: Platform, shop: HttpShop, books: Books) -> None:
 
 
 def test_periodic_tasks_meet_an_absent_database_in_one_line(platform: Platform) -> None:
-    """Celery's own words for an error that it does not expect, with a stack trace, are not in the log."""
+    """The log has no stack trace of Celery for an unexpected error."""
     before = platform.worker.log.stat().st_size
 
     def written() -> bytes:
@@ -89,7 +89,7 @@ def test_periodic_tasks_meet_an_absent_database_in_one_line(platform: Platform) 
 
 
 class _Load:
-    """Two merchants' threads that pay as fast as they are answered."""
+    """Threads of two merchants that create payments, each as soon as the last one was answered."""
 
     def __init__(self, shop: HttpShop) -> None:
         self.shop = shop

@@ -1,6 +1,6 @@
-"""Celery on a real RabbitMQ: its queues and confirms, and what its death costs. Collected only with --long.
+"""Celery on a real RabbitMQ: queues, publisher confirms, and the effects of a kill. Collected only with --long.
 
-The node is Debian's rabbitmq-server, on ports of its own, with a daemon of its own for Erlang's names.
+The node is Debian's rabbitmq-server, on ports of its own, with its own daemon for Erlang's names.
 """
 
 import json
@@ -142,7 +142,7 @@ def test_the_queues_are_quorum_queues_and_sends_are_confirmed(platform: Platform
 
 
 def test_killed_under_payments(platform: PlatformOnRabbit, shop: HttpShop, books: Books) -> None:
-    """No request waits for it, saga workers do not need it, and afterwards beat sends again what was due."""
+    """No request waits for RabbitMQ, saga workers do not need it, and afterwards beat sends due tasks again."""
     writes = _pay(shop)
     platform.kill_broker()
     began = platform.worker.log.stat().st_size
@@ -168,7 +168,7 @@ def test_killed_with_all_its_data(platform: PlatformOnRabbit, shop: HttpShop, bo
 
 
 def _pay(shop: HttpShop) -> list[Write]:
-    """Decided at once; finished by a saga worker; finished by a webhook that a periodic task sends."""
+    """Creates three payments: decided at once, finished by a saga worker, finished by a webhook of a periodic task."""
     scripts = ("auto_pay,no_webhook", LOST, DECIDED_LATER)
     writes = [payment(script) for script in scripts for _ in range(2)]
     statuses = [answer.result().status for answer in [shop.send_later(write) for write in writes]]

@@ -1,11 +1,11 @@
 """Random runs over the simulator and the sandboxes of WeChat Pay and Alipay at the same time: merchants pay, capture,
 cancel and refund with scripted faults while workers and sandboxes are killed, Redis is flushed and, in the long mode,
-PostgreSQL is restarted. When everything has come to rest, the auditor judges, with the books of every channel.
+PostgreSQL is restarted. When no work is open any more, the integrity checks compare our records with each channel's.
 
     pytest tests/processes/test_random_schedules.py                      a few seeds, a few seconds each
     pytest tests/processes/test_random_schedules.py --long               more, longer, with PostgreSQL restarts
 
-A seed fixes what is sent and what is done to the processes; the moments at which they meet are the machine's.
+A seed fixes the requests and the faults. It does not fix the moments at which they meet.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ SETTLE_SECONDS = 60.0
 
 
 class Chaos:
-    """What is done to the processes, one blow after another."""
+    """Causes faults in the processes, one after another."""
 
     def __init__(self, platform: Platform, dice: random.Random, *, long: bool) -> None:
         self.platform, self.dice = platform, dice
-        self.blows: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
         self.kinds: list[Callable[[], None]] = [self.kill_web, self.kill_child, self.kill_child, self.flush]
         self.kinds += [
             self.freeze_child,
@@ -57,12 +57,12 @@ class Chaos:
             if (
                 not self.platform.worker.is_running
             ):  # a child that dies starting takes it with it, as its broker may
-                self.blows["worker_died_by_itself"] += 1
+                self.faults["worker_died_by_itself"] += 1
                 self.platform.worker.deaths = 0  # these deaths are ours, however many there are
             self.platform.supervise()
-            blow = self.dice.choice(self.kinds)
-            self.blows[blow.__name__] += 1
-            blow()
+            fault = self.dice.choice(self.kinds)
+            self.faults[fault.__name__] += 1
+            fault()
             time.sleep(self.dice.uniform(0.1, 0.8))  # the load goes on meanwhile
 
     def kill_web(self) -> None:
@@ -72,7 +72,7 @@ class Chaos:
         _signal(self.dice.choice(self.platform.worker_children()), signal.SIGKILL)
 
     def freeze_child(self) -> None:
-        """Longer than its lease now and then: it wakes up when another has its saga."""
+        """Freezes it, sometimes for longer than its lease: it continues when another worker has its saga."""
         child = self.dice.choice(self.platform.worker_children())
         _signal(child, signal.SIGSTOP)
         time.sleep(self.dice.choice((0.3, 2.6)))
@@ -87,7 +87,7 @@ class Chaos:
         self.platform.beat.start()
 
     def kill_sandbox(self) -> None:
-        """A provider that is down, for as long as it takes to start again."""
+        """Kills the sandbox of a provider and starts it again."""
         process = self.dice.choice(list(self.platform.sandboxes.values()))
         process.kill()
         process.start()
@@ -109,7 +109,7 @@ class Chaos:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # another blow was quicker
+    with contextlib.suppress(ProcessLookupError):  # another fault was quicker
         os.kill(pid, number)
 
 
@@ -145,8 +145,8 @@ def test_random_schedule(
 
 
 def _finish(platform: Platform, shop: HttpShop, merchants: list[Merchant]) -> None:
-    """Each write gets one last word: what it says must agree with the books, too. Only whether money of a payment can
-    be moved about which the bank stays silent nobody can ever tell: that is neither done nor refused."""
+    """Repeats each write until it has a final answer, which must agree with our records too. One exception: the bank
+    never answers about some payments; their captures, cancellations and refunds are neither done nor refused."""
     shop.customers.forget_faults()
     for merchant in merchants:
         for write in merchant.writes:
@@ -185,9 +185,9 @@ def _summary(books: Books, began: Row, seed: int, merchants: list[Merchant], cha
         " GROUP BY 1, 2 ORDER BY 1, 2",
         began["now"],
     )
-    blows = ", ".join(f"{name} {count}" for name, count in sorted(chaos.blows.items()))
+    faults = ", ".join(f"{name} {count}" for name, count in sorted(chaos.faults.items()))
     ends = ", ".join(f"{row['definition']} {row['status']} {row['count']}" for row in sagas)
     paid = sum((merchant.customers_paid for merchant in merchants), Counter[str]())
     at_sandboxes = ", ".join(f"{count} at {name}" for name, count in sorted(paid.items()))
     writes = sum(len(merchant.writes) for merchant in merchants)
-    return f"seed {seed}: {writes} writes; customers paid {at_sandboxes}; {blows}; {ends}"
+    return f"seed {seed}: {writes} writes; customers paid {at_sandboxes}; {faults}; {ends}"

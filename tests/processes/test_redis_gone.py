@@ -1,4 +1,4 @@
-"""Redis is an accelerator and the broker of hints: flushed, stopped or frozen it costs time and nothing else."""
+"""Redis only makes things faster: when it is flushed, stopped or frozen, time is lost and nothing else."""
 
 import signal
 import threading
@@ -14,7 +14,7 @@ from tests.support.processes import IDEMPOTENCY_LEASE_SECONDS, LEASE_SECONDS, RE
 
 pytestmark = pytest.mark.processes
 
-# A sweep's message that got lost is sent again when the ticket in it has run out, which takes no longer than a lease.
+# A lost message of a sweep is sent again when its dispatch token has expired, which takes no longer than a lease.
 LOST_MESSAGE_SECONDS = LEASE_SECONDS + RECOVERY_SECONDS
 # The worker's waits between attempts to reconnect, and the beat's.
 RECONNECT_SECONDS = 20.0
@@ -36,7 +36,7 @@ def test_flushed_between_a_request_and_its_repetition(
 
 
 def test_flushed_again_and_again_under_requests(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """Each write is sent twice at once; half of them need a retry, whose hint and ticket may be flushed away."""
+    """Each write is sent twice at once. Half of them need a retry, whose hint and dispatch token may be flushed."""
     writes = _writes()
     with _flushing(platform):
         answers = [shop.send_later(write) for write in writes for _ in range(2)]
@@ -46,7 +46,7 @@ def test_flushed_again_and_again_under_requests(platform: Platform, shop: HttpSh
 
 
 def test_stopped_under_requests(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """No 500 without Redis, and the same answers; with Redis back, worker and beat carry on by themselves."""
+    """Without Redis there is no 500, and the answers are the same. With Redis back, worker and beat continue."""
     before = payment("auto_pay,no_webhook")
     body = shop.send(before).body
     writes = _writes()
@@ -66,7 +66,7 @@ def test_stopped_under_requests(platform: Platform, shop: HttpShop, books: Books
 
 
 def test_repeated_request_while_redis_is_stopped(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """No worker gets a wake-up hint: the merchant's own repetition finishes the payment."""
+    """No worker gets a wake-up hint. The merchant's repetition finishes the payment."""
     platform.stop_redis()
     write = payment("auto_pay,no_webhook,timeout_after")
     assert shop.send(write).status == 202
@@ -76,7 +76,7 @@ def test_repeated_request_while_redis_is_stopped(platform: Platform, shop: HttpS
 
 
 def test_frozen(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """Redis takes connections and says nothing: worse than gone, and still no reason to fail."""
+    """Redis accepts connections and never answers. No request fails."""
     platform.redis.signal(signal.SIGSTOP)
     writes = [payment("auto_pay,no_webhook") for _ in range(4)]
     began = time.monotonic()
@@ -89,7 +89,7 @@ def test_frozen(platform: Platform, shop: HttpShop, books: Books) -> None:
 
 
 def test_full(platform: Platform, shop: HttpShop, books: Books) -> None:
-    """It refuses to write, also what workers note about the messages they take, and answers everything else."""
+    """Redis refuses all writes, also those of workers about the messages they received, and answers reads."""
     with platform.redis_client() as client:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", 1)
@@ -132,13 +132,13 @@ def _flushing(platform: Platform) -> Iterator[None]:
 
 
 def _require_no_more_than_waiting(replies: list[Reply]) -> None:
-    """Done, accepted, or in flight: nothing else may happen to a good request."""
+    """A valid request may succeed, be accepted or be in flight. Nothing else is allowed."""
     unexpected = [reply for reply in replies if reply.status not in (200, 202, 409)]
     assert not unexpected, unexpected
 
 
 def _require_all_paid(shop: HttpShop, books: Books, writes: list[Write], seconds: float) -> None:
-    """By themselves: only when the books say so are the requests repeated."""
+    """Requires all to be paid without a repetition. Only then are the requests repeated."""
     deadline = time.monotonic() + seconds
     for write in writes:
         saga = books.wait_for_saga(write.key, max(deadline - time.monotonic(), 1), "completed")

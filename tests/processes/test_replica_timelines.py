@@ -1,4 +1,4 @@
-"""A standby that has not followed a failover is not read, however far its position is; one that has followed is."""
+"""A standby that has not followed a failover is not read, even if its position is ahead. One that has is read."""
 
 import shutil
 import tempfile

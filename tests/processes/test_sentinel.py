@@ -1,4 +1,4 @@
-"""Redis behind Sentinel: the master dies, and everything that uses Redis finds the new one by itself."""
+"""Redis behind Sentinel: the master is killed, and all users of Redis find the new one by themselves."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.fixture
 def servers(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[WatchedRedis]:
-    """The settings are those that `REDIS_URL` gives, but with the patience of a test."""
+    """The settings that `REDIS_URL` gives, with shorter timeouts."""
     with watched_redis() as servers:
         found = read_settings("redis", REDIS_URL=servers.url)
         options = found["CACHES"]["default"]["OPTIONS"]
@@ -80,7 +80,7 @@ def test_cache_wake_up_and_broker_follow_the_master(servers: WatchedRedis) -> No
 
 
 def _passes_on(queue: Any, publisher: Connection) -> bool:
-    """A worker too makes a new connection after each of these errors."""
+    """Tries again with a new connection after each of these errors, as a worker does."""
     try:
         queue.put("after")
         return bool(queue.get(timeout=PATIENCE_SECONDS).payload == "after")

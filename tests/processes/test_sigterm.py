@@ -52,7 +52,7 @@ def worker(alone: Platform, request: pytest.FixtureRequest) -> Iterator[Process]
 
 @pytest.mark.parametrize("worker", [["run_sagas", "test"]], indirect=True, ids=["run_sagas"])
 def test_a_saga_worker(alone: Platform, worker: Process, shop: HttpShop, books: Books) -> None:
-    """Its places are few, so that sagas are left which it must not claim any more."""
+    """The worker has few places, so that some sagas remain that it must not claim any more."""
     script = f"auto_pay,no_webhook,timeout_after,query:slow:{SLOW_SECONDS}"
     writes = {write.key: write for write in (payment(script) for _ in range(SAGAS))}
     assert {shop.send(write).status for write in writes.values()} == {202}
@@ -81,7 +81,7 @@ def _held(books: Books, writes: dict[str, Write]) -> list[str]:
 
 @pytest.mark.parametrize("worker", [["poll_payments"]], indirect=True, ids=["poll_payments"])
 def test_a_poller(alone: Platform, worker: Process, shop: HttpShop, books: Books) -> None:
-    """It is about to learn that a refund has succeeded."""
+    """The poller is querying a refund that has succeeded."""
     script = f"refund_pending:9999,query_refund:slow:{SLOW_SECONDS}"
     paid = shop.succeeded_payment(script)
     write = Write("/api/v1/refunds", {"payment_no": paid["payment_no"], "amount": 1_000})
