@@ -123,7 +123,7 @@ def test_no_connection_is_held_while_the_channel_is_called(
     data(refund(client, paid(client, "refund_pending:0"), 1))
     data(create(client, "timeout_after*always,query:reset*always"), 202)
     background.finish()
-    background.next_checks_are_due()
+    background.make_checks_due()
 
     poll_due()
     assert set(called) == {

@@ -190,7 +190,7 @@ class Interleaving:
             background.finish()
             self.street.let_refunds_settle()
             self.deliver(self.street.shops[0], {})
-            background.next_checks_are_due()
+            background.make_checks_due()
             poll_due()
 
 

@@ -46,7 +46,7 @@ def read_wait_seconds(payment: Body) -> float:
 def test_a_query_and_a_poll_leave_it_pending(client: SignedClient, harness: AlipayHarness) -> None:
     payment = create_payment(client, harness)
     assert data(sync(client, payment))["status"] == "pending"
-    background.next_checks_are_due()
+    background.make_checks_due()
     assert poll_due() == 1
     assert get_payment(client, payment)["status"] == "pending"
     assert Payment.objects.get().next_check_at > timezone.now()
@@ -96,7 +96,7 @@ def test_expiry_closes_only_after_the_page_and_late_money_is_refunded(
     client: SignedClient, harness: AlipayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payment = create_payment(client, harness)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     assert expire_due() == 1
     run_due()
     assert 0 < read_wait_seconds(payment) <= 61

@@ -80,7 +80,7 @@ def test_a_sandbox_payment_is_synced_and_polled_at_the_simulator(
     bank.pay(second)
     connect()
     assert data(sync(client, first))["status"] == "succeeded"
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert get_payment(client, second)["status"] == "succeeded"
     assert fake.requests_seen == []
@@ -110,7 +110,7 @@ def test_a_pending_refund_is_polled_at_the_simulator(
     given_back = data(refund(client, payment, 3_000))
     connect()
     bank.settle_due_payments()
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert get_refund(client, given_back)["status"] == "succeeded"
 

@@ -112,7 +112,7 @@ def test_webhooks_report_the_payment(client: SignedClient, harness: ChannelHarne
 def test_without_webhooks_a_poll_finds_the_payment(client: SignedClient, harness: ChannelHarness) -> None:
     payment = create_payment(client, harness)
     pay(harness, payment)
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     complete_approved(harness)
     now = require_equal_records(client, harness, payment)
@@ -179,7 +179,7 @@ def test_a_payment_is_refunded_in_two_parts(client: SignedClient, harness: Chann
         harness.settle_refunds()
         if by == "webhook":
             deliver(harness, harness.take_webhooks())
-        background.next_checks_are_due()
+        background.make_checks_due()
         poll_due()
         assert get_refund(client, given_back)["status"] == "succeeded"
         harness.pass_refund_pause()

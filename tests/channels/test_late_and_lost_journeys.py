@@ -85,7 +85,7 @@ def test_late_money_is_refunded(client: SignedClient, late_harness: ChannelHarne
     if after == "cancellation":
         data(cancel(client, payment))
     else:
-        background.time_to_pay_is_over(payment["payment_no"])
+        background.expire_payment(payment["payment_no"])
         assert expire_due() == 1
         background.finish()
     closed = get_payment(client, payment)["status"]
@@ -93,7 +93,7 @@ def test_late_money_is_refunded(client: SignedClient, late_harness: ChannelHarne
     deliver(harness, harness.take_webhooks())
     background.finish()
     harness.settle_refunds()
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     deliver(harness, harness.take_webhooks())
     now = require_equal_records(client, harness, payment)
@@ -118,7 +118,7 @@ def test_webhooks_of_the_payment_come_after_its_refund(
     deliver(harness, of_refund + of_payment)
     if order == "twice":
         deliver(harness, of_payment + of_refund)
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     now = require_equal_records(client, harness, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("succeeded", 10_000, 2_500)

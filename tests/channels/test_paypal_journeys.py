@@ -151,7 +151,7 @@ def test_a_capture_that_arrives_after_its_repetition(client: SignedClient, harne
 
 def test_an_approval_after_the_payment_expired_lapses(client: SignedClient, harness: PayPalHarness) -> None:
     payment = open_payment(client)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     expire_due()
     background.finish()
     assert get_payment(client, payment)["status"] == "expired"
@@ -205,7 +205,7 @@ def test_a_pending_capture_is_decided_days_later(
     assert get_payment(client, payment)["status"] == "processing"
     error(shop.cancel(client, payment), 409, "payment_not_cancellable")
     pass_time(harness, 5 * DAY)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     expire_due()
     background.finish()
     assert get_payment(client, payment)["status"] == "processing", "money that is on its way does not expire"
@@ -213,7 +213,7 @@ def test_a_pending_capture_is_decided_days_later(
     account.settle_capture(capture_id, outcome)
     if by == "webhook":
         deliver(harness, harness.take_webhooks())
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert require_equal_records(client, harness, payment)["status"] == status
 

@@ -84,7 +84,7 @@ class RandomJourney:
         self._expect(sync(self.client, self.payment).status_code)
 
     def poll(self) -> None:
-        background.next_checks_are_due()
+        background.make_checks_due()
         poll_due()
 
     def work(self) -> None:
@@ -93,7 +93,7 @@ class RandomJourney:
 
     def expire(self) -> None:
         if self.dice.random() < 0.2:
-            background.time_to_pay_is_over(self.payment["payment_no"])
+            background.expire_payment(self.payment["payment_no"])
             expire_due()
 
     def come_to_rest(self) -> None:

@@ -228,7 +228,7 @@ class TestCreationKeys:
         self, fake: FakeStripe, client: SignedClient
     ) -> None:
         payment = opened(client, channel="stripe", expires_in=60)
-        background.time_to_pay_is_over(payment["payment_no"])
+        background.expire_payment(payment["payment_no"])
         assert expiry.expire_due_payments(environment="test") == 1
         background.finish()
         assert get_payment(client, payment)["status"] == "expired"

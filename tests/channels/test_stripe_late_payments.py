@@ -111,7 +111,7 @@ def test_a_late_payment_until_its_last_refund(fake: FakeStripe, client: SignedCl
     fake.settle_refund(made["id"], "failed", failure_reason="lost_or_stolen_card")
     assert deliver(fake)[0] == "applied"
     data(send({**succeeded[0], "id": "evt_old_report"}))
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     row.refresh_from_db()
     assert (row.status, row.failure_code) == ("failed", "lost_or_stolen_card")

@@ -54,7 +54,7 @@ def hold(
 
 
 def poll(client: SignedClient, payment: Body) -> Body:
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     shown: Body = get_payment(client, payment)
     return shown

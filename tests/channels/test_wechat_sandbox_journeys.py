@@ -237,7 +237,7 @@ class TestAbnormalRefund:
     def test_money_on_another_card_ends_the_review(self, client: SignedClient, native: WechatHarness) -> None:
         _payment, given_back = self.make(client, native)
         native.control("refunds/settle", out_refund_no=given_back["refund_no"], status="SUCCESS")
-        background.next_checks_are_due()
+        background.make_checks_due()
         poll_due()
         assert get_refund(client, given_back)["status"] == "succeeded"
         assert not PaymentReview.objects.filter(resolved_at=None).exists()

@@ -136,7 +136,7 @@ def test_every_event_matches_its_schema(client: SignedClient) -> None:  # noqa: 
                 payment=closed, attempt=given_up, captured_minor=100, channel_trade_no="x"
             )
         _paid_out(closed.merchant_id)
-        background.time_to_pay_is_over(opened(client)["payment_no"])
+        background.expire_payment(opened(client)["payment_no"])
         expire_due()
         background.finish()
         data(client.post(f"{ENDPOINTS}/{endpoint['id']}/test", {}))

@@ -116,7 +116,7 @@ def test_a_worker_dies_in_the_call(
     data(sync(client, payment))
     with pytest.raises(Killed):
         background.finish()
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]

@@ -181,7 +181,7 @@ def test_an_increment_that_is_closed_by_hand_is_believed_later(client: SignedCli
     )
     error(increment(client, payment, 12_000, key=key), 402, "increment_declined")
     SimulatedPayment.objects.filter(reference=payment["payment_no"]).update(simulate="no_webhook")
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert get_payment(client, payment)["authorized_amount"] == 12_000
     assert increments_of(client, payment) == [(10_000, 12_000, "succeeded")]

@@ -29,7 +29,7 @@ from sagas import engine
 from sagas.models import SagaInstance, SagaStep
 from tests.support import background
 from tests.support.channels import CAPABILITIES, add_channel
-from tests.support.outage import Killswitch, let_pass, live_on_until_rest, phase
+from tests.support.outage import Killswitch, advance_time, phase, run_until_idle
 from tests.support.polling import poll_due
 from tests.support.shop import create, data, get_payment, opened, paid, refund, sync
 from tests.support.signing import SignedClient
@@ -79,9 +79,9 @@ def test_payments_are_accepted_and_wait_while_the_channel_is_down(
     assert (step.status, step.retry_count, step.in_doubt) == ("failed", 0, False)
 
     channel.mend()
-    live_on_until_rest()
+    run_until_idle()
     assert get_payment(client, payment)["status"] == "succeeded"
-    let_pass(10)
+    advance_time(10)
     data(create(client))
     assert phase() is BreakerPhase.CLOSED
 
@@ -93,7 +93,7 @@ def test_payments_are_accepted_while_channel_and_redis_are_down(
     payment = data(create(client, "auto_pay"), 202)
     assert channel.calls == []
     channel.mend()
-    live_on_until_rest()
+    run_until_idle()
     assert get_payment(client, payment)["status"] == "succeeded"
 
 
@@ -115,7 +115,7 @@ def test_a_failed_probe_spends_no_attempt(client: SignedClient, channel: Killswi
     step = SagaStep.objects.get(saga__business_id=first["payment_no"], step_name="CallPaymentChannel")
     assert step.retry_count == 1
     for _pause in range(6):
-        let_pass(30)
+        advance_time(30)
         SagaStep.objects.filter(id=step.id).update(next_retry_at=F("created_at"))
         engine.resume_saga(step.saga_id)
         assert phase() is BreakerPhase.OPEN
@@ -130,7 +130,7 @@ def test_a_payment_fails_without_a_call_when_its_deadline_passes_during_the_outa
 ) -> None:
     goes_down(client, channel)
     payment = data(create(client), 202)
-    let_pass(16 * 60)
+    advance_time(16 * 60)
     SagaInstance.objects.exclude(business_id=payment["payment_no"]).update(needs_attention=True)
     channel.calls.clear()
     background.finish()
@@ -153,7 +153,7 @@ def test_the_poller_sends_no_query_while_the_breaker_is_open_and_catches_up_afte
     row = Payment.objects.filter(payment_no=payment["payment_no"])
     checks = row.get().check_count
     for _round in range(10):
-        background.next_checks_are_due()
+        background.make_checks_due()
         poll_due()
     assert channel.calls == []
     assert row.get().check_count == checks
@@ -163,8 +163,8 @@ def test_a_query_of_the_poller_is_a_probe_like_any_call(client: SignedClient, ch
     opened(client)
     goes_down(client, channel)
     channel.mend()
-    let_pass(60)
-    background.next_checks_are_due()
+    advance_time(60)
+    background.make_checks_due()
     poll_due()
     assert channel.calls == ["find_payment"]
     assert phase() is BreakerPhase.RECOVERING
@@ -183,7 +183,7 @@ def test_a_refund_in_doubt_stays_in_doubt_while_the_channel_is_down(
     step = SagaStep.objects.get(saga__business_id=given["refund_no"], step_name="CallChannelRefund")
     assert step.in_doubt
     channel.mend()
-    live_on_until_rest()
+    run_until_idle()
     assert get_payment(client, payment)["refunded_amount"] == 1_000
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 def test_a_submitted_payment_is_neither_cancelled_nor_expired(client: SignedClient) -> None:
     payment = opened(client, "processing:600")
     bank.pay(payment)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     error(cancel(client, payment), 409, "payment_not_cancellable")
     assert expire_due() == 1, "here it still looks unpaid"
     background.finish()
@@ -43,7 +43,7 @@ def test_refused_cancellations_of_an_expired_payment_are_repeated_with_growing_p
     client: SignedClient,
 ) -> None:
     payment = opened(client, "cancel:timeout_before*always,query:timeout_before*always")
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     row = Payment.objects.filter(payment_no=payment["payment_no"])
     cancels = SagaInstance.objects.filter(definition="payment.cancel")
     for attempt in range(1, MAX_EXPIRY_ATTEMPTS):

@@ -158,7 +158,7 @@ def test_a_crash_during_any_call_leaves_one_payment(
     with pytest.raises(Killed):
         create(client, key, north=ELSEWHERE, south="auto_pay")
     banks[at].mend()
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     background.finish()
     payment = Payment.objects.get()
     body = {"payment_no": payment.payment_no}

@@ -110,7 +110,7 @@ def test_a_failed_refund_of_a_late_payment_needs_review(client: SignedClient, re
     bank.deliver_webhooks(payment["payment_no"])
     background.finish()
     bank.settle_due_payments()
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get(payment_no=payment["payment_no"])

@@ -107,7 +107,7 @@ def test_the_channel_closes_the_payment_meanwhile(client: SignedClient, page: Ad
 
 def test_an_expired_payment_closes_only_after_its_page(client: SignedClient, page: AdditionalChannel) -> None:
     payment = open_page(client)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     expiry.expire_due_payments(environment="test")
     run_due()
     assert get_payment(client, payment)["status"] == "pending"

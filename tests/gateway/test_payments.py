@@ -442,7 +442,7 @@ def test_a_sync_without_an_answer_changes_nothing_and_can_be_repeated(client: Si
 
 def test_an_unpaid_payment_expires(client: SignedClient) -> None:
     payment, other = opened(client), opened(client)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     assert expire_due() == 1
     background.finish()
     assert get_payment(client, payment)["status"] == "expired"
@@ -455,7 +455,7 @@ def test_an_unpaid_payment_expires(client: SignedClient) -> None:
 def test_a_payment_paid_just_before_expiry_succeeds(client: SignedClient) -> None:
     payment = opened(client, "no_webhook")
     bank.pay(payment)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     expire_due()
     background.finish()
     assert get_payment(client, payment)["status"] == "succeeded"
@@ -463,7 +463,7 @@ def test_a_payment_paid_just_before_expiry_succeeds(client: SignedClient) -> Non
 
 def test_an_authorized_payment_does_not_expire(client: SignedClient) -> None:
     payment = authorized(client)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     assert expire_due() == 0
 
 

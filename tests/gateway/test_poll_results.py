@@ -49,7 +49,7 @@ def no_answer(operation: str, answer: Any) -> Any:
 
 
 def poll_once() -> None:
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
 
 

@@ -94,7 +94,7 @@ def test_payment_races_cancellation(client: SignedClient) -> None:
 def test_capture_races_cancellation_and_expiry(client: SignedClient) -> None:
     for _round in range(8):
         payment = authorized(client)
-        background.time_to_pay_is_over(payment["payment_no"])
+        background.expire_payment(payment["payment_no"])
         answers = at_once(
             lambda payment=payment: capture(client, payment, amount=4_000),
             lambda payment=payment: cancel(client, payment),

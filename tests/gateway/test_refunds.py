@@ -144,7 +144,7 @@ def test_a_refund_that_fails_later_can_be_repeated(client: SignedClient) -> None
     waiting = data(refund(client, payment, 10_000))
     assert waiting["status"] == "processing"
     error(refund(client, payment, 1), 422, "refund_exceeds_payment")
-    background.next_checks_are_due()
+    background.make_checks_due()
     assert poll_due() == 1
     failed = get_refund(client, waiting)
     assert (failed["status"], failed["failure_code"]) == ("failed", "refund_failed")

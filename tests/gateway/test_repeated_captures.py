@@ -155,7 +155,7 @@ def test_a_declined_capture_leaves_what_was_captured(client: SignedClient) -> No
     capture_part(client, payment, 3_000)
     end_authorization(payment)
     error(capture(client, payment, amount=1_000, final_capture=False), 402, "capture_declined")
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert captured_of(get_payment(client, payment)) == ("succeeded", 3_000, 0)
     assert captures_of(client, payment)[1] == (2, 1_000, False, "failed")
@@ -180,7 +180,7 @@ def test_a_capture_after_the_authorization_lapsed_is_declined(client: SignedClie
     payment = authorized(client, "no_webhook")
     end_authorization(payment)
     error(capture(client, payment, amount=1_000, final_capture=False), 402, "capture_declined")
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert captured_of(get_payment(client, payment)) == ("cancelled", 0, 0)
 
@@ -349,7 +349,7 @@ def test_a_capture_that_is_closed_by_hand(client: SignedClient, resolution: str)
         close("watch")
     else:
         close(resolution)
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     assert captured_of(get_payment(client, payment)) == ("authorized", 5_000, 5_000)
     if resolution == "paid":

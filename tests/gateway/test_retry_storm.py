@@ -66,7 +66,7 @@ def _live_through(client: SignedClient, clock: StoppedTime) -> list[str]:
     for second in range(0, OUTAGE_SECONDS, STRIDE_SECONDS):
         if second == PAYMENTS_BEGIN:
             waiting = [data(create(client, "auto_pay"), 202)["payment_no"] for _payment in range(PAYMENTS)]
-        clock.live_on(STRIDE_SECONDS)
+        clock.run_for(STRIDE_SECONDS)
         assert phase() in (BreakerPhase.OPEN, BreakerPhase.HALF_OPEN)
     return waiting
 
@@ -76,7 +76,7 @@ def _recover(channel: Killswitch, clock: StoppedTime) -> list[int]:
     per_second = []
     for _second in range(180):
         before = len(channel.calls)
-        left = clock.live_on(1)
+        left = clock.run_for(1)
         per_second.append(len(channel.calls) - before)
         if not left:
             return per_second

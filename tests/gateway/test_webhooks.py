@@ -267,7 +267,7 @@ def test_a_late_payment_of_a_cancelled_payment_is_refunded(client: SignedClient)
 def test_a_late_payment_needs_review_with_the_policy_park(client: SignedClient, settings) -> None:
     settings.LATE_MONEY_POLICY = "park"
     payment = opened(client)
-    background.time_to_pay_is_over(payment["payment_no"])
+    background.expire_payment(payment["payment_no"])
     expire_due()
     background.finish()
     bank.pay_closed_payment(payment)

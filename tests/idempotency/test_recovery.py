@@ -253,7 +253,7 @@ def test_the_repetition_of_a_killed_request_resumes_it(
     line.mend()
     error(client.post(PAYMENTS, wanted, idempotency_key=key), 409, "idempotency_in_flight")
 
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     answer = client.post(PAYMENTS, wanted, idempotency_key=key)
 
     payment = Payment.objects.get()
@@ -274,7 +274,7 @@ def test_a_worker_may_finish_before_the_repetition(client: SignedClient, line: I
     with pytest.raises(Killed):
         client.post(PAYMENTS, wanted, idempotency_key=key)
     line.mend()
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     background.finish()
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
     assert bank.read_ledger(Payment.objects.get().payment_no) == [("charge", 10_000)]
@@ -291,7 +291,7 @@ def test_a_repetition_while_a_worker_holds_the_saga_is_refused(
     line.mend()
     IdempotencyKey.objects.update(lease_expires_at="2020-01-01T00:00:00Z")
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key), 202)["status"] == "pending"
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["status"] == "succeeded"
 
 
@@ -304,7 +304,7 @@ def test_many_repetitions_of_a_killed_request_make_one_payment(
     with pytest.raises(Killed):
         client.post(PAYMENTS, wanted, idempotency_key=key)
     line.mend()
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     answers = at_once(*[lambda: client.post(PAYMENTS, wanted, idempotency_key=key)] * 20)
     assert {answer.status_code for answer in answers} <= {200, 202, 409}
     assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
@@ -317,7 +317,7 @@ def test_a_killed_refund_is_resumed_once(client: SignedClient, line: Intercepted
     with pytest.raises(Killed):
         refund(client, payment, 4_000, key=key)
     line.mend()
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     assert data(refund(client, payment, 4_000, key=key))["status"] == "succeeded"
     assert get_payment(client, payment)["refunded_amount"] == 4_000
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 4_000)]
@@ -332,7 +332,7 @@ def test_another_body_never_resumes_a_crashed_request(
     with pytest.raises(Killed):
         client.post(PAYMENTS, wanted, idempotency_key=key)
     line.mend()
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     refused = client.post(PAYMENTS, {**wanted, "order_no": new_no()}, idempotency_key=key)
     assert error(refused, 422, "idempotency_key_reused")["fields"] == ["order_no"]
     assert data(client.post(PAYMENTS, wanted, idempotency_key=key))["order_no"] == wanted["order_no"]
@@ -352,6 +352,6 @@ def test_an_internal_error_is_500_and_the_repetition_succeeds(
     assert error(answer, 500, "internal_error") == {}
     assert b"secret detail" not in answer.content
     line.mend()
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     data(client.post(PAYMENTS, wanted, idempotency_key=key))
     assert Payment.objects.count() == 1

@@ -37,7 +37,7 @@ def test_an_answer_whose_commit_was_rolled_back_is_never_sent(
     wanted, key = payment_request("auto_pay"), new_no("key")
 
     def a_worker_takes_over():
-        background.crash_of_every_worker()
+        background.expire_all_leases()
         background.finish()
 
     meanwhile(line, a_worker_takes_over)
@@ -56,7 +56,7 @@ def test_the_request_that_claimed_the_key_last_answers(
     others = []
 
     def the_client_repeats_and_the_customer_pays():
-        background.crash_of_every_worker()
+        background.expire_all_leases()
         others.append(client.post(PAYMENTS, wanted, idempotency_key=key))
         bank.pay(data(others[0]))
         bank.deliver_webhooks(data(others[0])["payment_no"])
@@ -77,7 +77,7 @@ def test_another_body_is_refused_while_the_first_is_slow_and_after(
     refused = []
 
     def the_client_repeats():
-        background.crash_of_every_worker()
+        background.expire_all_leases()
         refused.append(client.post(PAYMENTS, other, idempotency_key=key))
         client.post(PAYMENTS, wanted, idempotency_key=key)
 

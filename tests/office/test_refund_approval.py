@@ -226,7 +226,7 @@ def test_a_death_while_agreeing_loses_and_doubles_nothing(ana, ben, paid, point:
     approval.refresh_from_db()
     assert approval.state == ("pending" if point == "before_commit" else "approved")
     assert Refund.objects.exists() == (point != "before_commit")
-    background.crash_of_every_worker()
+    background.expire_all_leases()
     background.finish()
     decide(ben, paid)
     assert given_back(paid) == [1_500_000]

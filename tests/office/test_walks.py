@@ -68,12 +68,12 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
         visitor = visit(ana, language, theme)
         for name, address in pages.items():
             page = visitor.go(address)
-            visitor.picture(name)
+            visitor.save_picture(name)
             barriers += [f"{name} {language} {theme}: {each}" for each in serious(page)]
-        visitor.unfolds("More actions")
+        visitor.unfold("More actions")
         page.locator("[data-dialog=compensate-dialog]").click()
         page.locator("#compensate-dialog").wait_for()
-        visitor.picture("dialog")
+        visitor.save_picture("dialog")
         barriers += [f"dialog {language} {theme}: {each}" for each in serious(page)]
     assert not barriers, "\n".join(barriers)
 

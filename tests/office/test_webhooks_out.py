@@ -98,7 +98,7 @@ class TestStory:
         payment = paid(client)
         webhooks.deliver_due()
         receiver.respond = lambda _webhook: WebhookResponse(200)
-        webhooks.next_attempts_are_due()
+        webhooks.make_attempts_due()
         webhooks.deliver_due()
         with translation.override("en"):
             entries = list(deliveries(load_subject(payment)))
@@ -161,7 +161,7 @@ class TestLag:
         receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
         assert self.lags() == {"outbox": events, "fan_out": 0, "webhooks": 0}, "its next try is in the future"
-        webhooks.next_attempts_are_due()
+        webhooks.make_attempts_due()
         with connection.cursor() as cursor:
             cursor.execute("UPDATE webhook_deliveries SET due_at = due_at - interval '1 hour'")
         lag = load_figures(span=DAY, by_day=False, environment="test").lags["webhooks"]
@@ -174,7 +174,7 @@ class TestLag:
         paid(client)
         receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
-        webhooks.next_attempts_are_due()
+        webhooks.make_attempts_due()
         assert self.lags()["webhooks"] > 0
         row = webhooks.endpoint_row(endpoint)
         row.status, row.disabled_reason, row.disabled_at = "disabled", "gone", row.created_at
@@ -193,7 +193,7 @@ class TestLag:
         receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
         assert not sue.get(due).context["cl"].result_list
-        webhooks.next_attempts_are_due()
+        webhooks.make_attempts_due()
         assert len(sue.get(due).context["cl"].result_list) == 1
 
     def test_it_is_read_by_index(self, client, receiver) -> None:

@@ -135,7 +135,7 @@ def test_nothing_said_leaves_the_payment_open_and_watched(
     row = Payment.objects.get(payment_no=payment["payment_no"])
     assert row.is_open
     line.mend()
-    background.next_checks_are_due()
+    background.make_checks_due()
     poll_due()
     row.refresh_from_db()
     reported = bank.get_channel_payment(payment["payment_no"])

@@ -15,7 +15,7 @@ from payouts.services import runs
 from payouts.services.outcomes import BankOutcome, record_outcome
 from tests.payouts.conftest import age_ledger, approve, create_run, give_plan, no_conflict
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.background import crash_of_every_worker
+from tests.support.background import expire_all_leases
 from tests.support.sagas import run_due
 from tests.support.shop import paid
 from tests.support.signing import SignedClient
@@ -43,7 +43,7 @@ def die_at(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
 def die_in(work: Callable[[], object]) -> None:
     with pytest.raises(Killed):
         work()
-    crash_of_every_worker()
+    expire_all_leases()
     run_due()
 
 
@@ -137,7 +137,7 @@ def test_a_death_inside_a_step_leaves_nothing_of_it(
         broken.setattr(where, _die)
         die_in_without_recovery(lambda: approve(run_id))
     assert not PayoutFile.objects.exists()
-    crash_of_every_worker()
+    expire_all_leases()
     run_due()
     require_sent_once(ready)
 

@@ -1,4 +1,4 @@
-"""Included by a Celery worker: its children take orders to die."""
+"""Included by a Celery worker: lets tests kill its children at a crash point."""
 
 from celery.signals import worker_process_init
 

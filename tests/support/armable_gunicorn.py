@@ -1,4 +1,4 @@
-"""gunicorn as the platform runs it, with workers that take orders to die."""
+"""gunicorn as the platform runs it. Tests can kill its workers at a crash point."""
 
 from gunicorn.workers.base import Worker
 

@@ -1,8 +1,9 @@
-"""The workers of one host in one process group: for sagas and polls, which take orders to die, and Celery.
+"""The workers of one host in one process group: saga workers, pollers and Celery. Tests can kill them at a crash
+point.
 
     python -m tests.support.armable_workers <name> <workers> <children of Celery>
 
-Like a supervisor, the parent replaces what dies.
+Like a supervisor, the parent replaces children that die.
 """
 
 import ctypes

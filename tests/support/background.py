@@ -1,4 +1,4 @@
-"""Plays Celery's part by hand, without a broker and without waiting: what would be due later is made due now."""
+"""Does Celery's work in this process, without a broker and without waiting: later work is made due now."""
 
 from django.db.models.functions import Now
 
@@ -11,12 +11,12 @@ MAX_ROUNDS = 50
 
 
 def finish() -> None:
-    """Lets every saga run to its end, or to where a person is needed."""
+    """Runs every saga until it ends or needs review."""
     assert run_rounds(MAX_ROUNDS), f"the sagas do not come to rest:\n{describe_due()}"
 
 
 def describe_due() -> str:
-    """The sagas that may run, each with its steps: what waits for what."""
+    """Describes the sagas that may run, with their steps."""
     lines = []
     for saga in SagaInstance.objects.filter(due_at__isnull=False).order_by("due_at"):
         lines.append(f"{saga} {saga.direction} due {saga.due_at} fence {saga.fence} {saga.waiting_for}")
@@ -27,7 +27,8 @@ def describe_due() -> str:
 
 
 def run_rounds(count: int) -> bool:
-    """Runs every saga up to so many times. True when all are at rest: one that waits for an open page never is."""
+    """Runs every saga at most `count` times. True when none is due any more; a saga that waits for an open page always
+    is."""
     for _round in range(count):
         SagaStep.objects.filter(next_retry_at__isnull=False).update(next_retry_at=Now())
         if not run_once():
@@ -35,19 +36,19 @@ def run_rounds(count: int) -> bool:
     return False
 
 
-def crash_of_every_worker() -> None:
-    """As if each process that holds something had been killed a lease ago."""
+def expire_all_leases() -> None:
+    """Makes all leases expire, as if each process that holds one had been killed."""
     SagaInstance.objects.filter(status__in=ACTIVE_SAGA_STATUSES, lease_expires_at__isnull=False).update(
         lease_expires_at=Now()
     )
     IdempotencyKey.objects.filter(state=IdempotencyKey.State.IN_FLIGHT).update(lease_expires_at=Now())
 
 
-def time_to_pay_is_over(payment_no: str) -> None:
+def expire_payment(payment_no: str) -> None:
     Payment.objects.filter(payment_no=payment_no).update(expires_at=Now())
 
 
-def next_checks_are_due() -> None:
+def make_checks_due() -> None:
     for rows in (Payment.objects, Refund.objects):
         rows.filter(next_check_at__isnull=False).update(next_check_at=Now())
 

@@ -1,7 +1,7 @@
-"""Reads the platform's tables and the bank's books with plain SQL; the auditor says whether they agree
+"""Reads the platform's tables and the bank's records with plain SQL. The integrity checks compare them
 (`monitoring.integrity`).
 
-Shares no code with the engine or the gateway: what is asserted here is what an auditor would find.
+Shares no code with the engine or the gateway, as an auditor's program would not.
 """
 
 import datetime as dt
@@ -23,7 +23,7 @@ TERMINAL = ("completed", "compensated", "failed")
 
 
 class Books:
-    """`read_sandbox_books` reads those of the sandboxes, which are compared when everything has settled."""
+    """`read_sandbox_books` reads the records of the sandboxes, which are compared when no work is open."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Books:
     def rows(self, query: str, *parameters: Any) -> Sequence[Row]:
         try:
             return self._read(query, parameters)
-        except psycopg.OperationalError:  # the server was restarted since our last question
+        except psycopg.OperationalError:  # the server was restarted since the last query
             self.close()
             return self._read(query, parameters)
 
@@ -74,7 +74,7 @@ class Books:
         return self.row("SELECT * FROM saga_instances WHERE id = %s", saga_id)
 
     def saga_of_key(self, key: str) -> Row | None:
-        """The saga that the write with this key began."""
+        """Returns the saga that the write with this key started."""
         return self.row(
             "SELECT i.* FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id WHERE k.key = %s",
             key,
@@ -86,7 +86,7 @@ class Books:
         return saga
 
     def ledger(self, payment_no: str) -> dict[str, list[int]]:
-        """What the bank moved, by kind, in order."""
+        """Returns the bank's movements of money, by kind, in order."""
         found: dict[str, list[int]] = {}
         for row in self.rows(
             "SELECT kind, amount FROM simulator_ledger WHERE reference = %s ORDER BY id", payment_no
@@ -97,15 +97,15 @@ class Books:
     # --- Waiting ----------------------------------------------------------------------------------------
 
     def wait_for_saga(self, key: str, seconds: float, status: str) -> Row:
-        """The saga of this key at rest for good, in this status, by itself. How fast, on a machine of its own, is for
-        the test of the recovery times to say."""
+        """Waits until the saga of this key has ended in this status by itself. The test of recovery times measures how
+        fast."""
         saga = wait_until(lambda: self._at_rest(key), seconds + LOADED_SECONDS, f"the saga of {key}")
         assert saga["status"] == status, saga
         return saga
 
     def wait_for_slow_call(self, key: str, operation: str = "create") -> Row | None:
-        """The saga of this key, held by a process whose call has reached the bank and is being slow there. None when
-        the call was over before it was seen."""
+        """Returns the saga of this key while its call is slow at the bank. None when the call ended before it was
+        seen."""
         query = (
             "SELECT i.* FROM idempotency_keys k JOIN saga_instances i ON i.id = k.resource_id"
             " JOIN saga_steps s ON s.saga_id = i.id AND s.in_doubt"
@@ -120,8 +120,8 @@ class Books:
         return None if seen["status"] in TERMINAL else seen
 
     def wait_until_settled(self, seconds: float, *, supervise: Callable[[], None]) -> None:
-        """Every saga is at rest, and the auditor finds nothing although nothing may be unfinished any more. A worker
-        can end long after the blow that it ends of, so that processes are supervised meanwhile."""
+        """Waits until no saga is open and the integrity checks find nothing, unfinished work included. Processes are
+        supervised meanwhile, because a worker can end long after the fault that ends it."""
         active = (
             "SELECT id FROM saga_instances WHERE status IN ('pending', 'in_progress') AND NOT needs_attention"
         )
@@ -139,10 +139,10 @@ class Books:
             return None
         return saga if saga["status"] in TERMINAL or saga["needs_attention"] else None
 
-    # --- Judging ----------------------------------------------------------------------------------------
+    # --- Checking ----------------------------------------------------------------------------------------
 
     def require_terminal(self, saga_id: uuid.UUID, status: str) -> None:
-        """At rest for good and in this way; the auditor finds nothing in what it did."""
+        """Requires that the saga has ended in this status and that the integrity checks find nothing."""
         saga = self.saga(saga_id)
         assert saga is not None
         assert saga["status"] == status, saga
@@ -150,7 +150,7 @@ class Books:
         self.require_sound()
 
     def require_sound(self, *, grace: dt.timedelta = GRACE) -> None:
-        """Nothing that any saga did so far breaks a rule of the books. With `SETTLED`, none is unfinished either."""
+        """Requires that the integrity checks find nothing. With `SETTLED`, they also find unfinished work."""
         books = self._read_sandbox_books() if grace == SETTLED else NO_BOOKS
         violations = self._find_violations(grace, books)
         assert not violations, "\n".join(map(str, violations))
@@ -167,7 +167,7 @@ class Books:
             )
 
     def require_one_payment(self, order_no: str) -> Row:
-        """One order, one payment, one saga and at most one payment at the bank, whatever was repeated."""
+        """Requires one order, one payment, one saga and at most one payment at the bank after all repetitions."""
         payment = self.payment(order_no=order_no)
         assert payment is not None, order_no
         counts = self.row(
@@ -186,7 +186,7 @@ class Books:
         return payment
 
     def require_agreement(self, payment: Row) -> None:
-        """The payment's money is the bank's money, and its order says the same."""
+        """Requires the same amounts in payment, bank and order."""
         ledger = self.ledger(payment["payment_no"])
         taken = sum(ledger.get("charge", [])) + sum(ledger.get("capture", []))
         assert payment["captured_minor"] == taken, (payment, ledger)
@@ -203,7 +203,7 @@ class Books:
         assert order["status"] == expected.get(payment["status"], order["status"]), (payment, order)
 
     def require_paid_once(self, order_no: str) -> Row:
-        """Succeeded, with exactly one charge of the full amount."""
+        """Requires a succeeded payment with exactly one charge of the full amount."""
         payment = self.require_one_payment(order_no)
         assert payment["status"] == "succeeded", payment
         assert self.ledger(payment["payment_no"]).get("charge") == [payment["amount_minor"]]

@@ -30,7 +30,7 @@ def install() -> None:
 
 def restore() -> None:
     """Undoes everything that was committed since `install`. Fails for a test that leaves its connection without
-    triggers (`tests.support.triggers`): the tests after it would fail, and not say why."""
+    triggers (`tests.support.triggers`), because later tests would fail for no visible reason."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT current_setting('session_replication_role'), {SCHEMA}.restore()")
         (role, _nothing) = cursor.fetchone()
@@ -41,7 +41,7 @@ def restore() -> None:
 
 
 def tables_of_tests() -> list[str]:
-    """Those that are empty after `migrate`."""
+    """The tables that are empty after `migrate`."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace", [SCHEMA])
         filled = {name for (name,) in cursor.fetchall()}

@@ -1,6 +1,6 @@
 """Calls the views of the back office without drawing the page, and with two middlewares: the request's id, and the NUL.
-What remains is what the view itself decides, in a tenth of the time: for tests that ask every page as every role, or
-with every odd parameter."""
+Only the view's own decisions remain, in a tenth of the time: for tests that request every page as every role, or with
+every odd parameter."""
 
 from collections.abc import Mapping
 from typing import Any

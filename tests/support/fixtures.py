@@ -1,4 +1,4 @@
-"""Fixtures of the tests that speak to the API. A `conftest.py` imports the ones it wants by name."""
+"""Fixtures of tests that call the API. A `conftest.py` imports those that it needs by name."""
 
 import time
 import uuid
@@ -68,15 +68,15 @@ def _in_a_hurry(settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def in_a_hurry() -> Iterator[None]:
-    """For what is created once for many tests."""
+    """For rows that are created once for many tests."""
     with override_settings(**HURRY), pytest.MonkeyPatch.context() as monkeypatch:
         _forget_outages(monkeypatch)
         yield
 
 
 def _forget_outages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No outage of Redis or of a channel is left over, and none ends because the machine is slow: the breaker's clock
-    stands (`tests.support.outage.let_pass` moves it)."""
+    """Ends outages of Redis or a channel that an earlier test left. The breaker's clock stands still, so that none ends
+    because the machine is slow (`tests.support.outage.advance_time` moves it)."""
     monkeypatch.setattr(redis, "_paused_until", 0.0)
     monkeypatch.setattr(guard, "_guards", {})
     monkeypatch.setattr(guard, "_call_places", {})
@@ -88,6 +88,6 @@ def _forget_outages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def redis_down(settings, _in_a_hurry: None) -> None:
-    """Redis at an address where nobody listens."""
+    """Redis at an address where no server listens."""
     cache = settings.CACHES["default"]
     settings.CACHES = {"default": {**cache, "LOCATION": "redis://127.0.0.1:1/0"}}

@@ -1,4 +1,4 @@
-"""A merchant's program that talks to the platform over HTTP, and knows that an answer may never come."""
+"""A merchant's program that calls the platform over HTTP and expects that an answer may never come."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ NOT_FINAL = (202, 503)
 
 
 class NoAnswer(Exception):
-    """The connection broke before the answer was there: nobody can tell what happened."""
+    """The connection broke before the answer, so the outcome is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,12 @@ class Reply:
 
     @property
     def is_final(self) -> bool:
-        """Nothing else will ever be answered under this key."""
+        """Whether each repetition with this key will get this answer."""
         in_flight = self.status == 409 and self.json["error_code"] == "idempotency_in_flight"
         return self.status not in NOT_FINAL and not in_flight
 
     def require_contract(self) -> None:
-        """Every answer of the API has one of two shapes; none is a 500."""
+        """Requires that the answer has one of the API's two shapes and is no 500."""
         assert self.status != 500, str(self)
         if self.status in (200, 202):
             assert self.json["code"] == 0, str(self)
@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of the merchant, repeated as often as it takes under the same key."""
+    """A write of the merchant, repeated with the same key until it has a final answer."""
 
     path: str
     body: dict[str, Any]
@@ -100,7 +100,7 @@ class HttpShop:
         return self._request("GET", path, b"", None)
 
     def repeat_until_final(self, write: Write, seconds: float) -> Reply:
-        """What a careful merchant does: the same key again, until the answer is final."""
+        """Repeats the write with the same key until the answer is final, as a careful merchant does."""
         deadline = time.monotonic() + seconds + LOADED_SECONDS
         while True:
             try:
@@ -113,7 +113,8 @@ class HttpShop:
             time.sleep(0.1)
 
     def succeeded_payment(self, simulate: str = "", **fields: Any) -> dict[str, Any]:
-        """The channel's webhook adds nothing. On a loaded machine a worker may have to finish it."""
+        """Creates a payment that is paid. On a loaded machine a worker may have to finish it. The channel's webhook
+        adds nothing."""
         script = ",".join(filter(None, ("auto_pay,no_webhook", simulate)))
         data = self.repeat_until_final(payment(script, **fields), 0).data
         assert data["status"] == "succeeded", data
@@ -130,7 +131,7 @@ class HttpShop:
         return self._stripe_customers
 
     def invite(self, customers: Customers, stripe_customers: StripeCustomers | None = None) -> Self:
-        """From now on, these customers pay at the sandboxes and at Stripe."""
+        """Sets the customers who pay at the sandboxes and at Stripe."""
         self._customers, self._stripe_customers = customers, stripe_customers
         return self
 

@@ -1,4 +1,4 @@
-"""librdkafka's mock cluster, spoken to over TCP, whose brokers can be taken away and given back.
+"""librdkafka's mock cluster over TCP, whose brokers a test can stop and start.
 
 with MockCluster() as kafka:
     kafka.take_away()
@@ -30,7 +30,7 @@ class Received:
 
 
 def _library() -> ctypes.CDLL:
-    """The library that confluent_kafka brings and has loaded."""
+    """Returns the library that confluent_kafka has loaded."""
     (path,) = (Path(confluent_kafka.__file__).parent.parent / "confluent_kafka.libs").glob("librdkafka*")
     library = ctypes.CDLL(str(path))
     for name in ("rd_kafka_new", "rd_kafka_conf_new", "rd_kafka_mock_cluster_new"):
@@ -62,7 +62,7 @@ class MockCluster:
         return str(self._library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode())
 
     def take_away(self) -> None:
-        """Every broker hangs up and takes no connection."""
+        """Stops all brokers: they close their connections and accept none."""
         for broker in range(1, BROKERS + 1):
             self._library.rd_kafka_mock_broker_set_down(self._cluster, broker)
 
@@ -71,7 +71,7 @@ class MockCluster:
             self._library.rd_kafka_mock_broker_set_up(self._cluster, broker)
 
     def everything(self) -> list[Received]:
-        """All that was written, from the beginning; in order within a key."""
+        """Returns all messages from the beginning, in order for each key."""
         consumer = Consumer(
             {"bootstrap.servers": self.brokers, "group.id": "reader", "enable.partition.eof": False}
         )

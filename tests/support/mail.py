@@ -1,4 +1,4 @@
-"""A mail server on loopback: keeps what it is given, or hangs up before it says that it has.
+"""A mail server on loopback. Keeps the messages that it receives, or closes the connection before it confirms them.
 
 with MailServer() as server:
     settings.EMAIL_URL, settings.EMAIL_HOST, settings.EMAIL_PORT = server.url, server.host, server.port

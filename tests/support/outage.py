@@ -1,4 +1,4 @@
-"""A channel that is down, and time that passes for the breaker and for waiting sagas without anybody sleeping."""
+"""A channel that is down, and time that passes for the breaker and for waiting sagas without a sleep."""
 
 import time
 from dataclasses import replace
@@ -31,7 +31,7 @@ class Killswitch:
         self.calls.append(operation)
 
     def cut(self, answer: NotProcessed | UnknownOutcome | None = None, *, lose_answers: bool = False) -> None:
-        """Calls do not arrive; with `lose_answers` they do, and only what they bring is lost."""
+        """Calls do not arrive. With `lose_answers` they arrive, and only their answers are lost."""
         gone = answer or UnknownOutcome("timeout: no answer in time")
         inner = self.line._simulator
 
@@ -66,13 +66,13 @@ def shared(environment: str = "test") -> SharedBreakerState:
     return guard.get_guard("simulator", ChannelAccount(environment))._state
 
 
-def let_pass(seconds: float) -> None:
-    """All that is due by then is due now."""
-    let_pass_for_sagas(seconds)
-    let_pass_for_breaker(seconds)
+def advance_time(seconds: float) -> None:
+    """Lets so many seconds pass, for sagas and for the breaker."""
+    advance_time_for_sagas(seconds)
+    advance_time_for_breaker(seconds)
 
 
-def let_pass_for_sagas(seconds: float) -> None:
+def advance_time_for_sagas(seconds: float) -> None:
     earlier = timedelta(seconds=seconds)
     SagaStep.objects.filter(next_retry_at__isnull=False).update(next_retry_at=F("next_retry_at") - earlier)
     active = SagaInstance.objects.filter(status__in=ACTIVE_SAGA_STATUSES)
@@ -81,13 +81,13 @@ def let_pass_for_sagas(seconds: float) -> None:
         rows.filter(next_check_at__isnull=False).update(next_check_at=F("next_check_at") - earlier)
 
 
-def let_pass_for_breaker(seconds: float) -> None:
-    """For the breaker of every channel account that this process has called."""
+def advance_time_for_breaker(seconds: float) -> None:
+    """Lets time pass for the breaker of every channel account that this process has called."""
     for each in guard._guards.values():
-        _let_pass_for(each._state, seconds)
+        _advance_time_for(each._state, seconds)
 
 
-def _let_pass_for(state: SharedBreakerState, seconds: float) -> None:
+def _advance_time_for(state: SharedBreakerState, seconds: float) -> None:
     state._quiet_until = 0.0
     state._own = _aged(state._own, seconds)
     loaded = redis.attempt(state._load, otherwise=None)
@@ -101,32 +101,32 @@ def _aged(state: breaker.BreakerState, seconds: float) -> breaker.BreakerState:
     return replace(state, since=state.since - seconds, until=state.until - seconds)
 
 
-def live_on_until_rest() -> None:
+def run_until_idle() -> None:
     for _round in range(24):
-        if not live_on(5):
+        if not run_for(5):
             return
-    raise AssertionError("two minutes later there are still sagas at work")
+    raise AssertionError("after two minutes there are still active sagas")
 
 
 class StoppedTime:
-    """However slow the machine is, time is what `live_on` says: the breaker's clock stands still in every test, and
-    what really passed is taken back from the waiting sagas."""
+    """Only `run_for` lets time pass, however slow the machine is: the breaker's clock stands still in every test, and
+    the real time is taken back from the waiting sagas."""
 
     def __init__(self) -> None:
         self._since = time.monotonic()
 
-    def live_on(self, seconds: float) -> int:
-        """So many seconds pass, and workers do what is due then. Returns how many sagas are not at rest yet.
+    def run_for(self, seconds: float) -> int:
+        """Lets so many seconds pass, and runs the sagas that are due then. Returns how many sagas are still active.
 
         Time stands still for the waiting sagas while those that are due run, so that a slow machine makes no others
         due meanwhile.
         """
-        let_pass_for_sagas(seconds - self._restart())
-        let_pass_for_breaker(seconds)
+        advance_time_for_sagas(seconds - self._restart())
+        advance_time_for_breaker(seconds)
         for _round in range(MAX_ROUNDS):
             if not run_once():
-                return count_sagas_at_work()
-            let_pass_for_sagas(-self._restart())
+                return count_active_sagas()
+            advance_time_for_sagas(-self._restart())
         raise AssertionError("sagas are still due")
 
     def _restart(self) -> float:
@@ -136,12 +136,12 @@ class StoppedTime:
         return passed
 
 
-def live_on(seconds: float) -> int:
-    """So many seconds pass, and workers do what is due then. Returns how many sagas are not at rest yet."""
-    let_pass(seconds)
+def run_for(seconds: float) -> int:
+    """Lets so many seconds pass, and runs the sagas that are due then. Returns how many sagas are still active."""
+    advance_time(seconds)
     run_due()
-    return count_sagas_at_work()
+    return count_active_sagas()
 
 
-def count_sagas_at_work() -> int:
+def count_active_sagas() -> int:
     return SagaInstance.objects.filter(status__in=ACTIVE_SAGA_STATUSES, needs_attention=False).count()

@@ -1,7 +1,7 @@
-"""The staff who pay merchants out, as a process that takes orders: `python -m tests.support.payout_desk`.
+"""A process that makes payouts as staff do, on command: `python -m tests.support.payout_desk`.
 
-It reads one JSON object a line, and answers one line. Each order runs in a child of its own, which dies at the crash
-point that the order names (`crash_at`): then the answer is `{"answer": {"killed": true}}`. Other lines are its log.
+It reads one command a line as JSON, and answers with one line. Each command runs in a child process. With `crash_at`
+the child is killed at this crash point, and the answer is `{"answer": {"killed": true}}`. Other lines are log lines.
 """
 
 import json
@@ -51,7 +51,7 @@ def _answer(answer: dict[str, Any]) -> None:
 
 
 def _sign_up(currency: str) -> dict[str, str]:
-    """A merchant that can be paid out in the currency."""
+    """Creates a merchant that can get payouts in the currency."""
     from django.db.models.functions import Now
 
     from merchants import services as merchants
@@ -89,7 +89,7 @@ def _pay_daily(merchant_id: str) -> None:
 
 
 def _send_schedule() -> None:
-    """What beat does every ten minutes."""
+    """Sends the periodic task that beat sends every ten minutes."""
     from payouts.tasks import create_scheduled_runs
 
     create_scheduled_runs.delay()

@@ -1,4 +1,4 @@
-"""What a statement's plan really did: which index, and how many rows were looked at."""
+"""Reads how PostgreSQL executed a statement: with which indexes, and how many rows it read."""
 
 import json
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ Plan = dict[str, Any]
 
 
 def wait_for_autovacuum() -> None:
-    """An ANALYZE of PostgreSQL's own that began earlier keeps dead rows visible, so that the entries of dead rows in
-    indexes cannot be marked."""
+    """Waits until no ANALYZE of PostgreSQL's own runs: it keeps dead rows visible, so that their index entries cannot
+    be marked."""
     wait_until(lambda: not _is_autovacuum_running(), PATIENCE_SECONDS, "the end of autovacuum")
 
 
@@ -28,7 +28,7 @@ def _is_autovacuum_running() -> bool:
 
 
 def scans(sql: str, params: Any) -> list[Plan]:
-    """Every scan of a table in the plan, as it was carried out; nothing of it stays."""
+    """Returns every scan of a table in the executed plan. The statement is rolled back."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params)
         (explained,) = cursor.fetchone()
@@ -52,7 +52,7 @@ def looked_at(found: list[Plan], table: str) -> float:
 
 
 def blocks_of(found: list[Plan]) -> int:
-    """Pages of tables and indexes that were touched, those with nothing but dead rows among them."""
+    """Returns how many pages of tables and indexes were read, those with only dead rows included."""
     return sum(node["Shared Hit Blocks"] + node["Shared Read Blocks"] for node in found)
 
 

@@ -28,5 +28,5 @@ def _poll(sql: str, environment: str, channel: str) -> int:
 
 
 def expire_due() -> int:
-    """Starts the expiry of all payments whose time is over. Returns how many."""
+    """Starts the expiry of all payments that are past `expires_at`. Returns how many."""
     return sum(expiry.expire_due_payments(environment=environment) for environment in Environment.values)

@@ -1,4 +1,4 @@
-"""Run as a module: migrates the database of its environment, makes a merchant and prints its test key."""
+"""Run as a module: migrates the database of its environment, creates a merchant and prints its test key."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the kernel says of a process."""
+"""Reads what the kernel knows of a process."""
 
 from pathlib import Path
 
@@ -8,20 +8,20 @@ def is_alive(pid: int) -> bool:
 
 
 def read_parent(pid: int) -> int | None:
-    """None when the process is gone, also when only its exit status is left."""
+    """Returns the parent's id. None when the process has ended, also when only its exit status is left."""
     fields = _read(pid)
     return None if fields is None else int(fields[1])
 
 
 def read_start(pid: int) -> int | None:
-    """When the process began, in ticks since the machine did: with its number, the name of one process for ever. None
-    when it is gone."""
+    """Returns the start of the process, in clock ticks since the start of the machine. With the process id, it names
+    one process for good. None when it has ended."""
     fields = _read(pid)
     return None if fields is None else int(fields[19])
 
 
 def _read(pid: int) -> list[str] | None:
-    """The fields of `/proc/<pid>/stat` from the third one on, which is the state."""
+    """Returns the fields of `/proc/<pid>/stat` from the third one, which is the state."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,7 +1,7 @@
-"""The platform as real processes, to be killed: its own PostgreSQL and Redis, gunicorn, workers and beat.
+"""The platform as real processes that a test kills: PostgreSQL, Redis, gunicorn, workers and beat.
 
-Nothing is shared with the test run's own servers: a worker that runs here would carry on the sagas of other
-tests, and these servers get stopped. Leases and sweeps are short, so that a recovery takes seconds.
+Nothing is shared with the test run's own servers: workers would resume the sagas of other tests, and tests stop these
+servers. Leases and sweeps are short, so that a recovery takes seconds.
 
     with Platform() as platform:
         pid = platform.web_worker()
@@ -51,20 +51,20 @@ IDEMPOTENCY_LEASE_SECONDS = 2.5
 CHANNEL_TIMEOUT_SECONDS = 1.6
 # No circuit breaker ever opens.
 NO_BREAKER_FAULTS = 1_000_000
-# How soon after a kill the platform must be done, unless a whole process has to start first.
+# A recovery after a kill takes at most this long, unless a whole process has to start first.
 RECOVERY_SECONDS = LEASE_SECONDS + SWEEP_SECONDS + 2.0
-# How long a process may take to start, to end or to take its orders: what hangs fails, a machine that is busy does not.
+# Limit for a process to start, to end or to read its orders: a hanging process fails the test, a busy machine does not.
 START_SECONDS = 180.0
-# How often in a row a process may end by itself before something is wrong with it.
+# A process may end by itself this often in a row.
 MOST_DEATHS = 5
 FIRST_PAUSE_SECONDS = 0.25
-# More than one test kills at a time, so that nobody waits for a new one.
+# More children than one test kills at a time, so that no test waits for a new one.
 WORKER_CHILDREN = 4
 CELERY_CHILDREN = 2
 WORKER_THREADS = 2
 
-# What a crashed PostgreSQL may not lose is what it said to have committed, so `synchronous_commit` stays on;
-# without fsync only a crash of the machine itself could lose something.
+# A crashed PostgreSQL must not lose a commit, so `synchronous_commit` stays on. Without fsync, only a crash of the machine
+# could lose one.
 POSTGRES_SETTINGS = {
     "max_connections": "100",
     "fsync": "off",
@@ -82,12 +82,12 @@ _libc = ctypes.CDLL(None)
 
 
 def _die_with_parent() -> None:
-    """Nothing is left behind by a test run that is itself killed."""
+    """Ends the process when its parent ends, so that a killed test run leaves no process behind."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Process:
-    """One command in a process group of its own, and its log. It can be started again after it ended."""
+    """A command in its own process group, with its log. It can be started again after its end."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Process:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the number of the signal that killed it."""
+        """None while the process runs. Negative: the number of the signal that killed it."""
         assert self._popen is not None, f"{self.name} was never started"
         return self._popen.poll()
 
@@ -137,10 +137,11 @@ class Process:
             )
 
     def revive(self) -> None:
-        """What a supervisor does: starts again what has ended, after growing pauses, until it ends too often.
+        """Starts the process again when it has ended, as a supervisor does: after growing pauses, until it ends too
+        often.
 
-        A Celery worker ends when a child of its is killed just as it starts, PostgreSQL while what is left of the one
-        before it still holds its shared memory.
+        A Celery worker ends when a child is killed just as it starts. PostgreSQL ends while children of the previous
+        server still hold its shared memory.
         """
         if self.is_running:
             return
@@ -156,7 +157,7 @@ class Process:
         self.end(signal.SIGKILL)
 
     def end(self, number: signal.Signals) -> None:
-        """Sends the group a signal that ends it, and waits. It is not for this that it counts as failing."""
+        """Ends the group with a signal, and waits. This does not count as an end by itself."""
         if self._popen is None:
             return
         self.deaths, self._revive_at = 0, 0.0
@@ -176,12 +177,12 @@ class Process:
         assert self.is_running, f"{self.name} died:\n{tail(self.log, 40)}"
 
     def has_logged(self, text: str) -> bool:
-        """Since it was last started."""
+        """Whether the text was logged since the last start."""
         return text.encode() in self.log.read_bytes()[self._log_start :]
 
 
 class Platform:
-    """Every process of the platform on one machine. Made ready on entering, all gone on leaving."""
+    """All processes of the platform on one machine. Starts them on entering and kills them on leaving."""
 
     def __init__(
         self,
@@ -213,7 +214,7 @@ class Platform:
         self.web = self._ours("web", [*gunicorn, "payment_platform.wsgi:application"])
         self.beat = self._ours("beat", [*celery, "beat", "--pidfile=", "--schedule", schedule])
         self.worker = self._workers("worker")
-        self.spare_worker = self._workers("spare")  # runs only while a test wants it
+        self.spare_worker = self._workers("spare")  # runs only while a test needs it
         self.sandboxes = {
             each: self._ours(f"{each.name}-sandbox", [sys.executable, *each.arguments])
             for each in ((self.wechat, self.alipay) if has_sandboxes else ())
@@ -257,7 +258,8 @@ class Platform:
         return books
 
     def heal(self) -> None:
-        """Everything runs, nobody is armed, no spare worker: how each test finds the platform."""
+        """Brings the platform into the state that each test expects: everything runs, no process is armed, no spare
+        worker."""
         self.spare_worker.kill()
         for process in (self.postgres, self.redis, *self._supervised):
             process.deaths = 0
@@ -276,7 +278,7 @@ class Platform:
         self.supervise()
 
     def supervise(self) -> None:
-        """Starts again what has ended by itself or was killed."""
+        """Starts the processes again that have ended by themselves or were killed."""
         for process in self._supervised:
             process.revive()
 
@@ -309,7 +311,7 @@ class Platform:
         self.wait_until_ready()
 
     def _start_sandboxes(self) -> None:
-        """Every process of the platform gets the settings that lead to them."""
+        """Starts the sandboxes. Every process of the platform gets the settings that name them."""
         self.wait_for_sandboxes()
         for sandbox in self.sandboxes:
             for ours in (self, self.web, self.worker, self.spare_worker, self.beat):
@@ -330,7 +332,7 @@ class Platform:
     # --- Web and workers ------------------------------------------------------------------------------
 
     def web_worker(self) -> int:
-        """The process id of gunicorn's one worker, once there is one that listens."""
+        """Waits for gunicorn's one worker to listen, and returns its process id."""
         return wait_until(lambda: self._armable("web", self.web), START_SECONDS, "a web worker")[0]
 
     def worker_children(self, worker: Process | None = None) -> list[int]:
@@ -342,7 +344,7 @@ class Platform:
         )
 
     def wait_for_worker(self, worker: Process) -> None:
-        """Two children that listen, under a parent that consumes."""
+        """Waits until two children listen and their parent consumes messages."""
         wait_until(lambda: worker.revive() or worker.has_logged(" ready."), START_SECONDS, worker.name)
         self.worker_children(worker)
 
@@ -353,8 +355,8 @@ class Platform:
     def arm(
         self, pid: int, *, crash_at: str = "", lose_answer_of: str = "", spares: Sequence[uuid.UUID] = ()
     ) -> None:
-        """From now on this process dies at that point, except over the sagas that it spares, or loses that answer.
-        Without either: disarmed."""
+        """Arms the process: it is killed at this crash point, except with a saga that it spares, or it loses this
+        answer. Without both, it is disarmed."""
         orders = self.arms / f"orders.{pid}"
         self._order(orders, crash_at, lose_answer_of, spares)
         with contextlib.suppress(ProcessLookupError):
@@ -366,13 +368,13 @@ class Platform:
     def arm_workers(
         self, *, crash_at: str = "", lose_answer_of: str = "", spares: Sequence[uuid.UUID] = ()
     ) -> None:
-        """All children of the Celery worker, and those that start later."""
+        """Arms all children of the workers, also those that start later."""
         self._order(self.arms / "standing.worker", crash_at, lose_answer_of, spares)
         for child in self.worker_children():
             self.arm(child, crash_at=crash_at, lose_answer_of=lose_answer_of, spares=spares)
 
     def dead_children(self) -> set[tuple[int, int]]:
-        """Number and start of each, of all workers so far, also those that had only just started."""
+        """Returns process id and start of each child that has ended, of all workers so far."""
         return {sign for sign in self._signs("worker") if read_start(sign[0]) != sign[1]}
 
     def _order(self, orders: Path, crash_at: str, lose_answer_of: str, spares: Sequence[uuid.UUID]) -> None:
@@ -391,7 +393,8 @@ class Platform:
         return sorted(pid for pid in living if under.pid in _ancestors(pid))
 
     def _signs(self, role: str) -> list[tuple[int, int]]:
-        """Number and start of each process that ever listened. The number alone may be that of a thread by now."""
+        """Returns process id and start of each process that ever listened. The id alone may belong to a thread by
+        now."""
         return [(int(sign.suffix[1:]), int(sign.read_text())) for sign in self.arms.glob(f"{role}.*")]
 
     def _web_is_ready(self) -> bool:
@@ -414,10 +417,10 @@ class Platform:
         return self._cluster.is_ready()
 
     def stop_postgres(self) -> None:
-        """`pg_ctl stop -m immediate`: no goodbye to anybody, recovery at the next start.
+        """`pg_ctl stop -m immediate`: sessions are cut off, and the next start recovers.
 
-        Its children have groups of their own and can outlive it while the disk is busy. Until they are gone, they hold
-        its shared memory, and no other server can start.
+        Its children can outlive it while the disk is busy. Until they have ended, they hold its shared memory, and no
+        other server can start.
         """
         children = _children(self.postgres.pid)
         self.postgres.end(signal.SIGQUIT)
@@ -428,7 +431,7 @@ class Platform:
         wait_until(self._redis_answers, START_SECONDS, "Redis")
 
     def stop_redis(self) -> None:
-        """It keeps nothing on disk: what was in it is gone."""
+        """Stops Redis. It keeps nothing on disk, so its data is lost."""
         self.redis.kill()
 
     def redis_client(self) -> "redis.Redis":
@@ -496,7 +499,7 @@ class Platform:
 
 
 def wait_for_death(pid: int) -> None:
-    """A process that dies closes its connections first: who sees that may still find it there for a moment."""
+    """Waits until the process has ended. Its connections are closed a moment earlier."""
     wait_until(lambda: not is_alive(pid), START_SECONDS, f"the end of process {pid}")
 
 
@@ -506,14 +509,14 @@ def _children(parent: int) -> list[int]:
 
 
 def _ancestors(pid: int) -> set[int]:
-    """Its parent, and that one's."""
+    """Returns the parent of the process and that one's parent."""
     parent = read_parent(pid)
     return set() if parent is None else {parent, read_parent(parent) or 0}
 
 
 def free_port() -> int:
-    """Below the range from which the kernel gives ports to outgoing connections, and each only once in a test run:
-    its server may start much later."""
+    """Returns a port below the kernel's range for outgoing connections. A test run gets each port once, because its
+    server may start much later."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MOST_WORKERS
     for _ in range(100):
         port = random.randrange(15_000 + worker, 32_000, MOST_WORKERS)

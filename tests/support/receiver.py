@@ -36,7 +36,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Some tests make the caller hang up."""
+        """Logs nothing: some tests make the caller close the connection."""
 
 
 class Receiver:

@@ -1,4 +1,4 @@
-"""A Redis of a test's own, to be frozen, filled and killed."""
+"""A Redis server for one test, which freezes, fills and kills it."""
 
 import tempfile
 from collections.abc import Iterator

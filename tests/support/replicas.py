@@ -80,7 +80,7 @@ class Node:
         self.start()
 
     def stop(self) -> None:
-        """Cleanly: everything that was committed has reached the standby."""
+        """Stops cleanly: all commits have reached the standby."""
         self.process.end(signal.SIGINT)
 
     def promote(self) -> None:
@@ -118,7 +118,7 @@ def read_from(monkeypatch: pytest.MonkeyPatch, *, primary: Database, standby: Da
     }
     handler = ConnectionHandler(databases)
     monkeypatch.setattr(replica, "connections", handler)
-    # Django asks it at each new session.
+    # Django reads it in each new session.
     monkeypatch.setattr("django.contrib.postgres.signals.connections", handler)
 
 
@@ -129,7 +129,7 @@ def _build_settings(database: Database) -> dict[str, Any]:
 
 
 class Forwarder:
-    """A TCP address that leads elsewhere after `switch`; what is connected stays connected, as behind a virtual IP."""
+    """A TCP address that leads to another server after `switch`. Open connections stay, as behind a virtual IP."""
 
     def __init__(self, port: int) -> None:
         self.port = free_port()

@@ -1,5 +1,5 @@
-"""Restores the platform's tables to an earlier moment, as a point-in-time recovery does. The simulator's tables stay:
-a bank forgets nothing."""
+"""Restores the platform's tables to an earlier moment, as a point-in-time recovery does. The simulator's tables stay,
+because a restore of ours does not change the bank's records."""
 
 from django.db import connection, transaction
 from django_redis import get_redis_connection

@@ -1,4 +1,4 @@
-"""A row of every model that no payment of a test's world leaves behind by itself."""
+"""Creates a row of each model of which a test with payments has none."""
 
 import uuid
 
@@ -36,7 +36,7 @@ from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 
 def leave_one_of_each() -> None:
-    """There is a merchant, with a payment and its saga."""
+    """Requires a merchant with a payment and its saga."""
     run_checks()
     with transaction.atomic():
         StaffAction.objects.create(actor="ana", action="x.y", object_type="x", object_id="1", reason="why")
@@ -155,7 +155,7 @@ def _a_dispute_and_a_review() -> None:
 
 
 def _a_payout() -> None:
-    """Its run and its account are approved by a second person."""
+    """Creates a payout whose run and bank account were approved by a second person."""
     merchant = Merchant.objects.first()
     assert merchant is not None
     shared = {"environment": "test", "currency": "USD"}

@@ -19,7 +19,7 @@ SETTINGS_FILE = "settings.env"
 
 @dataclass(frozen=True)
 class Sandbox:
-    """One of them: its program, its port, and the folder of its keys and books."""
+    """A sandbox: its program, its port, and the folder of its keys and records."""
 
     name: str
     port: int
@@ -48,7 +48,7 @@ class Sandbox:
 class Customers:
     """The customers, the faults and the books of both sandboxes.
 
-    What begins with `try_` returns False when the sandbox refuses it or does not run.
+    Methods that begin with `try_` return False when the sandbox refuses or does not run.
     """
 
     def __init__(self, wechat: Sandbox, alipay: Sandbox) -> None:
@@ -79,12 +79,12 @@ class Customers:
         )
 
     def try_to_pay_late(self, payment_no: str, *, is_forced: bool = True) -> bool:
-        """The customer was entering the password while WeChat Pay closed the order."""
+        """Pays as a customer who was entering the password while WeChat Pay closed the order."""
         body = {"mchid": self._merchant_id, "out_trade_no": payment_no, "force": is_forced}
         return _try_to_post(f"{self._wechat.url}/sandbox/pay", body)
 
     def try_to_plan(self, channel: str, fault: Mapping[str, Any]) -> bool:
-        """The next call, webhook or refund that the fault fits goes wrong."""
+        """Plans the fault for the next call, webhook or refund that it fits."""
         path = {
             "wechat": f"{self._wechat.url}/sandbox/faults",
             "alipay": f"{self._alipay.url}/control/faults",
@@ -92,7 +92,7 @@ class Customers:
         return _try_to_post(path[channel], fault)
 
     def try_to_refuse_connections(self, seconds: float) -> bool:
-        """Alipay cannot be reached for so long."""
+        """Makes Alipay unreachable for so many seconds."""
         return _try_to_post(f"{self._alipay.url}/control/unreachable", {"seconds": seconds})
 
     def forget_faults(self) -> None:

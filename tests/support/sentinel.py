@@ -43,7 +43,7 @@ class _Redis:
 
 
 class WatchedRedis:
-    """Sentinel itself never begins a failover: a machine that is slow decides nothing."""
+    """Two servers and Sentinel. Sentinel never starts a failover by itself, because a slow machine could cause one."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -66,8 +66,8 @@ class WatchedRedis:
         wait_until(lambda: self._ask("SENTINEL", "REPLICAS", MASTER_NAME), START_SECONDS, "Sentinel")
 
     def fail_over(self) -> None:
-        """Kills the master and asks Sentinel to promote the other one. It refuses, or gives up what it has begun, while
-        it does not know the replica well: so it is asked until the other one is the master."""
+        """Kills the master and orders Sentinel to promote the other one. Sentinel refuses or gives up while it does not
+        know the replica well, so the order is repeated until the other one is the master."""
         self.first.process.kill()
         wait_until(
             lambda: (
@@ -110,7 +110,7 @@ class WatchedRedis:
         return None
 
     def _accepts_failover(self) -> bool:
-        """It refuses while one is in progress, and before it knows the replica well."""
+        """False while a failover is in progress, and before Sentinel knows the replica well."""
         return self._master_port() == self.second.port or bool(self._ask("SENTINEL", "FAILOVER", MASTER_NAME))
 
     def _master_port(self) -> int:

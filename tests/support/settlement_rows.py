@@ -1,4 +1,4 @@
-"""A row of every model of settlements: an empty statement, and what it was compared with."""
+"""Creates a row of each model of settlements: an empty statement and its expectations."""
 
 import datetime as dt
 
@@ -18,7 +18,7 @@ NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
 
 def leave_a_statement() -> None:
-    """There is an entry of the ledger, such as that of a paid payment."""
+    """Requires an entry of the ledger, such as that of a paid payment."""
     file = StatementFile.objects.create(
         **PLACE,
         sha256="0" * 64,

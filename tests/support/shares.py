@@ -1,4 +1,4 @@
-"""Which tests are expensive: they go first, evenly spread over the pytest-xdist workers, and `--fast` leaves them out.
+"""Finds expensive tests. They run first, evenly spread over the pytest-xdist workers, and `--fast` leaves them out.
 
 `--dist worksteal` cuts the list of tests into one slice per worker; a worker that has finished its slice takes tests
 from the end of another one. So every slice begins with expensive units, kept whole because their tests share a platform
@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-# Tests in these folders share one expensive fixture. Elsewhere a unit is a file.
+# Tests in these folders share one expensive fixture. In all other folders a unit is a file.
 FOLDERS = ("tests/processes",)
 MARKERS = ("stack", "processes", "browser")
-# What a test takes that has such a marker and is not in the list below, being new.
+# Estimate for a new test with such a marker, which is not in the list below.
 NEW_SECONDS = 5.0
-# Seconds of the tests that take longer than a test should, as the last run with `--record-seconds` found them.
+# Seconds of the slow tests, as the last run with `--record-seconds` measured them.
 FILE = Path(__file__).parent.parent / "seconds.json"
 EXPENSIVE_SECONDS = 0.5
 
@@ -30,7 +30,7 @@ def recorded() -> dict[str, float]:
 
 
 def dealt(items: Sequence[pytest.Item], workers: int, seconds: Mapping[str, float]) -> list[pytest.Item]:
-    """The same tests, in an order of which `worksteal` gives each of so many workers its share."""
+    """Returns the tests in an order of which `worksteal` gives each worker an equal share of the expensive ones."""
     units: dict[str, list[pytest.Item]] = {}
     for item in items:
         units.setdefault(unit_of(item), []).append(item)
@@ -72,7 +72,7 @@ class Recorder:
     """Writes the file of recorded seconds. Set-up counts, except what a whole session shares; teardown does not."""
 
     def __init__(self, *, writes: bool) -> None:
-        """Of several processes, one writes: that to which the others report."""
+        """Only the process to which the others report writes."""
         self._writes = writes
         self._seconds: dict[str, float] = defaultdict(float)
         self._shared_seconds = 0.0

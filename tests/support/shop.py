@@ -1,4 +1,4 @@
-"""What a merchant's program says to the API, and how its answers are read.
+"""Sends a merchant's requests to the API and reads the answers.
 
 payment = paid(client)                                        # an API body, of a payment that is paid
 refused = error(refund(client, payment, 99_999), 422, "refund_exceeds_payment")
@@ -41,7 +41,7 @@ def order_request(**changes: Any) -> Body:
 
 
 def data(answer: TestResponse, status: int = 200) -> Any:
-    """The `data` of a success, whose envelope is checked on the way."""
+    """Checks the envelope of a success and returns its `data`."""
     assert answer.status_code == status, (answer.status_code, answer.content.decode())
     assert answer["Content-Type"] == "application/json"
     assert answer["X-Request-Id"]
@@ -53,7 +53,7 @@ def data(answer: TestResponse, status: int = 200) -> Any:
 
 
 def error(answer: TestResponse, status: int, error_code: str) -> Body:
-    """The `details` of a refusal, whose envelope is checked on the way."""
+    """Checks the envelope of an error and returns its `details`."""
     assert answer.status_code == status, (answer.status_code, answer.content.decode())
     assert answer["Content-Type"] == "application/json"
     body = json.loads(answer.content)
@@ -75,21 +75,21 @@ def create(
 
 
 def opened(client: SignedClient, simulate: str = "", **changes: Any) -> Body:
-    """A payment that waits for its customer."""
+    """Creates a payment that waits for its customer."""
     payment: Body = data(create(client, simulate, **changes))
     assert payment["status"] == "pending"
     return payment
 
 
 def paid(client: SignedClient, simulate: str = "", **changes: Any) -> Body:
-    """A payment whose customer has paid."""
+    """Creates a payment whose customer has paid."""
     payment: Body = data(create(client, f"auto_pay,{simulate}".rstrip(","), **changes))
     assert payment["status"] == "succeeded"
     return payment
 
 
 def authorized(client: SignedClient, simulate: str = "", **changes: Any) -> Body:
-    """A payment whose money is held and waits to be captured."""
+    """Creates an authorized payment, which waits for its capture."""
     answer = create(client, f"authorize,{simulate}".rstrip(","), capture_method="manual", **changes)
     payment: Body = data(answer)
     assert payment["status"] == "authorized"
@@ -110,7 +110,7 @@ def capture(client: SignedClient, payment: Body, *, key: str | None = None, **bo
 
 
 def increment(client: SignedClient, payment: Body, amount: int, *, key: str | None = None) -> TestResponse:
-    """Asks for a larger authorization: `amount` is the new total."""
+    """Requests a larger authorization: `amount` is the new total."""
     path = f"{PAYMENTS}/{payment['payment_no']}/increment-authorization"
     return client.post(path, {"amount": amount}, idempotency_key=key)
 

@@ -1,4 +1,4 @@
-"""A merchant's program for tests: signs as the documentation says, written apart from our own code.
+"""A merchant's program for tests. Signs as docs/SIGNING.md says, without our own code.
 
     client = SignedClient(new_key.key, new_key.secret)
     answer = client.post("/api/v1/payments", {"order_no": "A-1", …}, idempotency_key="first-try")
@@ -34,7 +34,7 @@ NO_BODY = object()
 class SignedClient:
     def __init__(self, key: str, secret: str, *, remote_addr: str = "127.0.0.1") -> None:
         self.key, self.secret, self.remote_addr = key, secret, remote_addr
-        # Of all requests: to build the chain of middleware takes a tenth of the time of a request.
+        # Shared by all requests: building the chain of middleware takes a tenth of the time of a request.
         self._handler = ClientHandler(enforce_csrf_checks=False)
         self._loading = threading.Lock()
 
@@ -80,7 +80,7 @@ class SignedClient:
             content_type="application/json",
             headers={name: value for name, value in sent.items() if value is not None},
             REMOTE_ADDR=self.remote_addr,
-            RAW_URI=path,  # as gunicorn tells it
+            RAW_URI=path,  # as gunicorn sets it
         )
         if answer.status_code >= 400 and answer.content:
             error_code = json_module.loads(answer.content)["error_code"]
@@ -122,7 +122,7 @@ class SignedClient:
 
 
 class DemoClient(SignedClient):
-    """As the quick start's curl lines: a literal key and signature, and nothing else."""
+    """Sends the literal key and signature of the quick start's curl lines, and nothing else."""
 
     def signed_headers(
         self,

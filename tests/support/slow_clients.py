@@ -1,4 +1,4 @@
-"""Clients that mean no good: they open connections and hardly use them."""
+"""Hostile clients: they open connections and hardly use them."""
 
 import contextlib
 import enum
@@ -31,7 +31,7 @@ FIRST_BYTES = {
 
 
 class Attack:
-    """`count` connections, the kinds in turn, from the given addresses in turn, until it is left."""
+    """Opens `count` connections of alternating kinds from alternating addresses, until the block ends."""
 
     def __init__(
         self,

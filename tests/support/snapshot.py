@@ -11,7 +11,7 @@ SCHEMA = "snapshots"
 
 
 class Snapshot:
-    """Every row that the tests' database holds, beside those that `migrate` leaves."""
+    """All rows of the tests' database except those that `migrate` creates."""
 
     def __init__(self, name: str) -> None:
         """Copies the rows. Their times are kept relative to now."""
@@ -58,7 +58,7 @@ def _insert(cursor, table: str, copy: str) -> str:  # type: ignore[no-untyped-de
 
 
 def _advance_sequence(cursor, table: str) -> str:  # type: ignore[no-untyped-def]
-    """Rows that the test adds come after the restored ones, whatever the sequence has given meanwhile."""
+    """Moves the sequence behind the restored rows, so that rows of the test come after them."""
     cursor.execute(
         "SELECT column_name FROM information_schema.columns"
         " WHERE table_schema = 'public' AND table_name = %s AND is_identity = 'YES'",

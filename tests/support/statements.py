@@ -1,4 +1,4 @@
-"""What a piece of work costs at the database."""
+"""Counts the statements and commits of a piece of work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,8 @@ BUSINESS_TABLES = (
 
 @dataclass
 class Cost:
-    """Every statement on the platform's connection, and on it alone: the bank pays for its own books."""
+    """Records every statement on the platform's connection. The simulator has its own connection, which does not
+    count."""
 
     sql: list[str] = field(default_factory=list)
 

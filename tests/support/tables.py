@@ -1,4 +1,4 @@
-"""Every row of the platform, counted: to prove that something wrote nothing."""
+"""Counts the rows of every table, to prove that nothing was written."""
 
 from django.apps import apps
 

@@ -1,4 +1,5 @@
-"""One migrated database for all workers of a test run: each worker's own begins as a copy, in a tenth of a second.
+"""One migrated database for all workers of a test run. Each worker's database is a copy of it, made in a tenth of a
+second.
 
 To migrate takes three seconds of CPU. The first worker that needs a database does it, while the others wait for it; the
 static checks run meanwhile. The test run's servers are thrown away, and the template with them.

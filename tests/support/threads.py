@@ -1,4 +1,4 @@
-"""Many callers at the same moment, on real threads with database connections of their own."""
+"""Runs calls at the same moment, on real threads with their own database connections."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def at_once(*calls: Callable[[], T]) -> list[T]:
-    """Runs the calls on threads that all start at the same moment; answers in the order of the calls."""
+    """Runs the calls on threads that start at the same moment. Returns the results in the order of the calls."""
     barrier = threading.Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
@@ -29,7 +29,7 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
 
 
 def in_background(call: Callable[[], T]) -> "Future[T]":
-    """Starts the call on a thread of its own."""
+    """Starts the call on its own thread."""
     pool = ThreadPoolExecutor(1)
 
     def run() -> T:
@@ -44,7 +44,7 @@ def in_background(call: Callable[[], T]) -> "Future[T]":
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Polls for something that another thread brings about. Fails when it does not come."""
+    """Polls until another thread has made the condition true. Fails when it stays false."""
     give_up_at = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < give_up_at, "it did not happen in time"
@@ -52,9 +52,11 @@ def wait_until(holds: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) 
 
 
 def waiting_for_locks() -> int:
-    """How many connections of this database stand in line for a lock right now."""
+    """Returns how many connections of this database wait for a lock now."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_clear_snapshot()")  # inside a transaction the first look would stay
+        cursor.execute(
+            "SELECT pg_stat_clear_snapshot()"
+        )  # inside a transaction the first result would be repeated
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )

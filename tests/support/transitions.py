@@ -1,4 +1,4 @@
-"""Which status may follow which, by the database and by the documents: to compare with the tables in the code."""
+"""Reads the allowed transitions from the database and from the documents, to compare them with the code."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping

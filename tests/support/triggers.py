@@ -1,4 +1,4 @@
-"""Rows written past triggers and foreign keys: copies by the thousand, rows of long ago, rows that are wrong."""
+"""Writes rows without triggers and foreign keys: thousands of copies, old rows, invalid rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +9,8 @@ from django.db.backends.utils import CursorWrapper
 
 @contextmanager
 def without_triggers() -> Iterator[CursorWrapper]:
-    """For one transaction only, however it ends: a connection of the pool that had kept the setting would run later
-    tests without triggers, so that for example no saga would ever become due again."""
+    """Switches triggers off for one transaction only, however it ends. A connection of the pool that kept the setting
+    would run later tests without triggers, and no saga would become due."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         yield cursor

@@ -1,4 +1,4 @@
-"""Endpoints of merchants, and the relay and the worker played by hand, one round at a time."""
+"""Endpoints of merchants, and the work of relay and webhook worker in this process, one round at a time."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def registered(client: SignedClient, url: str, **more: Any) -> Body:
 
 
 def deliver_due(lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW)) -> list[EndpointResponse]:
-    """Fans out what happened, then makes every attempt that is due now, one after the other."""
+    """Fans out new events, then makes every attempt that is due now, one after the other."""
     while fanout.fan_out_batch():
         pass
     replies: list[EndpointResponse] = []
@@ -28,7 +28,7 @@ def deliver_due(lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW)) -> list[Endpoi
     return replies
 
 
-def next_attempts_are_due() -> None:
+def make_attempts_due() -> None:
     WebhookDelivery.objects.filter(status=DeliveryStatus.PENDING).update(due_at=Now(), lease_expires_at=None)
 
 

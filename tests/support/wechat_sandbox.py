@@ -67,7 +67,7 @@ class WechatSandbox:
 
 @functools.cache
 def _sdk_with_public_key(mchid: str) -> WeChatPay:
-    """Made once: it checks the keys, which takes 45 ms."""
+    """Made once, because it checks the keys, which takes 45 ms."""
     public_key = format_public_key(key_of("platform public key"))
     return _make_sdk(mchid, public_key=public_key, public_key_id=identity_of(mchid).merchant.public_key_id)
 

@@ -1,4 +1,4 @@
-"""What one request costs, in counts that do not depend on the machine or its load."""
+"""Counts the work of one request. The counts do not depend on the machine or its load."""
 
 import contextvars
 import gc

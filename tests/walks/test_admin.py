@@ -25,11 +25,11 @@ def test_a_merchant_is_made_and_its_key_rotated_and_revoked(desk) -> None:
     ada = desk("ada", Role.ADMIN)
     page = ada.go("/admin/merchants/merchant/")
     shown = page.locator("#shown-once code")
-    page.get_by_role("link", name=f"{ada.says('Create a merchant')}…").click()
-    page.get_by_label(ada.says("Name")).fill("Corner Shop")
-    page.get_by_label(ada.says("Email")).fill("shop@example.com")
-    page.get_by_label(ada.says("Reason")).fill("signed on Monday")
-    ada.button("Create a merchant").click()
+    page.get_by_role("link", name=f"{ada.translate('Create a merchant')}…").click()
+    page.get_by_label(ada.translate("Name")).fill("Corner Shop")
+    page.get_by_label(ada.translate("Email")).fill("shop@example.com")
+    page.get_by_label(ada.translate("Reason")).fill("signed on Monday")
+    ada.get_button("Create a merchant").click()
     expect(shown).to_have_count(4)
     keys = shown.all_inner_texts()
     assert answer(*keys[:2]) == 200
@@ -38,26 +38,26 @@ def test_a_merchant_is_made_and_its_key_rotated_and_revoked(desk) -> None:
     assert not any(secret in page.content() for secret in keys)
     assert Merchant.objects.count() == 1, "sending it again makes no second one"
 
-    ada.finds("shop@example.com")
+    ada.search("shop@example.com")
     expect(
         page.get_by_role("heading", name="Corner Shop").or_(page.get_by_text("Corner Shop")).first
     ).to_be_visible()
     page.goto("/admin/merchants/apikey/")
     page.get_by_role("link", name=re.compile("^pk_test_")).click()
-    page.get_by_role("link", name=f"{ada.says('Rotate')}…").click()
-    page.get_by_label(ada.says("Reason")).fill("a colleague left")
-    ada.button("Rotate").click()
+    page.get_by_role("link", name=f"{ada.translate('Rotate')}…").click()
+    page.get_by_label(ada.translate("Reason")).fill("a colleague left")
+    ada.get_button("Rotate").click()
     expect(shown).to_have_count(2)
     successor = shown.all_inner_texts()
     assert answer(*successor) == answer(*keys[:2]) == 200, "both work for the overlap"
-    ada.button("I have saved it").click()
+    ada.get_button("I have saved it").click()
     expect(page).to_have_url(re.compile("/apikey/.*/change/$"))
     assert successor[1] not in page.content()
 
-    page.get_by_role("link", name=f"{ada.says('Revoke')}…").click()
-    page.get_by_label(ada.says("Reason")).fill("it was stolen")
-    ada.button("Revoke").click()
-    ada.is_told("%(operation)s: done.", operation=ada.says("Revoke"))
+    page.get_by_role("link", name=f"{ada.translate('Revoke')}…").click()
+    page.get_by_label(ada.translate("Reason")).fill("it was stolen")
+    ada.get_button("Revoke").click()
+    ada.require_text("%(operation)s: done.", operation=ada.translate("Revoke"))
     assert answer(*keys[:2]) == 401
     assert answer(*successor) == 200
     done = StaffAction.objects.exclude(action="api_key.viewed").order_by("id")

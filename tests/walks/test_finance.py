@@ -27,31 +27,31 @@ def test_a_part_is_refunded_by_keyboard(desk, client) -> None:
     payment = Payment.objects.get(payment_no=created["payment_no"])
     fina = desk("fina", Role.FINANCE)
     fina.go(f"/admin/gateway/payment/{payment.pk}/change/")
-    dialog = fina.opens("Refund")
-    fina.picture("refund-dialog")
+    dialog = fina.open_dialog("Refund")
+    fina.save_picture("refund-dialog")
     for label, text in (
         ("captured", "1,234.56 USD"),
         ("refunded", "0.00 USD"),
         ("refund pending", "200.00 USD"),
         ("refundable", "1,034.56 USD"),
     ):
-        row = dialog.locator("dl > div").filter(has=fina.page.get_by_text(fina.says(label), exact=True))
+        row = dialog.locator("dl > div").filter(has=fina.page.get_by_text(fina.translate(label), exact=True))
         expect(row.locator("dd")).to_have_text(text)
-    amount = dialog.get_by_label(fina.says("Amount in %(currency)s", currency="USD"))
+    amount = dialog.get_by_label(fina.translate("Amount in %(currency)s", currency="USD"))
     expect(amount).to_have_attribute("max", "1034.56")
-    amount_label = fina.says("Amount in %(currency)s", currency="USD")
-    fina.types(amount_label, "1034.57")
-    fina.types("Reason", "one cup was cold")
+    amount_label = fina.translate("Amount in %(currency)s", currency="USD")
+    fina.fill_field(amount_label, "1034.57")
+    fina.fill_field("Reason", "one cup was cold")
     fina.page.keyboard.press("Enter")
     assert amount.evaluate("each => each.validity.rangeOverflow"), "the browser holds it back"
     assert Refund.objects.count() == 1
     # A browser that does not is told by the server, in the form.
     amount.evaluate("each => { each.form.noValidate = true }")
-    fina.sends("Refund")
-    fina.is_told("Ensure this value is less than or equal to %(limit_value)s.", limit_value="1034.56")
+    fina.press("Refund")
+    fina.require_text("Ensure this value is less than or equal to %(limit_value)s.", limit_value="1034.56")
     assert Refund.objects.count() == 1
-    fina.types(amount_label, "34.56")
-    fina.sends("Refund")
+    fina.fill_field(amount_label, "34.56")
+    fina.press("Refund")
     expect(fina.page).to_have_url(re.compile("/change/$"))
     refund = Refund.objects.latest("created_at")
     assert (refund.amount_minor, refund.reason) == (3_456, "one cup was cold")
@@ -66,11 +66,11 @@ def test_a_list_is_exported(desk, client, tmp_path: Path) -> None:
     shop.paid(client, subject="茶", amount=200)
     fina = desk("fina", Role.FINANCE)
     fina.go("/admin/exports/export/")
-    fina.page.get_by_role("link", name=f"{fina.says('New export')}…").click()
-    fina.page.get_by_label(fina.says("Data")).select_option("payments")
-    fina.page.get_by_label(fina.says("Reason")).fill("the month is closed")
+    fina.page.get_by_role("link", name=f"{fina.translate('New export')}…").click()
+    fina.page.get_by_label(fina.translate("Data")).select_option("payments")
+    fina.page.get_by_label(fina.translate("Reason")).fill("the month is closed")
     with fina.page.expect_download() as download:
-        fina.button("New export").click()
+        fina.get_button("New export").click()
     file = tmp_path / "payments.csv"
     download.value.save_as(file)
     content = file.read_bytes()

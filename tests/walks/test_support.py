@@ -23,12 +23,12 @@ def test_a_payment_is_found_by_what_the_merchant_reads_out(desk, client, acme) -
     payment = Payment.objects.get(payment_no=created["payment_no"])
     sue = desk("sue", Role.SUPPORT)
     for number in (payment.order_no, payment.channel_trade_no, payment.payment_no):
-        sue.finds(number)
+        sue.search(number)
         expect(sue.page).to_have_url(re.compile(f"/payment/{payment.pk}/change/$"))
-    sue.finds(acme.merchant.email)
+    sue.search(acme.merchant.email)
     expect(sue.page).to_have_url(re.compile(f"/merchant/{acme.merchant.pk}/change/$"))
-    sue.finds("ORDER-OF-NOBODY")
-    sue.is_told("Nothing found for “%(term)s”.", term="ORDER-OF-NOBODY")
+    sue.search("ORDER-OF-NOBODY")
+    sue.require_text("Nothing found for “%(term)s”.", term="ORDER-OF-NOBODY")
 
 
 def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
@@ -36,16 +36,16 @@ def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
     bank.deliver_webhooks(created["payment_no"])
     payment = Payment.objects.get(payment_no=created["payment_no"])
     sue = desk("sue", Role.SUPPORT)
-    sue.finds(payment.order_no)
+    sue.search(payment.order_no)
     expect(sue.page.get_by_text("1,234.56 USD").first).to_be_visible()
-    timeline = sue.page.get_by_role("region", name=sue.says("Timeline"))
-    sue.page.get_by_label(sue.says("Technical entries")).check()
+    timeline = sue.page.get_by_role("region", name=sue.translate("Timeline"))
+    sue.page.get_by_label(sue.translate("Technical entries")).check()
     for event in ("Payment created", "Channel update received", "Payment paid"):
-        expect(timeline.get_by_text(sue.says(event), exact=True).first).to_be_visible()
-    assert sue.why_not("Refund") == sue.says("Your role does not permit this action.")
-    sue.page.get_by_role("button", name=f"{sue.says('Refund')}…").click(force=True)
+        expect(timeline.get_by_text(sue.translate(event), exact=True).first).to_be_visible()
+    assert sue.read_disabled_reason("Refund") == sue.translate("Your role does not permit this action.")
+    sue.page.get_by_role("button", name=f"{sue.translate('Refund')}…").click(force=True)
     expect(sue.page.locator("dialog[open]")).to_have_count(0)
-    assert sue.forged(f"/admin/gateway/payment/{payment.pk}/refund/") == 403
+    assert sue.post_without_page(f"/admin/gateway/payment/{payment.pk}/refund/") == 403
     assert not Refund.objects.exists()
     assert not StaffAction.objects.exists()
 
@@ -53,20 +53,20 @@ def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
 def test_what_nobody_will_pay_is_cancelled(desk, client) -> None:
     payment = Payment.objects.get(payment_no=shop.opened(client)["payment_no"])
     sue = desk("sue", Role.SUPPORT)
-    sue.finds(payment.order_no)
-    sue.page.get_by_role("link", name=f"{sue.says('Cancel payment')}…", exact=True).click()
+    sue.search(payment.order_no)
+    sue.page.get_by_role("link", name=f"{sue.translate('Cancel payment')}…", exact=True).click()
     expect(sue.page.get_by_role("heading", name=re.compile(payment.payment_no)).last).to_be_visible()
-    sue.button("Cancel payment").click()
-    reason = sue.page.get_by_label(sue.says("Reason"))
+    sue.get_button("Cancel payment").click()
+    reason = sue.page.get_by_label(sue.translate("Reason"))
     assert reason.evaluate("each => each.validity.valueMissing"), "the browser holds it back"
-    sue.picture("payment-cancel")
-    sue.types("Reason", "the merchant rang")
-    sue.sends("Cancel payment")
-    sue.is_told("Payment cancelled.")
+    sue.save_picture("payment-cancel")
+    sue.fill_field("Reason", "the merchant rang")
+    sue.press("Cancel payment")
+    sue.require_text("Payment cancelled.")
     payment.refresh_from_db()
     assert payment.status == "cancelled"
     done = StaffAction.objects.get()
     assert (done.actor, done.action, done.reason) == ("sue", "payment.cancel", "the merchant rang")
-    sue.page.get_by_text(sue.says("Unavailable actions")).click()
-    why = sue.says("Only an open payment can be cancelled. Refund a paid one instead.")
-    assert sue.why_not("Cancel payment") == why
+    sue.page.get_by_text(sue.translate("Unavailable actions")).click()
+    why = sue.translate("Only an open payment can be cancelled. Refund a paid one instead.")
+    assert sue.read_disabled_reason("Cancel payment") == why

@@ -24,15 +24,19 @@ def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
     vera = desk("vera", Role.VIEWER)
     before = (row_counts(), saga.revision, payment.status)
 
-    vera.finds(payment.payment_no)
-    assert vera.why_not("Refund") == vera.says("Your role does not permit this action.")
+    vera.search(payment.payment_no)
+    assert vera.read_disabled_reason("Refund") == vera.translate("Your role does not permit this action.")
     vera.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
-    vera.unfolds("More actions")
+    vera.unfold("More actions")
     for operation in OPERATIONS:
-        assert vera.why_not(operation) == vera.says("Your role does not permit this action.")
+        assert vera.read_disabled_reason(operation) == vera.translate(
+            "Your role does not permit this action."
+        )
     expect(vera.page.locator("dialog")).to_have_count(0)
     vera.go(f"/admin/merchants/merchant/{acme.merchant.pk}/change/")
-    expect(vera.page.get_by_text(vera.says("Your role does not permit this action.")).first).to_be_visible()
+    expect(
+        vera.page.get_by_text(vera.translate("Your role does not permit this action.")).first
+    ).to_be_visible()
     expect(
         vera.page.locator(
             "#main input[type=submit], #main button[type=submit]:not([name=environment]):visible"
@@ -57,7 +61,7 @@ def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
         f"/admin/gateway/payment/{payment.pk}/delete/",
         "/admin/gateway/payment/add/",
     ]
-    assert {path: vera.forged(path, **said) for path in paths} == dict.fromkeys(paths, 403)
+    assert {path: vera.post_without_page(path, **said) for path in paths} == dict.fromkeys(paths, 403)
     saga.refresh_from_db()
     payment.refresh_from_db()
     assert (row_counts(), saga.revision, payment.status) == before

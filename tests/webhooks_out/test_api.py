@@ -25,7 +25,7 @@ from tests.support.webhooks import (
     ENDPOINTS,
     EVENTS,
     deliver_due,
-    next_attempts_are_due,
+    make_attempts_due,
     registered,
 )
 from webhooks import endpoints, resending
@@ -172,7 +172,7 @@ def _register_with_failed_deliveries(client: SignedClient, receiver: Receiver, c
         opened(client)
     deliver_due()
     WebhookDelivery.objects.update(attempt_count=9)
-    next_attempts_are_due()
+    make_attempts_due()
     deliver_due()
     assert {row["status"] for row in data(client.get(f"{DELIVERIES}?status=failed"))["items"]} == {"failed"}
     receiver.respond = lambda _webhook: WebhookResponse(200)

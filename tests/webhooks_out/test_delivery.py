@@ -19,7 +19,7 @@ from tests.support.webhooks import (
     EVENTS,
     deliver_due,
     endpoint_row,
-    next_attempts_are_due,
+    make_attempts_due,
     registered,
 )
 from webhooks import claims, delivery, http_client, retry_schedule
@@ -130,7 +130,7 @@ def test_a_failing_delivery_follows_the_retry_schedule(client: SignedClient, rec
         if row.status != DeliveryStatus.PENDING:
             break
         waits.append(row.wait.total_seconds())
-        next_attempts_are_due()
+        make_attempts_due()
     assert row.status == DeliveryStatus.FAILED
     assert len(receiver.received) == 10
     assert len({webhook.message_id for webhook in receiver.received}) == 1
@@ -151,7 +151,7 @@ def test_every_attempt_is_stored_without_secrets(client: SignedClient, receiver:
     registered(client, receiver.url())
     opened(client)
     deliver_due()
-    next_attempts_are_due()
+    make_attempts_due()
     deliver_due()
     (listed,) = data(client.get(DELIVERIES))["items"]
     assert (listed["status"], listed["attempt_count"], listed["last_status_code"]) == ("delivered", 2, 204)
@@ -197,24 +197,24 @@ def test_an_endpoint_is_disabled_after_five_days_without_success(
     deliver_due()
     assert endpoint_row(endpoint).failing_since is not None
     WebhookEndpoint.objects.update(failing_since=Now() - dt.timedelta(days=4, hours=23))
-    next_attempts_are_due()
+    make_attempts_due()
     deliver_due()
     assert endpoint_row(endpoint).status == EndpointStatus.ENABLED
     receiver.respond = lambda _webhook: WebhookResponse(200)
-    next_attempts_are_due()
+    make_attempts_due()
     deliver_due()
     assert (endpoint_row(endpoint).failing_since, endpoint_row(endpoint).lane) == (None, Lane.FAST)
     receiver.respond = lambda _webhook: WebhookResponse(500)
     opened(client)
     deliver_due()
     WebhookEndpoint.objects.update(failing_since=Now() - dt.timedelta(days=5, minutes=1))
-    next_attempts_are_due()
+    make_attempts_due()
     deliver_due()
     row = endpoint_row(endpoint)
     assert (row.status, row.disabled_reason) == (EndpointStatus.DISABLED, DisabledReason.FAILING)
     # Pending deliveries continue when the merchant enables the endpoint again.
     receiver.respond = lambda _webhook: WebhookResponse(200)
-    next_attempts_are_due()
+    make_attempts_due()
     assert deliver_due() == []
     data(client.patch(f"{ENDPOINTS}/{endpoint['id']}", {"status": "enabled"}, idempotency_key=new_no("key")))
     assert [reply.outcome for reply in deliver_due()] == [AttemptOutcome.SUCCESS]

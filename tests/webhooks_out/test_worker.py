@@ -22,7 +22,7 @@ from tests.support.receiver import ReceivedWebhook, Receiver, WebhookResponse
 from tests.support.shop import opened
 from tests.support.signing import SignedClient
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
-from tests.support.webhooks import deliver_due, next_attempts_are_due, registered
+from tests.support.webhooks import deliver_due, make_attempts_due, registered
 from webhooks import claims, fanout, worker
 from webhooks.models import DeliveryStatus, Lane, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from webhooks.signing import new_secret
@@ -251,7 +251,7 @@ def test_a_killed_worker_loses_nothing(client: SignedClient, receiver: Receiver,
     assert len(receiver.received) == (1 if point.endswith("after") else 0)
     assert deliver_due() == [], "the lease of the killed worker has not expired"
     assert WebhookAttempt.objects.get().outcome == "in_flight"
-    next_attempts_are_due()
+    make_attempts_due()
     (reply,) = deliver_due()
     assert reply.outcome == "success"
     assert list(WebhookAttempt.objects.order_by("id").values_list("outcome", flat=True)) == [

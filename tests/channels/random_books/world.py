@@ -58,7 +58,7 @@ from tests.payouts.conftest import give_bank_account, no_conflict
 from tests.payouts.conftest import give_plan as give_payout_plan
 from tests.support import background, bank
 from tests.support.fixtures import new_merchant, test_client_of
-from tests.support.outage import let_pass_for_breaker
+from tests.support.outage import advance_time_for_breaker
 from tests.support.polling import expire_due, poll_due
 from tests.support.shop import REFUNDS, Body, cancel, capture, create, get_payment, sync
 from tests.support.signing import SignedClient
@@ -189,7 +189,7 @@ class World:
                 step()
             except Killed:
                 self.deaths += 1
-        background.crash_of_every_worker()
+        background.expire_all_leases()
 
     @contextmanager
     def _dying(self, after: int) -> Iterator[None]:
@@ -228,7 +228,7 @@ class World:
         except Killed:
             # The merchant's program repeats what was not answered.
             self.deaths += 1
-            background.crash_of_every_worker()
+            background.expire_all_leases()
             with self.monkeypatch.context() as patch:
                 patch.setattr(crash, "reach", lambda *_details, **_named: None)
                 answer = create(shop.client, key=key, **wanted)
@@ -393,11 +393,11 @@ class World:
             self._expect(sync(sale.shop.client, sale.body).status_code)
 
     def poll(self) -> None:
-        background.next_checks_are_due()
+        background.make_checks_due()
         poll_due()
 
     def work(self) -> None:
-        let_pass_for_breaker(OUTAGE_SECONDS)
+        advance_time_for_breaker(OUTAGE_SECONDS)
         background.run_rounds(WORKER_ROUNDS)
 
     def charge_suspense(self) -> None:
@@ -426,7 +426,7 @@ class World:
     def pass_day(self) -> None:
         let_a_day_pass()
         self.days_passed += 1
-        let_pass_for_breaker(OUTAGE_SECONDS)
+        advance_time_for_breaker(OUTAGE_SECONDS)
         for book in self.books.values():
             for each in book.movements:
                 each.seen_at -= dt.timedelta(days=1)
@@ -596,7 +596,7 @@ class World:
         """True when no saga waits, and no webhook is to be sent again. Each refund of one payment waits for a pause
         after the one before, and every call waits for the end of an outage."""
         background.run_rounds(background.MAX_ROUNDS)
-        let_pass_for_breaker(OUTAGE_SECONDS)
+        advance_time_for_breaker(OUTAGE_SECONDS)
         for harness in self.harnesses:
             harness.settle_refunds()
             harness.pass_refund_pause()
