@@ -63,8 +63,8 @@ WORKER_CHILDREN = 4
 CELERY_CHILDREN = 2
 WORKER_THREADS = 2
 
-# A crashed PostgreSQL must not lose a commit, so `synchronous_commit` stays on. Without fsync, only a crash of the machine
-# could lose one.
+# A crashed PostgreSQL must not lose a commit, so `synchronous_commit` stays on. Without fsync, only a crash of the
+# machine could lose one.
 POSTGRES_SETTINGS = {
     "max_connections": "100",
     "fsync": "off",
