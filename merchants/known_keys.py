@@ -1,7 +1,7 @@
 """The API keys with which this process has authenticated requests, and their merchants.
 
-For what must be decided before a request is authenticated: who waits behind whom (`payment_platform/admission.py`). It
-proves nothing: a caller may send the key of another merchant. It never has a key that somebody made up.
+Requests are scheduled fairly between merchants before they are authenticated (`payment_platform/admission.py`). A known
+key proves nothing, because a caller may send the key of another merchant. A made-up key is never known.
 """
 
 import threading
@@ -15,7 +15,7 @@ _lock = threading.Lock()
 
 
 def remember_key(api_key: str, merchant_id: uuid.UUID) -> None:
-    """Call it after the signature was verified. Above the limit, the key that was remembered first is forgotten."""
+    """Call it after the signature was verified. Above the limit, the oldest key is forgotten."""
     if api_key in _merchants:
         return
     with _lock:
@@ -25,5 +25,5 @@ def remember_key(api_key: str, merchant_id: uuid.UUID) -> None:
 
 
 def find_merchant(api_key: str) -> uuid.UUID | None:
-    """None for a key that this process has not seen a valid signature of."""
+    """Returns the merchant of the key. None for a key of which this process has not verified a signature."""
     return _merchants.get(api_key)

@@ -1,8 +1,8 @@
-"""Which requests a gateway process works on, which ones wait, and which ones it refuses (ADR 37).
+"""Decides which requests a gateway process works on, which ones wait, and which ones it refuses (ADR 37).
 
-A request has no thread before it has a place for work. The lanes take turns, and by the rule of fair shares none takes
-the places of all others. Within a lane merchants take turns. A lane that is full answers 503 before any work, to the
-merchant with the most requests in it: the client repeats the request.
+A request gets a thread only with a place for work. Places are scheduled fairly: round robin over the lanes, and within
+a lane round robin over the merchants. A lane never holds all places. A full lane refuses a request of the merchant with
+the most requests in it: 503 before any work, and the client repeats it.
 """
 
 import enum
@@ -61,8 +61,8 @@ class PendingRequest(Protocol):
     @property
     def lane(self) -> RequestLane: ...
     @property
-    def turn(self) -> Hashable:
-        """Requests with the same value wait for each other; None: those of unknown callers."""
+    def fairness_key(self) -> Hashable:
+        """The keys of a lane are served round robin. None: all unknown callers together."""
 
     def refuse(self) -> None:
         """Lets `service` answer 503."""
@@ -102,7 +102,7 @@ class Admission:
         }
         for lane in RequestLane:
             REFUSED.labels(lane)  # 0 until the first one: an increase is seen only between two values
-        self._turns = deque(RequestLane)
+        self._lanes = deque(RequestLane)
         self._started: deque[_Started] = deque()
         self._threads = self._idle = 0
         self._is_over = False
@@ -111,7 +111,7 @@ class Admission:
 
     def add_task(self, request: PendingRequest) -> None:
         with self._lock:
-            refused = self._waiting[request.lane].add(request.turn, request)
+            refused = self._waiting[request.lane].add(request.fairness_key, request)
             if refused is not None:
                 self._refuse(refused)
             self._start_waiting()
@@ -136,15 +136,15 @@ class Admission:
             self._start_waiting()
 
     def _start_waiting(self) -> None:
-        """Starts requests as long as there are places and threads, one of each lane in turn.
+        """Starts requests as long as there are places and threads, round robin over the lanes.
 
         A request that held a place while it waits for a thread would keep it from the threads that return from calls,
         which are the ones that it waits for.
         """
         lanes_without_start = 0
-        while lanes_without_start < len(self._turns) and self._has_thread():
-            lane = self._turns[0]
-            self._turns.rotate(-1)
+        while lanes_without_start < len(self._lanes) and self._has_thread():
+            lane = self._lanes[0]
+            self._lanes.rotate(-1)
             queue = self._waiting[lane]
             self._refuse_overdue(queue)
             place = self._places.try_take(lane) if queue and self._has_thread() else None

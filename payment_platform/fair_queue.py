@@ -1,4 +1,4 @@
-"""A queue in which merchants take turns, and none takes the places of the others."""
+"""A queue that serves its keys round robin, so that one merchant never takes the places of the others."""
 
 import time
 from collections import deque
@@ -16,22 +16,22 @@ class _Waiting(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """Items wait by key. The keys take turns; the items of one key keep their order.
+    """Serves the keys round robin. The items of one key keep their order.
 
-    A full queue drops from the key with the most items: one key alone may fill the queue, and still every other key
-    finds a place in it.
+    A full queue drops an item of the key with the most items. So one key alone may fill the queue, and every other key
+    still finds a place in it.
     """
 
     def __init__(self, length: int) -> None:
         self._length = length
         self._count = 0
-        self._by_key: dict[Hashable, deque[_Waiting[T]]] = {}  # in the order of their turns
+        self._by_key: dict[Hashable, deque[_Waiting[T]]] = {}  # the key that is served next comes first
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, key: Hashable, item: T) -> T | None:
-        """Returns the item that finds no place: this one, or the newest of the key with the most items."""
+        """Adds the item. Returns the item without a place: this one, or the newest of the key with the most items."""
         dropped = None
         if self._count >= self._length:
             longest = max(self._by_key, key=lambda each: len(self._by_key[each]), default=key)
@@ -44,7 +44,7 @@ class FairQueue(Generic[T]):
         return dropped
 
     def pop(self) -> T:
-        """The oldest item of the key whose turn it is. Raises `IndexError` when the queue is empty."""
+        """Removes and returns the oldest item of the next key. Raises `IndexError` when the queue is empty."""
         if not self._by_key:
             raise IndexError("the queue is empty")
         key = next(iter(self._by_key))
@@ -56,7 +56,7 @@ class FairQueue(Generic[T]):
         return item
 
     def pop_older(self, seconds: float) -> Iterator[T]:
-        """The items that have waited longer than this."""
+        """Removes and returns the items that have waited longer than this."""
         oldest = time.monotonic() - seconds
         for key, items in list(self._by_key.items()):
             while items and items[0].since < oldest:

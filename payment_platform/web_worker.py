@@ -124,9 +124,9 @@ class Connection(HTTPChannel):
         return choose_lane(getattr(request, "command", ""), getattr(request, "path", ""))
 
     @property
-    def turn(self) -> uuid.UUID | None:
-        """The merchant whose API key the request names. All requests with keys that are not known to be real share one
-        turn, so that made-up keys get no more of them."""
+    def fairness_key(self) -> uuid.UUID | None:
+        """The merchant whose API key the request names. All requests with unknown keys share None, so that made-up keys
+        gain nothing."""
         return find_merchant(getattr(self.requests[0], "headers", {}).get("X_API_KEY", ""))
 
     def refuse(self) -> None:

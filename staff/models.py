@@ -41,7 +41,7 @@ class StaffPermission(models.Model):
             ("refund_payment", "Can refund payments"),
             ("cancel_payment", "Can cancel payments that are not paid"),
             ("capture_payment", "Can capture authorized payments"),
-            ("sync_payment", "Can ask the channel about a payment"),
+            ("sync_payment", "Can query the channel about a payment"),
             ("resolve_saga", "Can mark sagas as resolved"),
             ("approve_operation", "Can approve operations that another person requested"),
             ("export_rows", "Can export lists"),

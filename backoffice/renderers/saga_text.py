@@ -15,7 +15,7 @@ from sagas.outcomes import Json
 # The subcommands of `manage.py saga`.
 COMMAND_OPERATIONS = {
     "retry": Operation.RETRY_NOW,
-    "ask": Operation.QUERY_CHANNEL,
+    "query": Operation.QUERY_CHANNEL,
     "skip": Operation.SKIP_STEP,
     "compensate": Operation.COMPENSATE,
     "resolve": Operation.MARK_RESOLVED,

@@ -25,7 +25,7 @@ class FakeRequest:
 
     lane: RequestLane
     calls: bool = False
-    turn: str = ""
+    fairness_key: str = ""
     begun: threading.Event = field(default_factory=threading.Event)
     let_go: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
@@ -58,9 +58,9 @@ def build(places: int = 8, *, threads: int = 64, length: int = 100, seconds: flo
 
 
 def send(
-    admission: Admission, lane: RequestLane, count: int = 1, *, calls: bool = False, turn: str = ""
+    admission: Admission, lane: RequestLane, count: int = 1, *, calls: bool = False, fairness_key: str = ""
 ) -> list[FakeRequest]:
-    requests = [FakeRequest(lane, calls, turn) for _request in range(count)]
+    requests = [FakeRequest(lane, calls, fairness_key) for _request in range(count)]
     for request in requests:
         admission.add_task(request)
     return requests
@@ -108,7 +108,7 @@ def test_a_flood_of_one_lane_leaves_places_to_every_other_one() -> None:
     admission.shutdown()
 
 
-def test_lanes_take_turns() -> None:
+def test_lanes_are_served_round_robin() -> None:
     """Of one place, a lane with few requests waits for one request of the long lane at most."""
     admission = build(places=1)
     first = send(admission, RequestLane.WRITES)
@@ -121,13 +121,13 @@ def test_lanes_take_turns() -> None:
     admission.shutdown()
 
 
-def test_merchants_take_turns_within_a_lane() -> None:
+def test_merchants_of_a_lane_are_served_round_robin() -> None:
     """Of one place, a merchant with one request waits for one request of the flood at most."""
     admission = build(places=1)
-    first = send(admission, RequestLane.WRITES, turn="flood")
+    first = send(admission, RequestLane.WRITES, fairness_key="flood")
     assert first[0].begun.wait(60)
-    flood = send(admission, RequestLane.WRITES, 10, turn="flood")
-    other = send(admission, RequestLane.WRITES, turn="other")
+    flood = send(admission, RequestLane.WRITES, 10, fairness_key="flood")
+    other = send(admission, RequestLane.WRITES, fairness_key="other")
     finish(first, flood[:1], other)
     assert sum(request.begun.is_set() for request in flood) <= 2
     finish(flood)
@@ -136,16 +136,16 @@ def test_merchants_take_turns_within_a_lane() -> None:
 
 def test_a_flood_of_one_merchant_leaves_room_in_its_lane_to_every_other_one() -> None:
     admission = build(places=1, length=4)
-    held = send(admission, RequestLane.WRITES, turn="flood")
+    held = send(admission, RequestLane.WRITES, fairness_key="flood")
     assert held[0].begun.wait(60)
-    flood = send(admission, RequestLane.WRITES, 6, turn="flood")
+    flood = send(admission, RequestLane.WRITES, 6, fairness_key="flood")
     assert [request.is_refused for request in flood] == [False] * 4 + [True] * 2, (
         "alone it may fill the queue"
     )
-    others = [request for turn in "abc" for request in send(admission, RequestLane.WRITES, turn=turn)]
+    others = [request for key in "abc" for request in send(admission, RequestLane.WRITES, fairness_key=key)]
     assert not any(request.is_refused for request in others)
     assert [request.is_refused for request in flood] == [False] + [True] * 5, "its newest ones went"
-    late = send(admission, RequestLane.WRITES, turn="d")
+    late = send(admission, RequestLane.WRITES, fairness_key="d")
     assert late[0].is_refused, "nobody holds more than one place"
     finish(held, flood, others, late)
     admission.shutdown()
@@ -219,10 +219,12 @@ def test_a_refused_request_gets_an_error_of_the_api_and_keeps_its_connection(
     with socket.create_server(("127.0.0.1", 0)) as listening:
         connections: dict[int, Any] = {}
         admission = build(length=0)
-        turns: list[object] = []
+        fairness_keys: list[object] = []
         add_task = admission.add_task
         monkeypatch.setattr(
-            admission, "add_task", lambda request: (turns.append(request.turn), add_task(request))
+            admission,
+            "add_task",
+            lambda request: (fairness_keys.append(request.fairness_key), add_task(request)),
         )
         known_keys.remember_key("pk_test_known", merchant_id)
         listener = listen(None, listening, connections, admission, backlog=8)
@@ -240,7 +242,7 @@ def test_a_refused_request_gets_an_error_of_the_api_and_keeps_its_connection(
             assert body["error_code"] == "service_unavailable"
             assert body["request_id"] == answer.headers["X-Request-Id"]
         assert len(sockets) == 1
-        assert turns == [merchant_id, None]
+        assert fairness_keys == [merchant_id, None]
         client.close()
         over.set()
         listener.pull_trigger()

@@ -1,4 +1,4 @@
-"""Keys that get a turn of their own before their requests are authenticated."""
+"""Keys that are scheduled fairly before their requests are authenticated."""
 
 from collections import OrderedDict
 
@@ -9,10 +9,10 @@ from merchants.services import NewMerchant
 from tests.support.signing import SignedClient
 
 
-def test_only_keys_with_a_verified_signature_get_a_turn_of_their_own(
+def test_only_keys_with_a_verified_signature_are_known(
     monkeypatch: pytest.MonkeyPatch, acme: NewMerchant, client: SignedClient
 ) -> None:
-    """All made-up keys wait together: a stranger with a thousand of them has one turn."""
+    """All made-up keys wait together, so a caller with a thousand of them gains nothing."""
     monkeypatch.setattr(known_keys, "_merchants", OrderedDict())
     forged = SignedClient(acme.test_key.key, "sk_test_guess")
     made_up = SignedClient("pk_test_made_up", "sk_test_guess")

@@ -89,12 +89,12 @@ class TestShow:
         assert "ana: refunded by hand (" in told_again
         assert 'status: "in_progress" → "failed"' in told_again
         assert [
-            line(printed, verb).split()[1] for verb in ("retry", "ask", "compensate", "resolve", "cancel")
+            line(printed, verb).split()[1] for verb in ("retry", "query", "compensate", "resolve", "cancel")
         ] == ["yes"] * 5
 
     def test_says_why_not(self, done):
         printed = saga("show", done.business_id)
-        for verb in ("retry", "ask", "skip", "compensate", "cancel"):
+        for verb in ("retry", "query", "skip", "compensate", "cancel"):
             assert line(printed, verb) == f"{verb} no The saga has ended: Completed."
         assert line(printed, "resolve") == "resolve no The saga does not need review."
         assert line(printed, "state") == "state Ended"
@@ -205,7 +205,7 @@ class TestOperate:
         assert action.before["attention_reason"] == before.attention_reason
 
     def test_each_verb_by_business_id(self, fake_steps, define, begin):  # noqa: F811
-        for verb in ("retry", "ask", "skip", "compensate", "resolve", "cancel"):
+        for verb in ("retry", "query", "skip", "compensate", "resolve", "cancel"):
             fake_steps.answers("call2", NeedsReview("amounts differ"))
             waiting = engine.advance_saga(begin(define()))
             given = ("--result", '{"state": "paid"}') if verb == "skip" else ()
@@ -263,7 +263,7 @@ class TestOperate:
 
     def test_the_saga_goes_on(self, saga_in_review, fake_steps):  # noqa: F811
         fake_steps.answers("call2:query", Success())
-        saga("ask", str(saga_in_review.id), "--reason", "x")
+        saga("query", str(saga_in_review.id), "--reason", "x")
         assert engine.resume_saga(saga_in_review.id) is not None
         assert reload(saga_in_review).status == SagaStatus.COMPLETED
 

@@ -15,7 +15,7 @@ from sagas.models import SagaStatus
 
 
 class Command(BaseCommand):
-    help = "Shows and operates sagas: list, show, graph, retry, ask, skip, compensate, resolve, cancel."
+    help = "Shows and operates sagas: list, show, graph, retry, query, skip, compensate, resolve, cancel."
 
     @use_terminal_language()
     def add_arguments(self, parser: CommandParser) -> None:
