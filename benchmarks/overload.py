@@ -71,7 +71,15 @@ class Queue:
         return f"{self.places} places, {self.length} wait {self.seconds:g} s"
 
 
-QUEUES = (Queue(8, 160, 20), Queue(8, 4, 20), Queue(4, 4, 20), Queue(4, 2, 20), Queue(4, 160, 0.1))
+QUEUES = (
+    Queue(8, 160, 20),
+    Queue(8, 4, 20),
+    Queue(4, 4, 20),
+    Queue(4, 2, 20),
+    Queue(2, 4, 20),
+    Queue(2, 2, 20),
+    Queue(4, 160, 0.1),
+)
 
 
 @dataclass(frozen=True, slots=True)
