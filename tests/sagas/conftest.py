@@ -144,7 +144,7 @@ def reload(saga: SagaState) -> SagaInstance:
 
 
 def expire_lease(saga_id: uuid.UUID) -> None:
-    """Makes the lease expire now, as if the worker had been dead for long enough."""
+    """Makes the lease expire now, as if the worker had crashed some time ago."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE saga_instances SET lease_expires_at = now() WHERE id = %s", [saga_id])
 

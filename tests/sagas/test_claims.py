@@ -110,18 +110,19 @@ def test_a_claim_reads_a_bounded_number_of_keys(due: Due, monkeypatch: pytest.Mo
 
 
 def test_one_possibly_poison_saga_at_a_time_is_claimed(due: Due) -> None:
-    """One of them may be what it died of: the others must not be taken for poison with it."""
-    struck = due("a", 4)
-    SagaInstance.objects.filter(id__in=struck).update(claims_without_progress=1)
+    """One of the four sagas may have killed their worker. They are claimed one at a time, so that the other three do
+    not count as poison."""
+    suspects = due("a", 4)
+    SagaInstance.objects.filter(id__in=suspects).update(claims_without_progress=1)
     sound = due("a", 2)
     claimed = [saga.id for saga in claim(12).sagas]
-    assert len(set(claimed) & set(struck)) == 1
+    assert len(set(claimed) & set(suspects)) == 1
     assert set(claimed) >= set(sound)
     assert claim(12, possibly_poison=0).sagas == []
 
 
 def test_the_wait_for_a_worker_is_added_to_the_deadline(due: Due) -> None:
-    """Fifteen minutes to live, an hour without workers."""
+    """The saga has a deadline of 15 minutes, and no worker runs for an hour: the hour does not count."""
     (saga_id,) = due("a", 1)
     hour = dt.timedelta(hours=1)
     SagaInstance.objects.filter(id=saga_id).update(
@@ -152,7 +153,7 @@ def test_a_request_that_resumes_a_saga_extends_the_deadline_too(due: Due) -> Non
 
 
 def test_the_trigger_keeps_due_at_in_step_with_the_retries_of_the_steps(due: Due) -> None:
-    """The quick start's query reads the steps; what workers read follows them."""
+    """The quick start's query reads `next_retry_at` of the steps; workers read `due_at` of the saga. Both agree."""
     (saga_id,) = due("a", 1)
     SagaInstance.objects.filter(id=saga_id).update(lease_expires_at=None)
     assert claim(1).sagas == []

@@ -1,6 +1,6 @@
-"""How a doubt about a call ends, in the real planner against a model of the other side: Hypothesis loses, refuses and
-delays calls. What happened there is never believed not to have happened, and what a query has cleared up is nobody's
-case."""
+"""How the planner resolves a call in doubt, tested against a model of the other system: Hypothesis loses, refuses and
+delays calls. A call that had an effect is never recorded as failed, and a saga whose doubt a query has resolved needs
+no review."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ from sagas.outcomes import CallNotFound, Failure, NoEffect, Outcome, Success, Tr
 from sagas.planner import MakeCalls, Release
 from sagas.state import create_state
 
-# What becomes of a call on its way. A call that is refused certainly had no effect.
+# The fates of a call. A refused call certainly had no effect.
 FATES = ("works", "lost before", "lost after", "refused", "stored error", "declined")
 QUERIES = ("answered", "answered", "answered", "lost")
 
 
 @dataclass
 class OtherSide:
-    """Keeps its answers under their keys, and makes one effect for each key at most. `single`: it makes one in all,
-    as a bank cancels or captures once."""
+    """A system that stores its answers under the idempotency keys and has at most one effect for each key. `single`: it
+    has one effect in all, as a bank cancels or captures once."""
 
     single: bool
     effects: list[str] = field(default_factory=list)
@@ -105,14 +105,14 @@ def test_a_step_in_doubt_ends_with_the_real_outcome(data: st.DataObject, single:
             outcome = there.call(f"key#{step.call_number}", fate)
         planner.record_outcome(saga, step, outcome)
     else:
-        raise AssertionError("the saga never came to rest")
-    assert len(there.effects) <= 1, "it happened twice"
+        raise AssertionError("the saga was never released")
+    assert len(there.effects) <= 1, "the call had two effects"
     match saga.status:
         case SagaStatus.COMPLETED:
-            assert there.effects, "believed, and it never happened"
+            assert there.effects, "completed, although the call had no effect"
         case SagaStatus.COMPENSATED:
-            assert not there.effects, "released, although it happened"
+            assert not there.effects, "compensated, although the call had an effect"
         case _:
             assert saga.needs_attention
-            # A case for staff has its cause: the last call or query was lost, or one may still be on its way.
+            # The saga needs review for a reason: the last call or query was lost, or a call may still arrive.
             assert last_was_lost or last_query == "lost" or not single

@@ -1,4 +1,4 @@
-"""The engine on a real database: what is written when, and who may write it."""
+"""The engine on a real database: which rows each commit writes, and which worker may write them."""
 
 import uuid
 from datetime import timedelta
@@ -45,7 +45,7 @@ def test_runs_every_step_in_order_and_completes(fake_steps, define, begin):
 
 
 def test_two_calls_cost_three_commits(define, begin):
-    """The last one needs no transaction: after the second call only the saga is written."""
+    """The third commit is a single statement: after the second call, only the saga's row is written."""
     definition = define()
     with cost() as paid:
         engine.advance_saga(begin(definition))
@@ -283,7 +283,7 @@ def test_a_cancellation_compensates_a_waiting_saga(fake_steps, define, begin):
 
 @pytest.mark.parametrize("call", ["call2", "call4"])
 def test_a_cancellation_during_a_call_is_noticed_at_its_commit(fake_steps, define, begin, call):
-    """Also during the last call: an accepted cancel never meets a saga that completes all the same."""
+    """This holds for the last call too: a saga whose cancellation was accepted never completes."""
     saga = begin(define())
 
     def cancel_meanwhile():
@@ -310,7 +310,7 @@ def test_a_cancellation_past_the_pivot_changes_nothing(fake_steps, define, begin
 
 class TestFencing:
     def test_a_worker_that_lost_its_lease_writes_nothing(self, fake_steps, define, begin):
-        """Double execution after lease expiry: the slow worker wakes up when another has finished."""
+        """The slow worker's call returns when its lease has expired and another worker has finished the saga."""
         slow = begin(define())
 
         def another_worker_takes_over():
@@ -395,7 +395,7 @@ def test_a_poison_saga_needs_review(fake_steps, define, begin):
 
 
 def test_a_saga_of_a_newer_release_is_left_to_its_workers(fake_steps, define, begin):
-    """However often a worker of this release comes by: a worker that knows the version finds it as new."""
+    """Claims by workers of this release do not count towards the limit of claims without progress."""
     saga = begin(define(), leased=False)
     SagaInstance.objects.filter(id=saga.id).update(definition_version=99)
     for _claim in range(MAX_CLAIMS_WITHOUT_PROGRESS + 1):

@@ -1,4 +1,4 @@
-"""What is known to go wrong in sagas, each by its name. After each test the auditor looks at the books."""
+"""Well-known failures of sagas, each under its name. All integrity checks run after each test."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_call_that_never_arrived_is_compensated(fake_steps, define, begin):
-    """The call never arrived, nobody can tell, and its compensation is asked for all the same."""
+    """The call never arrived and no query is answered: the outcome is unknown, so the step is compensated."""
     fake_steps.answers("call2", Unknown("lost before it arrived"))
     fake_steps.answers("call2:query", *[Unknown("lost")] * 3)
     saga = engine.advance_saga(begin(define(max_retries=1)))
@@ -35,7 +35,7 @@ def test_a_step_in_doubt_is_compensated_before_older_steps(fake_steps, define, b
 
 
 def test_an_unknown_outcome_is_not_a_failure(fake_steps, define, begin):
-    """It happened and its answer was lost: nothing is rolled back, the next worker finds it."""
+    """The call succeeded and its answer was lost: nothing is compensated, and the query of the next worker finds it."""
     fake_steps.answers("call2", Unknown("lost"))
     fake_steps.answers("call2:query", Success({"found": True}))
     saga = engine.advance_saga(begin(define()))
@@ -45,7 +45,7 @@ def test_an_unknown_outcome_is_not_a_failure(fake_steps, define, begin):
 
 
 def test_a_call_is_repeated_with_the_same_key_after_the_lease_expired(fake_steps, define, begin):
-    """The slow worker wakes up in its call when another is in the middle of the saga: it writes nothing."""
+    """The slow worker's call returns while another worker holds the saga: the slow worker writes nothing."""
     slow = begin(define())
 
     def another_takes_over():
@@ -77,7 +77,7 @@ def test_a_stale_worker_cannot_end_a_saga_that_another_worker_ended(fake_steps, 
 
 
 def test_a_lease_is_renewed_with_every_commit(fake_steps, define, begin):
-    """A saga of many calls is not taken from the worker that is still on it."""
+    """No other worker can claim a saga of many calls while its worker makes progress."""
     saga = begin(define())
     offered = []
 
@@ -97,7 +97,7 @@ def test_a_lease_is_renewed_with_every_commit(fake_steps, define, begin):
 
 
 def test_a_saga_with_an_expired_lease_is_claimed(fake_steps, define, begin):
-    """Killed in its call, and nobody sends a hint."""
+    """The worker was killed during its call. No wake-up hint is sent."""
     fake_steps.answers("call2", SystemExit())
     fake_steps.answers("call2:query", CallNotFound())
     saga = begin(define())
@@ -116,9 +116,9 @@ def test_no_wakeup_is_needed(fake_steps, define, begin):
 
 
 def test_an_open_saga_keeps_the_version_it_started_with(fake_steps, define, begin):
-    """Who began with version 1 ends with its steps, forward or back; who begins now has version 2."""
+    """Sagas of version 1 complete or compensate with the steps of version 1. New sagas have version 2."""
     first = define()
-    old, turned_back = begin(first, leased=False), begin(first, leased=False)
+    old, declined = begin(first, leased=False), begin(first, leased=False)
     steps = (*first.steps[:2], Step("check5", fake_steps.external("check5"), kind=EXTERNAL))
     second = registry.register(dataclasses.replace(first, version=2, steps=steps))
     try:
@@ -127,11 +127,11 @@ def test_an_open_saga_keeps_the_version_it_started_with(fake_steps, define, begi
         run_due()
         names = {
             saga.id: list(SagaStep.objects.filter(saga_id=saga.id).values_list("step_name", flat=True))
-            for saga in (old, turned_back, new)
+            for saga in (old, declined, new)
         }
-        assert names[old.id] == names[turned_back.id] == ["local1", "call2", "local3", "call4"]
+        assert names[old.id] == names[declined.id] == ["local1", "call2", "local3", "call4"]
         assert names[new.id] == ["local1", "call2", "check5"]
-        ends = sorted([reload(old).status, reload(turned_back).status])
+        ends = sorted([reload(old).status, reload(declined).status])
         assert ends == [SagaStatus.COMPENSATED, SagaStatus.COMPLETED]
         assert reload(new).status == SagaStatus.COMPLETED
         assert fake_steps.executed.count("check5") == 1
@@ -140,7 +140,7 @@ def test_an_open_saga_keeps_the_version_it_started_with(fake_steps, define, begi
 
 
 def test_only_the_clock_of_the_database_counts(fake_steps, define, begin, monkeypatch: pytest.MonkeyPatch):
-    """A process whose clock is an hour off neither takes a lease nor loses one."""
+    """A process whose clock is wrong by an hour neither claims a saga too early nor loses its lease."""
     for drift in (3600.0, -3600.0):
         saga = begin(define())
         with monkeypatch.context() as patched:

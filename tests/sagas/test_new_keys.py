@@ -48,7 +48,7 @@ def test_a_key_is_repeated_while_the_outcome_is_in_doubt(fake_steps, seen):
     run_due()
     assert reload(saga).status == SagaStatus.COMPLETED
     assert {key for _name, key, _at in calls} == {f"{saga.id}:pay:forward"}
-    assert len({at for _name, _key, at in calls}) == 1, "what is computed from the moment changes with it"
+    assert len({at for _name, _key, at in calls}) == 1, "parameters computed from `intended_at` would change"
 
 
 def test_a_used_up_key_is_replaced_at_once(fake_steps, seen):
@@ -104,7 +104,8 @@ def test_the_next_worker_uses_a_new_key_that_was_committed(fake_steps, seen):
 
 
 def test_a_new_key_that_was_not_committed_is_never_used(fake_steps, seen):
-    """It held the saga and had learned that the key is used up: the next worker finds the old intent, and learns it."""
+    """The worker crashes before it commits that the key is used up: the next worker repeats the old key and gets the
+    same answer."""
     saga, calls = seen
     fake_steps.answers("pay", Unknown("500"))
     engine.advance_saga(saga)

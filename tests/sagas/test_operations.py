@@ -1,4 +1,5 @@
-"""What people may do to a saga: in which state, on which picture of it, and with what left behind."""
+"""Operations of staff on sagas: in which states they are allowed, that they need the current revision, and what they
+record."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,7 +28,7 @@ FUNCTIONS = {
     Operation.MARK_RESOLVED: operations.resolve_saga,
     Operation.CANCEL: operations.cancel_saga,
 }
-RETRY, ASK, SKIP = Operation.RETRY_NOW, Operation.QUERY_CHANNEL, Operation.SKIP_STEP
+RETRY, QUERY, SKIP = Operation.RETRY_NOW, Operation.QUERY_CHANNEL, Operation.SKIP_STEP
 COMPENSATE, RESOLVE, CANCEL = Operation.COMPENSATE, Operation.MARK_RESOLVED, Operation.CANCEL
 
 
@@ -55,7 +56,7 @@ def everything(saga) -> tuple[Any, ...]:
 
 
 class Make:
-    """Brings a new saga into each state that it can be found in."""
+    """Brings a new saga into each state that staff can find it in."""
 
     def __init__(self, fake_steps, define, begin):
         self.fake_steps, self.define, self.begin = fake_steps, define, begin
@@ -71,7 +72,7 @@ class Make:
     def held(self):
         return self.begin(self.define())
 
-    def left_by_a_dead_worker(self):
+    def lease_expired(self):
         saga = self.held()
         expire_lease(saga.id)
         return saga
@@ -80,15 +81,15 @@ class Make:
         self.fake_steps.answers("call2", Unknown("timeout"))
         return self.run(self.define())
 
-    def waiting_for_its_turn(self):
+    def waiting_for_its_retry(self):
         self.fake_steps.answers("call2", Transient("429", retry_after_seconds=300))
         return self.run(self.define())
 
-    def waiting_and_never_asked(self):
+    def waiting_without_a_query(self):
         self.fake_steps.answers("call4", Unknown("timeout"))
         return self.run(self.define())
 
-    def undecidable(self):
+    def needs_review(self):
         self.fake_steps.answers("call2", NeedsReview("amounts differ"))
         return self.run(self.define())
 
@@ -144,13 +145,13 @@ BEFORE_THE_PIVOT = {RETRY, COMPENSATE, CANCEL}
 ALLOWED = {
     "pending": BEFORE_THE_PIVOT,
     "held": set(),
-    "left_by_a_dead_worker": {*BEFORE_THE_PIVOT, ASK, SKIP},
-    "waiting_in_doubt": {*BEFORE_THE_PIVOT, ASK, SKIP},
-    "waiting_for_its_turn": {*BEFORE_THE_PIVOT, SKIP},
-    "waiting_and_never_asked": {*BEFORE_THE_PIVOT, SKIP},
-    "undecidable": set(Operation),
+    "lease_expired": {*BEFORE_THE_PIVOT, QUERY, SKIP},
+    "waiting_in_doubt": {*BEFORE_THE_PIVOT, QUERY, SKIP},
+    "waiting_for_its_retry": {*BEFORE_THE_PIVOT, SKIP},
+    "waiting_without_a_query": {*BEFORE_THE_PIVOT, SKIP},
+    "needs_review": set(Operation),
     "failed_past_the_pivot": {RETRY, SKIP, RESOLVE},
-    "pivot_in_doubt": {RETRY, ASK, SKIP, CANCEL, RESOLVE},
+    "pivot_in_doubt": {RETRY, QUERY, SKIP, CANCEL, RESOLVE},
     "compensation_waiting": {RETRY, SKIP},
     "compensation_failed": {RETRY, SKIP, RESOLVE},
     "resolved": set(),
@@ -162,7 +163,8 @@ ALLOWED = {
 
 @pytest.mark.parametrize("state", ALLOWED)
 def test_every_operation_in_every_state(state, make, subtests):
-    """What `allowed` says is what happens: done with its traces, or refused with the same words and no trace."""
+    """An allowed operation is done and recorded. Any other is refused with the text of `get_refusals` and changes no
+    row."""
     for operation in Operation:
         with subtests.test(operation.value):
             make.fake_steps.script.clear()
@@ -183,7 +185,7 @@ def test_every_operation_in_every_state(state, make, subtests):
             assert (event.kind, event.outcome) == (SagaEvent.Kind.PERSON, operation.value)
             assert (event.actor, event.reason, event.fence) == ("ana", "because", row.fence)
             assert event.detail == {"before": done.before, "after": done.after}
-            assert done.before != done.after or operation in (RETRY, ASK)
+            assert done.before != done.after or operation in (RETRY, QUERY)
             run_due()
             assert not reload(saga).needs_attention
             assert reload(saga).status in (
@@ -214,8 +216,8 @@ def test_retry_reopens_a_failed_compensation(fake_steps, make):
 
 
 def test_retry_before_a_compensation_keeps_completed_steps(fake_steps, make):
-    """Two people at once: one turns it back, the other retries before any worker has come."""
-    saga = make.waiting_for_its_turn()
+    """One person compensates the saga, and another one retries it before a worker has claimed it."""
+    saga = make.waiting_for_its_retry()
     act(COMPENSATE, saga)
     act(RETRY, saga)
     run_due()
@@ -246,14 +248,14 @@ def test_query_channel_queries_first_and_spends_no_retry(fake_steps, make):
     saga = make.pivot_in_doubt()
     fake_steps.executed.clear()
     fake_steps.answers("call2:query", CallNotFound())
-    act(ASK, saga)
+    act(QUERY, saga)
     assert SagaStep.objects.get(saga_id=saga.id, step_name="call2").retry_count == 1
     run_due()
     assert fake_steps.executed == ["call2:query", "call2", "local3", "call4"]
 
 
 def test_a_skipped_step_is_completed_with_the_given_result(fake_steps, make):
-    saga = make.undecidable()
+    saga = make.needs_review()
     fake_steps.executed.clear()
     act(SKIP, saga, result={"channel_trade_no": "T-1"})
     step = SagaStep.objects.get(saga_id=saga.id, step_name="call2")
@@ -354,7 +356,7 @@ def test_resolving_a_failed_saga_only_clears_its_flag(make):
 
 class TestFencing:
     def test_an_operation_on_an_old_revision_is_refused(self, make):
-        saga = make.undecidable()
+        saga = make.needs_review()
         seen = reload(saga).revision
         act(RETRY, saga)
         before = everything(saga)
@@ -365,7 +367,7 @@ class TestFencing:
 
     @pytest.mark.parametrize("rival", Operation)
     def test_one_of_two_simultaneous_operations_succeeds(self, make, rival):
-        saga = make.undecidable()
+        saga = make.needs_review()
         seen = reload(saga).revision
 
         def answer(operation: Operation) -> Callable[[], str]:
@@ -381,7 +383,7 @@ class TestFencing:
         assert sorted(at_once(answer(RETRY), answer(rival))) == ["done", "stale"]
         assert SagaEvent.objects.filter(saga_id=saga.id, kind=SagaEvent.Kind.PERSON).count() == 1
 
-    @pytest.mark.parametrize("operation", [RETRY, ASK, SKIP, COMPENSATE, CANCEL])
+    @pytest.mark.parametrize("operation", [RETRY, QUERY, SKIP, COMPENSATE, CANCEL])
     def test_a_stale_worker_writes_nothing_after_an_operation(self, fake_steps, define, begin, operation):
         slow = begin(define())
 
@@ -400,7 +402,7 @@ class TestFencing:
 
 
 def test_actor_and_reason_are_required(make):
-    saga = make.undecidable()
+    saga = make.needs_review()
     before = everything(saga)
     for missing in ({"actor": " "}, {"reason": ""}, {"reason": "\n "}):
         with pytest.raises(NotPermitted, match="Give your name"):
@@ -416,7 +418,7 @@ def test_a_saga_that_does_not_exist(make):
 
 
 def test_an_operation_and_its_history_are_one_transaction(make, monkeypatch):
-    saga = make.undecidable()
+    saga = make.needs_review()
     before = everything(saga)
 
     def broken(**_row):
@@ -436,9 +438,9 @@ def test_views_of_many_sagas_cost_as_many_queries_as_one(make, django_assert_num
 
 
 def test_filter_due_matches_what_workers_claim(make):
-    for state in ("pending", "left_by_a_dead_worker", "waiting_in_doubt", "waiting_for_its_turn"):
+    for state in ("pending", "lease_expired", "waiting_in_doubt", "waiting_for_its_retry"):
         getattr(make, state)()
-    for state in ("held", "undecidable", "completed", "compensation_failed"):
+    for state in ("held", "needs_review", "completed", "compensation_failed"):
         getattr(make, state)()
     found = {row.id for row in inspection.filter_due(SagaInstance.objects.all())}
     assert len(found) == 3

@@ -1,4 +1,4 @@
-"""The rules of a saga for any script of answers, without a database: Hypothesis looks for one that breaks them."""
+"""The rules of a saga, without a database: Hypothesis looks for a sequence of answers that breaks them."""
 
 import itertools
 import random
@@ -58,7 +58,7 @@ def definitions(draw):
 
 
 def _grouped(draw, steps):
-    """Neighbours that can be called together sometimes are."""
+    """Puts some of the neighbouring steps that can be called in parallel into groups."""
     grouped = []
     for fits, run in itertools.groupby(steps, key=lambda step: step.kind is EXTERNAL and not step.pivot):
         neighbours = tuple(run)
@@ -91,7 +91,7 @@ def test_every_script_ends_in_an_allowed_state(definition, data):
                 outcome = data.draw(FORWARD) if external else Success({})
                 if external:
                     step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
-                # What may have happened at the other side: a lost answer counts until a definite one replaces it.
+                # Steps that may have had an effect: a lost answer counts until a definite answer replaces it.
                 if isinstance(outcome, Success | Unknown | NeedsReview):
                     executed.add(step.name)
                 elif isinstance(outcome, Failure | NoEffect):
@@ -103,12 +103,12 @@ def test_every_script_ends_in_an_allowed_state(definition, data):
             planner.record_outcome(saga, step, outcome)
         planner.align_retries(saga)
     else:
-        raise AssertionError("the saga never came to rest")
+        raise AssertionError("the saga was never released")
     _check_end(definition, saga, executed, undone)
 
 
 def _check_end(definition, saga, executed, undone):
-    assert not saga.is_active or saga.needs_attention, "neither over nor left to a person"
+    assert not saga.is_active or saga.needs_attention, "neither ended nor in review"
     assert undone == sorted(undone, reverse=True), "compensated out of order"
     assert len(undone) == len(set(undone)), "compensated twice"
     match saga.status:
@@ -117,7 +117,7 @@ def _check_end(definition, saga, executed, undone):
         case SagaStatus.COMPENSATED:
             compensable = [name for name in executed if definition.get_step(name).compensate is not None]
             assert set(compensable) <= set(undone), "an attempted step was not compensated"
-            assert not saga.past_pivot, "compensated after the point of no return"
+            assert not saga.past_pivot, "compensated after the pivot"
             assert not any(step.in_doubt for step in saga.steps)
         case SagaStatus.FAILED:
             assert saga.needs_attention

@@ -1,7 +1,7 @@
-"""Claims read what is due, through the partial indexes, and neither the history nor each other's steps.
+"""Claims read due sagas through the partial indexes. They read neither ended sagas nor the steps of other sagas.
 
-Asserted on what the plans really did: which index, and how many rows were looked at. Statistics are fresh, and the
-planner is left free. A history that was lived leaves a dead row, and dead entries in the indexes, for each commit.
+The tests check what the executed plans did: which index they used, and how many rows they read. Statistics are fresh,
+and no kind of scan is switched off. In `lived_history`, each commit has left a dead row and dead index entries.
 """
 
 from collections.abc import Iterator
@@ -47,8 +47,8 @@ FROM saga_instances i, generate_series(1, %(steps)s) AS n
 """
 
 
-# What the commits of a saga of three steps do to the columns that the sweep's indexes know, each leaving a dead row.
-_LIVES = (
+# The updates that the commits of a saga of three steps make in the indexed columns. Each leaves a dead row.
+_COMMITS = (
     "UPDATE saga_instances SET status = 'in_progress', lease_owner = 'w', lease_expires_at = now() WHERE {one}",
     "UPDATE saga_steps SET status = 'failed', next_retry_at = now() - interval '1 day' WHERE step_order = 2 AND {its}",
     "UPDATE saga_instances SET lease_owner = '', lease_expires_at = NULL, retry_at = now() - interval '1 day'"
@@ -63,13 +63,13 @@ _TABLES = ("saga_instances", "saga_steps_default")
 
 
 def _commit(sql: str, parameters: dict[str, Any] | list[Any]) -> None:
-    with without_triggers() as cursor:  # one for each of so many rows would take long
+    with without_triggers() as cursor:  # triggers for so many rows would take long
         cursor.execute(sql, parameters)
 
 
 @pytest.fixture
 def lived_history(transactional_db: None) -> Iterator[None]:
-    """The same sagas, each brought to its end by updates, before any vacuum comes."""
+    """The same sagas as in `history`, completed by updates and never vacuumed."""
     with connection.cursor() as cursor:
         for table in _TABLES:
             cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
@@ -80,8 +80,8 @@ def lived_history(transactional_db: None) -> Iterator[None]:
     ):
         _commit(_SAGAS, {"kind": kind, "status": status, "lease": lease, "count": count})
     _commit(_STEPS, {"steps": STEPS})
-    for life in _LIVES:
-        _commit(life.format(one=_ONE, its=_ITS), [])
+    for update in _COMMITS:
+        _commit(update.format(one=_ONE, its=_ITS), [])
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE saga_instances, saga_steps")
     yield
@@ -113,9 +113,10 @@ def claim_values() -> dict[str, Any]:
 
 
 def require_a_claim_reads_what_it_may_take(sql: str) -> None:
-    """However many are due: of each key its first ones, and each that is claimed again, to be locked and updated."""
+    """However many sagas are due, the claim reads the first ones of each key, and each claimed saga once more to lock
+    and update it."""
     wait_for_autovacuum()
-    scans(sql, claim_values())  # who comes first marks the dead entries, once
+    scans(sql, claim_values())  # the first scan marks the dead index entries, once
     found = scans(sql, claim_values())
     require_no_table_is_read_through(found)
     assert "saga_due_by_fairness_key" in {node.get("Index Name") for node in found}
@@ -133,11 +134,11 @@ def test_a_claim_of_due_sagas_skips_dead_rows_of_a_history(lived_history: None) 
 
 
 WORSE = {
-    "all that a key has due is read and sorted": (
+    "all due sagas of a key are read and sorted": (
         "ORDER BY fairness_key, due_at LIMIT %(window)s",
         "ORDER BY created_at LIMIT %(window)s",
     ),
-    "not the condition of the index": ("due_at IS NOT NULL AND fairness_key >=", "fairness_key >="),
+    "the condition of the index is left out": ("due_at IS NOT NULL AND fairness_key >=", "fairness_key >="),
 }
 
 
@@ -169,9 +170,13 @@ def test_a_claim_reads_its_own_saga_however_many_are_due(history: None, kind: st
     assert looked_at(found, "saga_instances") == 1
     assert looked_at(found, "saga_steps") <= 2 * STEPS
     claimed_before = saga.fence
-    assert store.claim_saga(saga.id) is None, "no such definition: left to a newer release"
+    assert store.claim_saga(saga.id) is None, (
+        "the definition is unknown, so the saga is left to a newer release"
+    )
     saga.refresh_from_db()
-    assert saga.fence == claimed_before + 1, "it was due, so the plan above is that of a claim that worked"
+    assert saga.fence == claimed_before + 1, (
+        "the saga was due, so the plan above is that of a successful claim"
+    )
 
 
 def test_the_steps_of_a_saga_are_found_by_its_id(history: None) -> None:

@@ -1,4 +1,4 @@
-"""What can be said of a saga in memory. No database."""
+"""The properties of a saga in memory. No database."""
 
 import itertools
 import uuid

@@ -1,7 +1,7 @@
-"""Hypothesis as several workers, a broker that loses what it likes, staff and the outside world, on a real database.
+"""Hypothesis plays several workers, a broker that loses messages, staff and the called systems, on a real database.
 
-Who claims, who dies, whose lease runs out in the middle of a call and what the other side answers is drawn; what must
-hold is for the auditor to say. It is deterministic: workers meet at commit boundaries and inside calls.
+Hypothesis draws which worker claims or dies, which lease expires during a call, and what the other system answers. Then
+the integrity checks must pass. A run is deterministic: workers alternate at commits and during calls only.
 
     pytest tests/sagas/test_state_machine.py             a few examples
     pytest tests/sagas/test_state_machine.py --long      many, and longer ones
@@ -64,7 +64,7 @@ def steps_of(fake_steps, pivot, on_timeout):
             "wait5",
             fake_steps.local("local:wait5"),
             kind=WAITING,
-            signal="news",
+            signal="settled",
             timeout_seconds=300,
             on_timeout=on_timeout,
         ),
@@ -83,7 +83,7 @@ class Schedules(RuleBasedStateMachine):
         SagaInstance.objects.all().delete()
 
     def teardown(self):
-        """The chaos ends: everybody answers, leases and waits run out, and nobody is left in the middle."""
+        """Ends every saga: all calls succeed, and leases and waits expire. Then all integrity checks run."""
         self.fake_steps.script.clear()
         for _round in range(40):
             self._time_passes()
@@ -107,7 +107,7 @@ class Schedules(RuleBasedStateMachine):
     @precondition(lambda self: len(self.sagas) < 3)
     def start(self, which):
         definition = self.definitions[which % len(self.definitions)]
-        saga_id = uuid.UUID(int=len(self.sagas) + 1)  # the same in each run, and so is the order of claims
+        saga_id = uuid.UUID(int=len(self.sagas) + 1)  # the same ids in each run give the same order of claims
         with transaction.atomic():
             saga = start_saga(definition, saga_id=saga_id, business_id=str(saga_id), data={})
         self.sagas.append(saga_id)
@@ -119,21 +119,21 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(ALONE), which=INDEX)
     @precondition(lambda self: self.sagas)
-    def is_overtaken_in_the_call(self, name, which):
-        """The lease runs out during the next call of that name, and another worker carries the saga on. Not in a
-        group: which of its members that worker would find already called is the machine's to say."""
+    def lease_expires_during_the_call(self, name, which):
+        """The lease expires during the next call of this name, and another worker resumes the saga. Steps of a group
+        are left out: their threads decide which calls that worker finds made, so the run would not be deterministic."""
         saga_id = self.sagas[which % len(self.sagas)]
 
-        def another_takes_over():
+        def another_worker_resumes():
             expire_active_lease(saga_id)
             engine.resume_saga(saga_id)
             return Success({"by": "the slow one"})
 
-        self.fake_steps.answers(name, another_takes_over)
+        self.fake_steps.answers(name, another_worker_resumes)
 
     @rule(which=INDEX)
     @precondition(lambda self: self.held)
-    def carry_on(self, which):
+    def advance(self, which):
         engine.advance_saga(self.held.pop(which % len(self.held)))
 
     @rule(which=INDEX)
@@ -163,7 +163,9 @@ class Schedules(RuleBasedStateMachine):
         if saga := store.claim_saga(self.sagas[which % len(self.sagas)]):
             self.held.append(saga)
 
-    @rule(which=INDEX, signal_id=st.sampled_from(["evt_1", "evt_2"]), name=st.sampled_from(["news", "other"]))
+    @rule(
+        which=INDEX, signal_id=st.sampled_from(["evt_1", "evt_2"]), name=st.sampled_from(["settled", "other"])
+    )
     @precondition(lambda self: self.sagas)
     def signal(self, which, signal_id, name):
         with transaction.atomic():
@@ -178,7 +180,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule(which=INDEX)
     @precondition(lambda self: self.sagas)
-    def news_wake(self, which):
+    def update_wakes(self, which):
         operations.wake_saga(saga_id=self.sagas[which % len(self.sagas)])
 
     @rule(which=INDEX)

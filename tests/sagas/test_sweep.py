@@ -1,4 +1,4 @@
-"""Celery beat's sweep continues what is due in every task queue while no `run_sagas` worker runs."""
+"""Celery beat's sweep resumes due sagas of every task queue while no `run_sagas` worker runs."""
 
 import uuid
 from collections.abc import Callable
@@ -26,7 +26,7 @@ Begin = Callable[[str], uuid.UUID]
 
 @pytest.fixture(autouse=True)
 def _on_a_slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep takes up no more sagas after SWEEP_SECONDS."""
+    """On a slow machine too, a sweep claims all due sagas: it claims none after SWEEP_SECONDS."""
     monkeypatch.setattr(sweep, "SWEEP_SECONDS", PATIENCE_SECONDS)
 
 
@@ -51,8 +51,8 @@ def waiting(define: Callable[..., Definition]) -> Begin:
     return _waiting
 
 
-def nobody_looked() -> None:
-    """As if every saga that is due had been due for longer than workers take to look."""
+def let_polls_be_missed() -> None:
+    """Makes every due saga due for longer than workers take to poll."""
     late = timedelta(seconds=(MISSED_POLLS + 1) * settings.SAGA_SWEEP_SECONDS)
     SagaInstance.objects.filter(lease_expires_at__isnull=False).update(
         lease_expires_at=F("lease_expires_at") - late
@@ -73,15 +73,15 @@ def test_beat_sweeps_as_often_as_workers_poll() -> None:
 
 def test_the_sweep_finishes_due_sagas_of_every_queue(waiting: Begin) -> None:
     sagas = [waiting(queue) for queue in settings.SAGA_TASK_QUEUES]
-    nobody_looked()
+    let_polls_be_missed()
     assert sweep_sagas() == len(sagas)
     assert {status_of(saga_id) for saga_id in sagas} == {SagaStatus.COMPLETED}
 
 
 def test_one_sweep_at_a_time_in_a_process(waiting: Begin) -> None:
-    """The other threads of a worker are for other periodic tasks."""
+    """A second sweep returns at once, so that the other threads of the worker stay free for other periodic tasks."""
     saga_id = waiting("test")
-    nobody_looked()
+    let_polls_be_missed()
     with sweep._sweeping:
         assert sweep_sagas() == 0
     assert sweep_sagas() == 1
@@ -89,7 +89,7 @@ def test_one_sweep_at_a_time_in_a_process(waiting: Begin) -> None:
 
 
 def test_the_sweep_leaves_newly_due_sagas_to_workers(waiting: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "SAGA_SWEEP_SECONDS", 60)  # what is due for minutes is new
+    monkeypatch.setattr(settings, "SAGA_SWEEP_SECONDS", 60)  # sagas count as newly due for minutes
     saga_id = waiting("test")
     assert sweep_sagas() == 0
     assert status_of(saga_id) == SagaStatus.PENDING
@@ -98,10 +98,10 @@ def test_the_sweep_leaves_newly_due_sagas_to_workers(waiting: Begin, monkeypatch
 def test_the_sweep_retries_and_then_compensates(waiting: Begin, fake_steps: FakeSteps) -> None:
     fake_steps.answers("call2", Transient("busy"), Failure("refused", "no"))
     saga_id = waiting("test")
-    nobody_looked()
+    let_polls_be_missed()
     assert sweep_sagas() == 1
     assert status_of(saga_id) == SagaStatus.IN_PROGRESS
-    nobody_looked()
+    let_polls_be_missed()
     assert sweep_sagas() == 1
     assert status_of(saga_id) == SagaStatus.COMPENSATED
     assert fake_steps.executed == ["local1", "call2", "call2", "local1:undo"]

@@ -1,4 +1,4 @@
-"""Calls that are made at the same time. After each test the auditor looks at the books."""
+"""Steps of a parallel group are called at the same time. All integrity checks run after each test."""
 
 import threading
 
@@ -22,7 +22,7 @@ MEMBERS = ("a", "b", "c")
 
 @pytest.fixture
 def group(fake_steps, define_steps):
-    """local1, then a, b and c together, then call5; `b` can be asked."""
+    """The steps local1, then a, b and c in parallel, then call5. Only `b` has a query."""
 
     def _group(*, pivot="", max_retries=3, deadline_seconds=600):
         retry = RetryPolicy(max_retries=max_retries, base_seconds=0.0)
@@ -47,7 +47,7 @@ def group(fake_steps, define_steps):
 
 
 def test_the_calls_are_made_at_the_same_time(fake_steps, group, begin):
-    """Each waits for the others: one after the other they would never all be there."""
+    """Each call waits for the two others, so the saga completes only if they run at the same time."""
     meeting = threading.Barrier(3)
 
     def meet():
@@ -129,7 +129,7 @@ def test_only_the_call_in_doubt_is_queried(fake_steps, group, begin):
 
 
 def test_retries_of_a_group_wait_for_the_latest(fake_steps, group, begin):
-    """Nobody is called before the time that the other side asked for."""
+    """No call of the group is repeated before the latest `retry_after` of its calls."""
     fake_steps.answers("b", Transient("busy"))
     fake_steps.answers("c", Transient("429", retry_after_seconds=300))
     saga = engine.advance_saga(begin(group()))
@@ -183,7 +183,7 @@ def test_a_group_needs_review_once_all_calls_have_ended(fake_steps, group, begin
 
 
 def test_recovery_after_a_worker_died_in_one_call_of_a_group(fake_steps, group, begin):
-    """None is recorded: the next worker asks about the one that can be asked, and repeats the others."""
+    """No outcome is recorded: the next worker queries the step that has a query, and repeats the other calls."""
     fake_steps.answers("c", SystemExit())
     saga = begin(group())
     with pytest.raises(SystemExit):

@@ -1,4 +1,4 @@
-"""Steps that wait for a signal. After each test the auditor looks at the books."""
+"""Steps that wait for a signal. All integrity checks run after each test."""
 
 import threading
 
@@ -26,7 +26,7 @@ NAME = "bank.settled"
 
 @pytest.fixture
 def waiting(fake_steps, define_steps):
-    """local1, call2, wait3, call4."""
+    """The steps local1, call2, wait3 and call4."""
 
     def note(context):
         fake_steps.act("local:wait3")
@@ -113,7 +113,8 @@ def test_a_signal_that_comes_before_the_wait_is_kept(fake_steps, waiting, begin)
 
 
 def test_a_signal_during_the_commit_that_starts_the_wait_is_noticed(waiting, begin, monkeypatch):
-    """After the engine has looked and before its row is written: nobody may wait for what is there."""
+    """The signal arrives after the engine has looked for it and before the saga's row is written: the saga must not
+    wait."""
     saga = begin(waiting())
     save, delivered = store.save_saga, []
 
@@ -267,16 +268,16 @@ def test_recovery_after_a_worker_died_consuming_a_signal(fake_steps, waiting, be
 
 
 def test_a_stale_worker_consumes_no_signal(fake_steps, waiting, begin):
-    """It has lost its lease: what it took up is there for the other one."""
+    """The worker has lost its lease: the signal that it found stays for the other worker."""
     saga = begin(waiting())
 
-    def another_takes_over():
+    def another_worker_claims():
         expire_lease(saga.id)
         assert store.claim_saga(saga.id) is not None
         deliver(saga)
         return Success()
 
-    fake_steps.answers("call2", another_takes_over)
+    fake_steps.answers("call2", another_worker_claims)
     engine.advance_saga(saga)
     assert SagaSignal.objects.get(saga_id=saga.id).taken_at is None
     expire_lease(saga.id)
@@ -285,20 +286,20 @@ def test_a_stale_worker_consumes_no_signal(fake_steps, waiting, begin):
 
 
 def test_cancellation_and_operations_reach_a_waiting_saga(waiting, begin):
-    cancelled, turned, skipped = (engine.advance_saga(begin(waiting())) for _ in range(3))
+    cancelled, compensated, skipped = (engine.advance_saga(begin(waiting())) for _ in range(3))
     operations.request_saga_cancellation(saga_id=cancelled.id)
     who = {"actor": "ana", "reason": "the bank has called"}
-    operations.compensate_saga(saga_id=turned.id, seen_revision=reload(turned).revision, **who)
+    operations.compensate_saga(saga_id=compensated.id, seen_revision=reload(compensated).revision, **who)
     operations.skip_step(
         saga_id=skipped.id, seen_revision=reload(skipped).revision, result={"heard": {}}, **who
     )
     run_due()
-    ends = [reload(saga).status for saga in (cancelled, turned, skipped)]
+    ends = [reload(saga).status for saga in (cancelled, compensated, skipped)]
     assert ends == [SagaStatus.COMPENSATED, SagaStatus.COMPENSATED, SagaStatus.COMPLETED]
 
 
 def test_budget(waiting, begin):
-    """Waiting costs no commit of its own: three for two calls, one more for the worker that is woken, and its claim.
+    """Waiting needs no commit of its own: two commits until the wait, and three after it, of which one is the claim.
     A signal is one statement."""
     definition = waiting()
     with cost() as paid:
