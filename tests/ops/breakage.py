@@ -1,4 +1,4 @@
-"""What a test breaks on purpose, so that an integrity check finds it."""
+"""Damage that a test does to the data, so that an integrity check must find it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A platform with a bit of everything in it, and ways to break it behind its own back."""
+"""A database with payments in every state (`World`), and a fixture that writes past its constraints (`sabotage`)."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -49,14 +49,14 @@ class WorldSnapshot:
 
 @pytest.fixture(scope="session")
 def world_snapshot(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> WorldSnapshot:
-    """Created before the first test that wants it, when the database is empty."""
+    """Created before the first test that needs it, while the database is empty."""
     with django_db_blocker.unblock():
         return _world_snapshot()
 
 
 @cache
 def _world_snapshot() -> WorldSnapshot:
-    """Once in each process, however many folders import the fixture."""
+    """Created once in each process, although several folders import the fixture."""
     merchant = new_merchant()
     with in_a_hurry():
         world = _create_world(merchant, test_client_of(merchant))
@@ -67,7 +67,7 @@ def _world_snapshot() -> WorldSnapshot:
 
 @pytest.fixture
 def acme(request: pytest.FixtureRequest, transactional_db: None) -> NewMerchant:
-    """The merchant of the world, in a test that has one."""
+    """Returns the merchant of the world in a test that has one, otherwise a new merchant."""
     if "world_snapshot" not in request.fixturenames:
         return new_merchant()
     snapshot: WorldSnapshot = request.getfixturevalue("world_snapshot")
@@ -77,7 +77,7 @@ def acme(request: pytest.FixtureRequest, transactional_db: None) -> NewMerchant:
 
 
 def _forget_answers() -> None:
-    """The merchant is the same in each test, and Redis remembers the answers to its idempotency keys."""
+    """Deletes the stored answers in Redis: the merchant is the same in each test, and so are its idempotency keys."""
     redis = get_redis_connection("default")
     if names := list(redis.scan_iter(f"{PREFIX}*", count=10_000)):
         redis.delete(*names)
@@ -117,7 +117,7 @@ def _create_world(acme: NewMerchant, client: SignedClient) -> World:  # noqa: F8
 
 @pytest.fixture
 def sabotage() -> Callable[..., None]:
-    """Writes past every trigger and foreign key, as no code of the platform can."""
+    """Writes rows while triggers and foreign keys are switched off, which no code of the platform can do."""
 
     def write(sql: str, parameters: dict[str, Any] | None = None) -> None:
         with transaction.atomic(), connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The admin shows every model, changes nothing, and no page reads a big table to its end."""
+"""The admin shows every model and changes none, and no page reads a whole big table."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,7 +125,7 @@ def test_every_list_and_every_page_opens_with_few_queries(
         with subtests.test(f"{model._meta.label} page"):
             row = model._default_manager.first()
             assert row is not None, "the test leaves this model empty"
-            # The 18th: an open dispute stands at the head of the page. The 19th: an approval's environment.
+            # The 18th query is for an open dispute at the top of the page, the 19th for an approval's environment.
             with at_most(19):
                 text_of(superuser.get(address(model, "change", row.pk)))
 
@@ -242,7 +242,7 @@ def test_lists_can_be_narrowed(everything: World, superuser: Client) -> None:
     assert narrowed(Payment, environment="live") == set()
 
 
-def test_what_needs_a_person_stands_out(
+def test_rows_that_need_review_are_marked(
     everything: World, superuser: Client, sabotage: Callable[..., None]
 ) -> None:
     lists = [(SagaInstance, "saga_instances"), (Payment, "payments")]
@@ -256,7 +256,7 @@ def test_what_needs_a_person_stands_out(
         assert [everything.paid in str(row) for row in page.context["cl"].result_list] == [True]
 
 
-def test_the_saga_page_tells_its_story(everything: World, superuser: Client) -> None:
+def test_the_saga_page_shows_its_steps_and_events(everything: World, superuser: Client) -> None:
     saga = SagaInstance.objects.get(business_id=everything.declined)
     page = text_of(superuser.get(address(SagaInstance, "change", saga.pk)))
     for expected in ("CreateOrder", "CallPaymentChannel", "card_declined", "The card was declined", "Failed"):
@@ -311,7 +311,7 @@ def test_nobody_adds_changes_or_deletes(
             assert model._default_manager.filter(pk=row.pk).values().get() == before
 
 
-def test_without_permission_there_is_nothing_to_see(everything: World) -> None:
+def test_every_list_requires_a_permission(everything: World) -> None:
     browser = Client()
     browser.force_login(User.objects.create_user("nobody", is_staff=True))
     for model in REGISTERED:

@@ -286,7 +286,7 @@ BREAKAGES = [
 
 
 def find(check: str) -> tuple[list[str], int]:
-    """Runs a check with a grace of -1 minute, because `now()` stands still within one transaction."""
+    """Runs a check with a grace of -1 minute, because `now()` does not advance within one transaction."""
     with connection.cursor() as cursor:
         violations, count = find_violations(cursor, registry.find_check(check), grace=timedelta(minutes=-1))
     return [violation.id for violation in violations], count

@@ -43,7 +43,7 @@ EVENT = "INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, 
 def event(
     of: str, step: str, direction: str = "forward", *, fence: str = "fence", worker: str = "max(worker)"
 ) -> str:
-    """One more success in the history of a saga, in the name of its last worker."""
+    """Returns SQL that adds a successful attempt to the history of a saga, in the name of its last worker."""
     return (
         f"{EVENT} SELECT id, 'attempt', '{step}', '{direction}', 'success', '{{}}', {fence},"
         f" (SELECT {worker} FROM saga_events e WHERE e.saga_id = i.id), '', '' FROM saga_instances i WHERE id = {of}"
@@ -405,7 +405,7 @@ def test_a_refund_of_an_older_payment_breaks_no_rule_of_a_recent_run(
 
 
 def test_the_checks_share_no_code_with_what_they_check() -> None:
-    """A mistake in the models or the engine must not hide in the checks. Only the repairs use them."""
+    """The checks must not repeat a mistake of the models or the engine. Only the repairs import them."""
     allowed = (
         "collections.abc",
         "dataclasses",

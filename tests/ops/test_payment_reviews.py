@@ -1,4 +1,4 @@
-"""What staff do about payments that wait for a person, from the terminal; each act with its audit."""
+"""Staff resolve payments that need review from the terminal. Each staff action is in the audit log."""
 
 from io import StringIO
 
@@ -51,7 +51,7 @@ def test_payments_in_review_are_listed(late: Body) -> None:
     assert "paid after the payment was cancelled" in run_command("list")
 
 
-def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Body) -> None:
+def test_a_late_payment_is_refunded_once_and_audited(client: SignedClient, late: Body) -> None:
     assert "needs_attention: True → False" in act("refund", late)
     with pytest.raises(CommandError, match="does not need review"):
         act("refund", late)
@@ -69,7 +69,7 @@ def test_late_money_goes_back_once_and_is_audited(client: SignedClient, late: Bo
     assert (audit.before["needs_attention"], audit.after["needs_attention"]) == (True, False)
 
 
-def test_second_money_goes_back(client: SignedClient, banks: list[AdditionalChannel]) -> None:
+def test_a_duplicate_payment_is_refunded(client: SignedClient, banks: list[AdditionalChannel]) -> None:
     payment = fail_over(client, "auto_pay")
     pay_earlier_attempt(payment)
     act("refund", payment)
@@ -79,15 +79,15 @@ def test_second_money_goes_back(client: SignedClient, banks: list[AdditionalChan
     assert get_payment(client, payment)["refunded_amount"] == 0
 
 
-def test_a_case_is_closed(late: Body) -> None:
+def test_a_review_is_resolved(late: Body) -> None:
     act("resolve", late)
     assert not Payment.objects.get().needs_attention
     with pytest.raises(CommandError, match="does not need review"):
         act("resolve", late)
-    assert findings() == [], "how it was settled is the person's word, which the audit keeps"
+    assert findings() == [], "the audit log keeps the reason; no payment data must change"
 
 
-def test_what_is_parked_for_another_reason_has_nothing_to_give_back(client: SignedClient) -> None:
+def test_a_payment_in_review_without_a_late_payment_is_not_refunded(client: SignedClient) -> None:
     payment = opened(client)
     Payment.objects.update(needs_attention=True, attention_reason="the amounts differ")
     with pytest.raises(CommandError, match="no late payment"):
@@ -95,7 +95,7 @@ def test_what_is_parked_for_another_reason_has_nothing_to_give_back(client: Sign
     act("resolve", payment)
 
 
-def test_an_open_payment_is_asked_about_again_after_its_case_is_closed(client: SignedClient) -> None:
+def test_an_open_payment_is_polled_again_after_its_review_is_resolved(client: SignedClient) -> None:
     payment = opened(client)
     Payment.objects.update(needs_attention=True, attention_reason="?", next_check_at=None, check_count=40)
     act("resolve", payment)
@@ -103,12 +103,12 @@ def test_an_open_payment_is_asked_about_again_after_its_case_is_closed(client: S
     assert (row.next_check_at is not None, row.check_count) == (True, 0)
 
 
-def test_an_open_refund_is_asked_about_again_after_its_case_is_closed(client: SignedClient) -> None:
-    """The janitor had given it up, and its amount stays reserved."""
+def test_an_open_refund_is_polled_again_after_its_review_is_resolved(client: SignedClient) -> None:
+    """The poller had given the refund up, and its amount stays reserved."""
     payment = paid(client, "refund_pending:9000")
     data(refund(client, payment, 1_000))
     Refund.objects.update(next_check_at=None)
-    Payment.objects.update(needs_attention=True, attention_reason="the channel tells no end of it")
+    Payment.objects.update(needs_attention=True, attention_reason="the channel reports no outcome")
     act("resolve", payment)
     (watched,) = run_checks(only=["open_payments_watched"]).results
     assert watched.passed, watched.sample
@@ -116,7 +116,7 @@ def test_an_open_refund_is_asked_about_again_after_its_case_is_closed(client: Si
 
 
 @pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ana", " ")])
-def test_nobody_acts_without_a_name_and_a_reason(late: Body, actor: str, reason: str) -> None:
+def test_a_name_and_a_reason_are_required(late: Body, actor: str, reason: str) -> None:
     with pytest.raises(CommandError, match="Give your name"):
         act("refund", late, actor=actor, reason=reason)
     assert not StaffAction.objects.exists()
@@ -124,6 +124,6 @@ def test_nobody_acts_without_a_name_and_a_reason(late: Body, actor: str, reason:
     background.finish()
 
 
-def test_a_number_that_does_not_exist(transactional_db: None) -> None:
+def test_an_unknown_payment_is_an_error(transactional_db: None) -> None:
     with pytest.raises(CommandError, match="no payment PAY-x"):
         act("resolve", {"payment_no": "PAY-x"})

@@ -82,7 +82,7 @@ def test_events_are_deleted_a_month_after_both_ways_have_sent_them(world: World,
     sabotage("UPDATE outbox_events SET created_at = now() - interval '60 days'")
     assert prune_history().outbox_events == 0
     sabotage("UPDATE outbox_events SET published_at = now() - interval '31 days'")
-    assert prune_history().outbox_events == 0, "merchants were not told yet"
+    assert prune_history().outbox_events == 0, "their webhook deliveries are not created yet"
     sabotage("UPDATE outbox_events SET fanned_out_at = now() - interval '29 days'")
     assert prune_history().outbox_events == 0
     sabotage("UPDATE outbox_events SET fanned_out_at = now() - interval '31 days'")
@@ -105,7 +105,7 @@ def test_deliveries_are_deleted_after_a_month_and_then_their_events(
 def test_rows_that_stay_do_not_block_rows_behind_them(
     client: SignedClient, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The oldest of all was sent again yesterday, and so is one in the middle."""
+    """The oldest delivery and one in the middle were sent again recently, so both stay."""
     for _each in range(7):
         shop.opened(client, callback_url="http://127.0.0.1:9/callback")
     fanout.fan_out_batch()

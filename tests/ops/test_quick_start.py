@@ -1,4 +1,4 @@
-"""The quick start's steps 4 and 6, as they are written, and the data they take for granted."""
+"""Steps 4 and 6 of the quick start, exactly as the document has them, and the seeded data that they need."""
 
 from collections.abc import Callable
 from io import StringIO
@@ -133,8 +133,8 @@ def test_step_6_finds_nothing_wrong(world: World) -> None:
 def test_step_6_refunds_stop_at_the_payment_and_seeding_again_resets_nothing() -> None:
     seed()
     client = demo_client()
-    given_back = shop.data(shop.refund(client, DEMO_PAYMENT, 5_000, reason="测试退款1"))
-    assert given_back["status"] == "succeeded"
+    refunded = shop.data(shop.refund(client, DEMO_PAYMENT, 5_000, reason="测试退款1"))
+    assert refunded["status"] == "succeeded"
     answer = shop.refund(client, DEMO_PAYMENT, 8_000, reason="测试退款2")
     assert answer.status_code == 422
     assert answer.json()["details"]["refundable_amount"] == 5_000
@@ -148,7 +148,7 @@ def test_step_6_refunds_stop_at_the_payment_and_seeding_again_resets_nothing() -
 # --- What is seeded -------------------------------------------------------------------------------------
 
 
-def test_seeding_is_the_whole_story_of_a_payment() -> None:
+def test_seeding_creates_a_complete_payment() -> None:
     text = seed()
     assert "PAY-existing-payment-123 (succeeded)" in text
     payment = Payment.objects.get(**DEMO_PAYMENT)

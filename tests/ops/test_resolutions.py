@@ -1,4 +1,4 @@
-"""A person closes a saga and says what became of the payment or refund: it ends so, or somebody goes on watching it."""
+"""Staff close a saga with a resolution: the payment or refund gets that outcome, or stays open and is polled."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,14 +58,14 @@ def saga_in_review(number: str, definition: str) -> SagaInstance:
     return saga
 
 
-def undecidable_creation(client: SignedClient, line: InterceptedSimulator) -> InReview:
+def creation_in_review(client: SignedClient, line: InterceptedSimulator) -> InReview:
     lie(line, other_amount, "create_payment")
     payment = shop.data(shop.create(client, "no_webhook", order_no="ORDER-1", key="a-creation"), 202)
     return payment, saga_in_review(payment["payment_no"], "payment.create")
 
 
-def creation_not_undone(client: SignedClient, line: InterceptedSimulator) -> InReview:
-    """The way back failed: the saga is over, the payment is not."""
+def compensation_in_review(client: SignedClient, line: InterceptedSimulator) -> InReview:
+    """The compensation failed: the saga has ended, and the payment is still open."""
     lie(line, lambda _true: Declined("cancel_refused", "cannot be cancelled"), "cancel_payment")
     payment = shop.data(
         shop.create(client, "no_webhook,timeout_after*always,query:timeout_before*always"), 202
@@ -75,14 +75,14 @@ def creation_not_undone(client: SignedClient, line: InterceptedSimulator) -> InR
     return payment, saga
 
 
-def undecidable_capture(client: SignedClient, line: InterceptedSimulator) -> InReview:
+def capture_in_review(client: SignedClient, line: InterceptedSimulator) -> InReview:
     payment = shop.authorized(client, "no_webhook")
     lie(line, other_amount, "capture_payment")
     shop.data(shop.capture(client, payment, amount=4_000, key="a-capture"), 202)
     return payment, saga_in_review(payment["payment_no"], "payment.capture")
 
 
-def undecidable_cancel(client: SignedClient, line: InterceptedSimulator) -> InReview:
+def cancel_in_review(client: SignedClient, line: InterceptedSimulator) -> InReview:
     payment = shop.opened(client, "no_webhook")
     bank.pay(payment)
     lie(line, other_amount, "cancel_payment", "find_payment")
@@ -90,22 +90,22 @@ def undecidable_cancel(client: SignedClient, line: InterceptedSimulator) -> InRe
     return payment, saga_in_review(payment["payment_no"], "payment.cancel")
 
 
-def undecidable_refund(client: SignedClient, line: InterceptedSimulator) -> InReview:
+def refund_in_review(client: SignedClient, line: InterceptedSimulator) -> InReview:
     payment = shop.paid(client, "no_webhook")
     lie(line, other_refund, "refund_payment", "find_refund")
     refund = shop.data(shop.refund(client, payment, 3_000, key="a-refund"), 202)
     return refund, saga_in_review(refund["refund_no"], "refund.create")
 
 
-def silent_refund(client: SignedClient, line: InterceptedSimulator) -> InReview:
-    """The refund may have happened, and the channel does not say."""
+def unanswered_refund(client: SignedClient, line: InterceptedSimulator) -> InReview:
+    """The refund may have happened: the channel answers no query about it."""
     payment = shop.paid(client, "no_webhook,refund:timeout_after*always,query_refund:timeout_before*always")
     refund = shop.data(shop.refund(client, payment, 3_000), 202)
     return refund, saga_in_review(refund["refund_no"], "refund.create")
 
 
-OF_PAYMENTS = (undecidable_creation, creation_not_undone, undecidable_capture, undecidable_cancel)
-OF_REFUNDS = (undecidable_refund, silent_refund)
+OF_PAYMENTS = (creation_in_review, compensation_in_review, capture_in_review, cancel_in_review)
+OF_REFUNDS = (refund_in_review, unanswered_refund)
 
 
 def resolve(saga: SagaInstance, resolution: str = "") -> None:
@@ -125,7 +125,7 @@ def unwatched() -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("make_case", OF_PAYMENTS)
-def test_nothing_said_leaves_the_payment_open_and_watched(
+def test_a_resolution_without_an_outcome_leaves_the_payment_open_and_polled(
     client: SignedClient, line: InterceptedSimulator, make_case: Any
 ) -> None:
     payment, saga = make_case(client, line)
@@ -139,7 +139,7 @@ def test_nothing_said_leaves_the_payment_open_and_watched(
     poll_due()
     row.refresh_from_db()
     reported = bank.get_channel_payment(payment["payment_no"])
-    assert row.captured_minor == reported.captured_minor, "the channel is believed"
+    assert row.captured_minor == reported.captured_minor, "the next query decides"
 
 
 @pytest.mark.parametrize("make_case", OF_PAYMENTS)
@@ -153,8 +153,10 @@ def test_unpaid_ends_the_payment_and_its_order(
     assert unwatched() == ()
 
 
-def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: InterceptedSimulator) -> None:
-    payment, saga = undecidable_cancel(client, line)
+def test_a_payment_wrongly_resolved_as_unpaid_becomes_a_late_payment(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
+    payment, saga = cancel_in_review(client, line)
     resolve(saga, "unpaid")
     line.mend()
     shop.data(shop.sync(client, payment))
@@ -167,13 +169,13 @@ def test_unpaid_that_was_not_true_is_late_money(client: SignedClient, line: Inte
 @pytest.mark.parametrize(
     ("make_case", "captured"),
     [
-        (undecidable_creation, 10_000),
-        (creation_not_undone, 10_000),
-        (undecidable_capture, 4_000),
-        (undecidable_cancel, 10_000),
+        (creation_in_review, 10_000),
+        (compensation_in_review, 10_000),
+        (capture_in_review, 4_000),
+        (cancel_in_review, 10_000),
     ],
 )
-def test_paid_makes_the_money_ours(
+def test_paid_records_the_captured_amount(
     client: SignedClient, line: InterceptedSimulator, make_case: Any, captured: int
 ) -> None:
     payment, saga = make_case(client, line)
@@ -183,7 +185,7 @@ def test_paid_makes_the_money_ours(
 
 
 @pytest.mark.parametrize("make_case", OF_REFUNDS)
-def test_nothing_said_keeps_a_refund_reserved_and_watched(
+def test_a_resolution_without_an_outcome_keeps_a_refund_reserved_and_polled(
     client: SignedClient, line: InterceptedSimulator, make_case: Any
 ) -> None:
     refund, saga = make_case(client, line)
@@ -192,7 +194,7 @@ def test_nothing_said_keeps_a_refund_reserved_and_watched(
     row = Refund.objects.select_related("payment").get(refund_no=refund["refund_no"])
     assert (row.status, row.payment.refund_pending_minor) == ("pending", 3_000)
     line.mend()
-    if make_case is undecidable_refund:
+    if make_case is refund_in_review:
         poll_due()
         row.refresh_from_db()
         assert row.status == "succeeded"
@@ -202,7 +204,7 @@ def test_nothing_said_keeps_a_refund_reserved_and_watched(
 @pytest.mark.parametrize(
     ("resolution", "status", "refunded"), [("refunded", "succeeded", 3_000), ("not_refunded", "failed", 0)]
 )
-def test_a_refund_ends_as_a_person_says(
+def test_a_refund_gets_the_outcome_of_its_resolution(
     client: SignedClient,
     line: InterceptedSimulator,
     make_case: Any,
@@ -219,7 +221,7 @@ def test_a_refund_ends_as_a_person_says(
     assert totals.passed
 
 
-def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
+def test_a_late_payment_whose_refund_was_not_reserved_still_needs_review(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
     payment = shop.opened(client, "no_webhook")
@@ -240,9 +242,11 @@ def test_late_money_that_could_not_even_be_reserved_stays_with_a_person(
         resolve(SagaInstance.objects.get(pk=saga.pk), "refunded")
 
 
-def test_what_is_paid_is_not_called_unpaid(client: SignedClient, line: InterceptedSimulator) -> None:
+def test_a_paid_payment_cannot_be_resolved_as_unpaid(
+    client: SignedClient, line: InterceptedSimulator
+) -> None:
     """The webhook wakes the cancellation, whose queries are still answered wrongly: it needs review again."""
-    payment, saga = undecidable_cancel(client, line)
+    payment, saga = cancel_in_review(client, line)
     assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "applied"
     background.finish()
     saga.refresh_from_db()
@@ -256,7 +260,7 @@ def test_what_is_paid_is_not_called_unpaid(client: SignedClient, line: Intercept
 def test_a_cancellation_in_review_ends_by_itself_when_the_payment_is_paid(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    payment, saga = undecidable_cancel(client, line)
+    payment, saga = cancel_in_review(client, line)
     line.mend()
     shop.data(shop.sync(client, payment))
     background.finish()
@@ -265,10 +269,10 @@ def test_a_cancellation_in_review_ends_by_itself_when_the_payment_is_paid(
     assert shop.get_payment(client, payment)["status"] == "succeeded"
 
 
-def test_said_of_what_has_moved_on_nothing_becomes_true(
+def test_a_resolution_of_an_old_revision_changes_nothing(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    payment, saga = undecidable_creation(client, line)
+    payment, saga = creation_in_review(client, line)
     signals.deliver_signal(saga_id=saga.id, name="x", signal_id="1")
     with pytest.raises(StaleView):
         resolve(saga, "unpaid")
@@ -276,11 +280,11 @@ def test_said_of_what_has_moved_on_nothing_becomes_true(
 
 
 @pytest.mark.parametrize("_round", range(5))
-def test_a_person_says_unpaid_while_the_bank_says_paid(
+def test_resolving_as_unpaid_races_an_update_that_reports_paid(
     client: SignedClient, line: InterceptedSimulator, _round: int
 ) -> None:
-    """Both lock the payment first. The second one finds what the first one wrote, and no money is lost."""
-    payment, saga = undecidable_cancel(client, line)
+    """Both lock the payment first. The second one sees the change of the first one, and no money is lost."""
+    payment, saga = cancel_in_review(client, line)
     line.mend()
 
     def person() -> str:
@@ -288,19 +292,19 @@ def test_a_person_says_unpaid_while_the_bank_says_paid(
             resolve(saga, "unpaid")
         except (NotPermitted, StaleView):
             return "refused"
-        return "said"
+        return "resolved"
 
-    said, _told = at_once(person, lambda: shop.sync(client, payment).status_code)
+    result, _status = at_once(person, lambda: shop.sync(client, payment).status_code)
     background.finish()
     row = Payment.objects.get(payment_no=payment["payment_no"])
-    if said == "said":
+    if result == "resolved":
         assert (row.status, row.captured_minor, row.refunded_minor) == ("failed", 10_000, 10_000)
     else:
         assert (row.status, row.captured_minor, row.refunded_minor) == ("succeeded", 10_000, 0)
 
 
 def test_a_step_of_our_own_tables_is_not_skipped(client: SignedClient) -> None:
-    """It would leave the payment open, and nobody watching."""
+    """Skipping it would leave the payment open, and no task would poll it."""
     payment = shop.opened(client)
     saga = background.saga_of(payment["payment_no"], "payment.create")
     saga.steps.filter(step_name="ActivatePayment").update(status="pending")
@@ -319,8 +323,8 @@ def test_a_step_of_our_own_tables_is_not_skipped(client: SignedClient) -> None:
         )
 
 
-def test_a_repeated_request_hears_how_it_ended(client: SignedClient, line: InterceptedSimulator) -> None:
-    payment, saga = undecidable_creation(client, line)
+def test_a_repeated_request_gets_the_resolution(client: SignedClient, line: InterceptedSimulator) -> None:
+    payment, saga = creation_in_review(client, line)
     resolve(saga, "unpaid")
     again = shop.create(client, "no_webhook", order_no="ORDER-1", key="a-creation")
     details = shop.error(again, 402, "payment_declined")
@@ -328,13 +332,13 @@ def test_a_repeated_request_hears_how_it_ended(client: SignedClient, line: Inter
     assert details["failure_code"] == "resolved_by_staff"
 
 
-def test_repeated_captures_and_refunds_hear_how_they_ended(
+def test_repeated_captures_and_refunds_get_the_resolution(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    payment, saga = undecidable_capture(client, line)
+    payment, saga = capture_in_review(client, line)
     resolve(saga, "unpaid")
     assert shop.capture(client, payment, amount=4_000, key="a-capture").status_code == 402
-    refund, saga = undecidable_refund(client, line)
+    refund, saga = refund_in_review(client, line)
     resolve(saga, "refunded")
     reported = shop.data(shop.refund(client, refund, 3_000, key="a-refund"))
     assert reported["status"] == "succeeded"
@@ -347,8 +351,8 @@ def command(*words: str) -> str:
     return out.getvalue()
 
 
-def test_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> None:
-    refund, saga = undecidable_refund(client, line)
+def test_a_saga_is_resolved_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> None:
+    refund, saga = refund_in_review(client, line)
     reported = command("show", str(saga.id))
     for resolution in registry.find_definition("refund.create", 1).resolutions:
         assert f"--as {resolution.name}" in reported
@@ -368,8 +372,8 @@ def test_in_the_terminal(client: SignedClient, line: InterceptedSimulator) -> No
     assert not action.before.get("ending")
 
 
-def test_on_the_page(client: SignedClient, line: InterceptedSimulator) -> None:
-    payment, saga = undecidable_creation(client, line)
+def test_a_saga_is_resolved_on_its_page(client: SignedClient, line: InterceptedSimulator) -> None:
+    payment, saga = creation_in_review(client, line)
     ana = browser("ana", "view_sagainstance", "operate_sagainstance")
     html = unescape(ana.get(reverse("admin:sagas_sagainstance_change", args=[saga.pk])).content.decode())
     for resolution in registry.find_definition("payment.create", 1).resolutions:
@@ -389,9 +393,9 @@ def test_on_the_page(client: SignedClient, line: InterceptedSimulator) -> None:
     assert StaffAction.objects.get().after["ending"] == "unpaid"
 
 
-def test_many_at_once_decide_nothing(client: SignedClient, line: InterceptedSimulator) -> None:
-    sagas = [make_case(client, line)[1] for make_case in (undecidable_capture, undecidable_refund)]
+def test_bulk_resolve_offers_no_resolution(client: SignedClient, line: InterceptedSimulator) -> None:
+    sagas = [make_case(client, line)[1] for make_case in (capture_in_review, refund_in_review)]
     ana = browser("ana", "view_sagainstance", "operate_sagainstance")
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
-    asked = "&".join(f"id={saga.pk}" for saga in sagas)
-    assert 'name="resolution"' not in ana.get(f"{url}?{asked}").content.decode()
+    selected = "&".join(f"id={saga.pk}" for saga in sagas)
+    assert 'name="resolution"' not in ana.get(f"{url}?{selected}").content.decode()

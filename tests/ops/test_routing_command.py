@@ -1,4 +1,4 @@
-"""Routing rules from the terminal: each change is audited, nonsense is refused, payments follow."""
+"""Routing rules from the terminal: each change is audited, invalid rules are refused, and payments follow the rules."""
 
 from io import StringIO
 from typing import Any
@@ -26,12 +26,12 @@ def routing(*arguments: str) -> str:
     return output.getvalue()
 
 
-def test_a_rule_is_made_followed_and_ended(client: SignedClient, acme: NewMerchant) -> None:
+def test_a_rule_is_added_applied_and_ended(client: SignedClient, acme: NewMerchant) -> None:
     rule = ("--environment=test", "--currency=usd", "--max-amount=20000", f"--merchant={acme.merchant.email}")
-    said = routing("add", "stripe", *rule, *WHY)
-    assert said == routing("list")
-    assert "stripe" in said
-    assert acme.merchant.email in said
+    printed = routing("add", "stripe", *rule, *WHY)
+    assert printed == routing("list")
+    assert "stripe" in printed
+    assert acme.merchant.email in printed
     assert data(create(client, channel=...))["channel"] == "stripe"
     assert data(create(client, channel=..., amount=20_001))["channel"] == "simulator"
     (made,) = RoutingRule.objects.all()
@@ -46,7 +46,7 @@ def test_a_rule_is_made_followed_and_ended(client: SignedClient, acme: NewMercha
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         (("add", "atlantis", "--environment=test"), "no channel atlantis"),
         (("add", "stripe", "--environment=test", "--currency=XXX"), "currency XXX"),
@@ -60,8 +60,8 @@ def test_a_rule_is_made_followed_and_ended(client: SignedClient, acme: NewMercha
         (("end", "4711"), "no rule 4711"),
     ],
 )
-def test_nonsense_is_refused_and_nothing_is_written(arguments: tuple[str, ...], said: str) -> None:
-    with pytest.raises(CommandError, match=said):
+def test_an_invalid_rule_is_refused_and_nothing_is_written(arguments: tuple[str, ...], error: str) -> None:
+    with pytest.raises(CommandError, match=error):
         routing(*arguments, *WHY)
     assert not RoutingRule.objects.exists()
     assert not StaffAction.objects.exists()
@@ -132,6 +132,6 @@ def test_a_dry_run_says_which_channel_would_take_a_payment_and_why(acme: NewMerc
         try_route("--amount=0", "--currency=XXX")
 
 
-def test_nobody_changes_a_rule_without_saying_why() -> None:
+def test_a_reason_is_required() -> None:
     with pytest.raises(CommandError, match="Give your name and a reason"):
         routing("add", "stripe", "--environment=test", "--reason= ", "--actor=ana")

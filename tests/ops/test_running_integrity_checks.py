@@ -58,7 +58,7 @@ def test_since_skips_older_rows(world: World, sabotage: Callable[..., None]) -> 
     assert failed(since=timedelta(hours=2)) == set()
 
 
-def test_a_pruned_saga_is_not_missed(world: World, sabotage: Callable[..., None]) -> None:
+def test_a_pruned_saga_is_no_violation(world: World, sabotage: Callable[..., None]) -> None:
     sabotage("DELETE FROM saga_instances WHERE business_id = %(n)s", {"n": world.paid})
     assert failed() == {"payment_has_saga"}
     old = "UPDATE payments SET created_at = now() - interval '31 days' WHERE payment_no = %(n)s"
@@ -161,7 +161,9 @@ def test_results_are_kept_and_exported(world: World, sabotage: Callable[..., Non
     run_checks(only=["order_follows_payment"], fix=True)
     exposed = Client().get("/metrics").content.decode()
     assert 'consistency_check_failed{check="order_follows_payment"} 0.0' in exposed
-    assert 'consistency_check_failed{check="order_items"} 0.0' in exposed, "its last word still counts"
+    assert 'consistency_check_failed{check="order_items"} 0.0' in exposed, (
+        "the result of its last run is still exported"
+    )
 
 
 def test_the_task_checks_recent_rows(world: World) -> None:

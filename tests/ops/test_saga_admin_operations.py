@@ -1,4 +1,4 @@
-"""Sagas in the admin: operated by those who may, on what they saw."""
+"""Operations on sagas in the admin: they need a permission, and the revision that the page showed."""
 
 import re
 from html import unescape
@@ -67,8 +67,8 @@ def seen_on(html: str) -> list[str]:
     return re.findall(r'name="seen" value="([^"]+)"', html)
 
 
-def asked_on(html: str) -> dict[str, object]:
-    """What the page wants to be told along with the note."""
+def fields_of(html: str) -> dict[str, object]:
+    """The hidden and required fields of the page's form, besides the reason."""
     typed = re.search(r'data-must-be="([^"]+)"', html)
     given: dict[str, object] = {"seen": seen_on(html), "reason_code": "channel_said"}
     return {**given, "confirm": typed[1]} if typed else given
@@ -79,10 +79,10 @@ def text_of(answer) -> str:
 
 
 def act(client: Client, operation: Operation, *sagas: SagaState, **form):
-    """What a person does: opens the page, fills it in, sends it."""
+    """Opens the page of the operation, fills its form in and sends it."""
     opened = client.get(operate_page(operation, *sagas))
     assert opened.status_code == 200
-    data = {"reason": "the bank says so", **asked_on(text_of(opened)), **form}
+    data = {"reason": "the bank says so", **fields_of(text_of(opened)), **form}
     return client.post(reverse("admin:sagas_sagainstance_operate", args=[operation.value]), data)
 
 
@@ -99,7 +99,7 @@ def test_the_saga_page_offers_what_is_allowed_and_says_why_not(ana, saga_in_revi
     assert "The saga does not need review." in html
 
 
-def test_the_saga_page_shows_what_was_told_and_what_became_of_it(ana, saga_in_review):
+def test_the_saga_page_lists_signals_and_the_steps_that_received_them(ana, saga_in_review):
     assert "signals-title" not in text_of(ana.get(page(saga_in_review)))
     for signal_id in ("evt_1", "evt_2"):
         signals.deliver_signal(saga_id=saga_in_review.id, name="bank.settled", signal_id=signal_id)
@@ -128,31 +128,31 @@ def test_each_operation_is_done_and_recorded(ana, saga_in_review, operation):
         "the bank says so",
     )
     assert (event.kind, event.actor, event.reason) == ("person", "ana", "the bank says so")
-    said = "done" if operation == Operation.MARK_RESOLVED else "started"
-    assert f"{operation.label}: {said} for 1." in text_of(ana.get(page(saga_in_review)))
+    result = "done" if operation == Operation.MARK_RESOLVED else "started"
+    assert f"{operation.label}: {result} for 1." in text_of(ana.get(page(saga_in_review)))
     if operation == Operation.SKIP_STEP:
         assert SagaStep.objects.get(saga_id=saga_in_review.id, step_name="call2").result == {"state": "paid"}
 
 
-def test_what_has_moved_on_is_shown_anew_and_can_be_decided_again(ana, saga_in_review):
+def test_a_saga_that_has_changed_is_shown_again_and_can_then_be_operated(ana, saga_in_review):
     old = seen_on(text_of(ana.get(operate_page(Operation.COMPENSATE, saga_in_review))))
     revision = reload(saga_in_review).revision
     operations.retry_step(saga_id=saga_in_review.id, seen_revision=revision, actor="ben", reason="quicker")
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.COMPENSATE.value])
-    said = {"reason": "kept", "reason_code": "other", "confirm": saga_in_review.business_id}
-    conflict = ana.post(url, {**said, "seen": old})
+    form = {"reason": "kept", "reason_code": "other", "confirm": saga_in_review.business_id}
+    conflict = ana.post(url, {**form, "seen": old})
     html = text_of(conflict)
     assert conflict.status_code == 409
     assert f"you saw revision {revision}, now it is {revision + 1}" in html
-    assert "kept" in html, "nobody types a reason twice"
+    assert "kept" in html, "the form keeps the reason"
     assert "Due; waiting for a worker" in html
     assert not StaffAction.objects.exists()
-    again = ana.post(url, {**said, "seen": seen_on(html)})
+    again = ana.post(url, {**form, "seen": seen_on(html)})
     assert again.status_code == 302
     assert reload(saga_in_review).direction == "compensating"
 
 
-def test_without_a_reason_nothing_happens(ana, saga_in_review):
+def test_a_reason_is_required(ana, saga_in_review):
     for reason in ("", "  "):
         answer = act(ana, Operation.RETRY_NOW, saga_in_review, reason=reason)
         assert answer.status_code == 422
@@ -170,7 +170,7 @@ def test_a_result_that_is_no_json_object_is_refused(ana, saga_in_review, result)
     assert not StaffAction.objects.exists()
 
 
-def test_what_is_not_possible_has_no_button(ana, saga_in_review):
+def test_an_operation_that_is_not_allowed_has_no_form(ana, saga_in_review):
     act(ana, Operation.MARK_RESOLVED, saga_in_review)
     html = text_of(ana.get(operate_page(Operation.RETRY_NOW, saga_in_review)))
     assert "The saga has ended: Failed." in html
@@ -185,7 +185,7 @@ class TestList:
         data = {"action": operation.value, "_selected_action": [str(saga.id) for saga in sagas]}
         return client.post(reverse("admin:sagas_sagainstance_changelist"), data)
 
-    def test_many_at_once(self, ana, make):
+    def test_several_sagas_are_operated_together(self, ana, make):
         sagas = [make() for _each in range(3)]
         answer = self.choose(ana, Operation.CANCEL, *sagas)
         assert answer.status_code == 302
@@ -206,7 +206,7 @@ class TestList:
         done = act(ana, Operation.RETRY_NOW, *sagas[1:])
         assert done["Location"] == reverse("admin:sagas_sagainstance_changelist")
 
-    def test_more_than_fit_on_a_page(self, ana, make, monkeypatch):
+    def test_only_the_first_selected_sagas_are_operated(self, ana, make, monkeypatch):
         sagas = [make() for _each in range(3)]
         monkeypatch.setattr(selection_pages, "MAX_ROWS", 2)
         opened = ana.get(self.choose(ana, Operation.RETRY_NOW, *sagas)["Location"])
@@ -219,7 +219,7 @@ class TestList:
         assert {each.value for each in Operation if each != Operation.SKIP_STEP} <= offered
         assert Operation.SKIP_STEP.value not in offered
 
-    def test_who_may_only_look_chooses_nothing(self, viewer, saga_in_review):
+    def test_viewers_cannot_select_operations(self, viewer, saga_in_review):
         html = text_of(viewer.get(reverse("admin:sagas_sagainstance_changelist")))
         assert "retry_now" not in html
         answer = self.choose(viewer, Operation.RETRY_NOW, saga_in_review)
@@ -228,7 +228,7 @@ class TestList:
 
 class TestPermission:
     @pytest.mark.parametrize("operation", Operation)
-    def test_looking_is_not_operating(self, viewer, saga_in_review, operation):
+    def test_a_viewer_cannot_operate(self, viewer, saga_in_review, operation):
         before = SagaInstance.objects.filter(id=saga_in_review.id).values().get()
         seen = f"{saga_in_review.id}:{before['revision']}"
         url = operate_page(operation, saga_in_review)
@@ -236,12 +236,12 @@ class TestPermission:
         assert viewer.post(url, {"reason": "x", "result": "{}", "seen": [seen]}).status_code == 403
         assert SagaInstance.objects.filter(id=saga_in_review.id).values().get() == before
 
-    def test_the_page_says_so(self, viewer, saga_in_review):
+    def test_the_page_names_the_missing_permission(self, viewer, saga_in_review):
         html = text_of(viewer.get(page(saga_in_review)))
         assert html.count("Your role does not permit this action.") == len(Operation)
         assert "/operate/" not in html
 
-    def test_operating_without_looking_is_nothing(self, saga_in_review):
+    def test_operating_needs_the_view_permission_too(self, saga_in_review):
         blind = browser("blind", "operate_sagainstance")
         assert blind.get(operate_page(Operation.RETRY_NOW, saga_in_review)).status_code == 403
 
@@ -297,7 +297,7 @@ def test_staff_actions_are_found_by_object_and_by_person(ana, make):
     assert found("an") == set()
 
 
-def test_the_page_speaks_chinese_where_it_is_asked_to(saga_in_review):
+def test_the_page_works_in_chinese(saga_in_review):
     with translation.override("zh-hans"):
         User.objects.create_superuser("root")
         client = Client(headers={"accept-language": "zh-hans"})

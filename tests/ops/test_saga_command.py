@@ -1,4 +1,4 @@
-"""Sagas in the terminal: shown, drawn and operated."""
+"""Sagas in the terminal: `manage.py saga` shows, draws and operates them."""
 
 import datetime as dt
 import os
@@ -68,7 +68,7 @@ def line(text: str, start: str) -> str:
 
 
 class TestShow:
-    def test_tells_the_whole_story(self, saga_in_review):
+    def test_shows_status_steps_history_and_operations(self, saga_in_review):
         printed = saga("show", str(saga_in_review.id))
         assert (
             printed.splitlines()[0]
@@ -84,15 +84,15 @@ class TestShow:
         assert re.search(r"→\s+call2\s+undecidable\s+\d+ ms\s+reason: amounts differ", printed)
         assert line(printed, "skip") == "skip yes"
         saga("resolve", str(saga_in_review.id), "--reason", "refunded by hand", "--actor", "ana")
-        told_again = saga("show", str(saga_in_review.id))
-        assert "mark_resolved" in told_again
-        assert "ana: refunded by hand (" in told_again
-        assert 'status: "in_progress" → "failed"' in told_again
+        printed_again = saga("show", str(saga_in_review.id))
+        assert "mark_resolved" in printed_again
+        assert "ana: refunded by hand (" in printed_again
+        assert 'status: "in_progress" → "failed"' in printed_again
         assert [
             line(printed, verb).split()[1] for verb in ("retry", "query", "compensate", "resolve", "cancel")
         ] == ["yes"] * 5
 
-    def test_says_why_not(self, done):
+    def test_says_why_an_operation_is_not_allowed(self, done):
         printed = saga("show", done.business_id)
         for verb in ("retry", "query", "skip", "compensate", "cancel"):
             assert line(printed, verb) == f"{verb} no The saga has ended: Completed."
@@ -100,13 +100,13 @@ class TestShow:
         assert line(printed, "state") == "state Ended"
         assert "took" in line(printed, "ended")
 
-    def test_says_who_holds_it_and_until_when(self, define, begin):  # noqa: F811
+    def test_names_the_worker_and_the_end_of_its_lease(self, define, begin):  # noqa: F811
         held = begin(define())
         printed = saga("show", str(held.id))
         assert line(printed, "held by").startswith(f"held by {store.get_worker_name()}, lease ends in ")
         assert "holds the saga: try again" in line(printed, "retry")
 
-    def test_says_when_it_tries_again(self, fake_steps, define, begin, settings):  # noqa: F811
+    def test_shows_the_time_of_the_next_retry(self, fake_steps, define, begin, settings):  # noqa: F811
         fake_steps.answers("call4", Failure("no", "no"))
         fake_steps.answers("call2:undo", Unknown("timeout"))
         waiting = engine.advance_saga(begin(define()))
@@ -161,12 +161,12 @@ class TestList:
         assert saga("list", "--definition", "refund.create") == "no sagas\n"
 
     @pytest.mark.parametrize("words", [("--status", "odd"), ("--limit", "0"), ("--limit", "x")])
-    def test_bad_words_are_refused(self, words):
+    def test_invalid_arguments_are_refused(self, words):
         assert "Error: argument" in refused("list", *words)
 
 
 class TestTheTerminal:
-    def test_a_database_that_does_not_answer_is_said_in_one_line(self):
+    def test_an_unreachable_database_is_reported_in_one_line(self):
         where = {"DB_HOST": "127.0.0.1", "DB_PORT": "1", "DATABASE_POOL": ""}
         command = [sys.executable, "manage.py", "saga", "list"]
         ran = subprocess.run(command, cwd=ROOT, env=os.environ | where, capture_output=True, text=True)
@@ -183,12 +183,12 @@ class TestTheTerminal:
         monkeypatch.setenv("LANG", locale)
         assert words in saga("list")
 
-    def test_a_definition_that_is_none(self):
+    def test_an_unknown_definition_is_an_error(self):
         assert "There is no definition 'nope': there are " in refused("list", "--definition", "nope")
 
 
 class TestOperate:
-    def test_does_it_and_leaves_both_traces(self, saga_in_review):
+    def test_an_operation_is_recorded_in_the_audit_log_and_the_history(self, saga_in_review):
         before = reload(saga_in_review)
         printed = saga("retry", str(saga_in_review.id), "--reason", "the bank is back", "--actor", "ana")
         assert printed.startswith("retry: done. ")
@@ -204,7 +204,7 @@ class TestOperate:
         assert {"before": action.before, "after": action.after} == event.detail
         assert action.before["attention_reason"] == before.attention_reason
 
-    def test_each_verb_by_business_id(self, fake_steps, define, begin):  # noqa: F811
+    def test_each_operation_accepts_the_business_id(self, fake_steps, define, begin):  # noqa: F811
         for verb in ("retry", "query", "skip", "compensate", "resolve", "cancel"):
             fake_steps.answers("call2", NeedsReview("amounts differ"))
             waiting = engine.advance_saga(begin(define()))
@@ -213,7 +213,7 @@ class TestOperate:
         assert StaffAction.objects.values("action").distinct().count() == 6
         assert set(StaffAction.objects.values_list("actor", flat=True)) == {"terminal:operator"}
 
-    def test_goes_by_the_revision_that_was_seen(self, saga_in_review):
+    def test_an_old_revision_is_refused(self, saga_in_review):
         seen = reload(saga_in_review).revision
         saga("resolve", str(saga_in_review.id), "--reason", "x", "--revision", str(seen))
         text = refused("retry", str(saga_in_review.id), "--reason", "x", "--revision", str(seen))
@@ -233,22 +233,22 @@ class TestOperate:
             ('"paid"', "must be a JSON object"),
         ],
     )
-    def test_a_result_that_is_none(self, saga_in_review, result, why):
+    def test_an_invalid_result_is_refused(self, saga_in_review, result, why):
         assert why in refused("skip", str(saga_in_review.id), "--reason", "x", "--result", result)
         assert reload(saga_in_review).needs_attention
         assert not StaffAction.objects.exists()
 
-    def test_what_is_not_allowed_leaves_no_trace(self, done):
+    def test_a_refused_operation_is_not_recorded(self, done):
         assert refused("retry", str(done.id), "--reason", "x") == "The saga has ended: Completed."
         assert not StaffAction.objects.exists()
 
-    def test_who_and_why(self, saga_in_review, monkeypatch):
+    def test_an_actor_and_a_reason_are_required(self, saga_in_review, monkeypatch):
         assert "--reason" in refused("retry", str(saga_in_review.id))
         assert "Give your name" in refused("retry", str(saga_in_review.id), "--reason", " ")
         monkeypatch.delenv("USER")
         assert "--actor is missing" in refused("retry", str(saga_in_review.id), "--reason", "x")
 
-    def test_the_audit_and_the_operation_are_one(self, saga_in_review, monkeypatch):
+    def test_the_audit_entry_and_the_operation_are_one_transaction(self, saga_in_review, monkeypatch):
         before = reload(saga_in_review).__dict__
 
         def broken(**_row):
@@ -261,14 +261,14 @@ class TestOperate:
         assert {**after, "_state": None} == {**before, "_state": None}
         assert not SagaEvent.objects.filter(saga_id=saga_in_review.id, kind=SagaEvent.Kind.PERSON).exists()
 
-    def test_the_saga_goes_on(self, saga_in_review, fake_steps):  # noqa: F811
+    def test_a_worker_continues_the_saga_afterwards(self, saga_in_review, fake_steps):  # noqa: F811
         fake_steps.answers("call2:query", Success())
         saga("query", str(saga_in_review.id), "--reason", "x")
         assert engine.resume_saga(saga_in_review.id) is not None
         assert reload(saga_in_review).status == SagaStatus.COMPLETED
 
 
-def test_staff_actions_are_kept_as_they_were_written(saga_in_review):
+def test_staff_actions_cannot_be_changed_or_deleted(saga_in_review):
     saga("retry", str(saga_in_review.id), "--reason", "x")
     for change in (
         lambda: StaffAction.objects.update(actor="nobody"),
@@ -314,6 +314,6 @@ def test_the_documentation_shows_what_the_command_draws(name):
         (2 * 86_400_000, "2 d"),
     ],
 )
-def test_spans(milliseconds, text):
+def test_durations_as_text(milliseconds, text):
     with translation.override("en"):
         assert format_duration(dt.timedelta(milliseconds=milliseconds)) == text

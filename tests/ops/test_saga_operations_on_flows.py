@@ -17,13 +17,13 @@ from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-# A step whose answer got lost waits, so that a person can come before the next try.
-PATIENTLY = 3600
+# A step whose answer was lost waits this long, so that the test can operate the saga before the next attempt.
+RETRY_SECONDS = 3600
 
 
 @pytest.fixture(autouse=True)
 def _patient(settings, _in_a_hurry):
-    settings.SAGA_RETRY_BASE_SECONDS = settings.SAGA_RETRY_CAP_SECONDS = PATIENTLY
+    settings.SAGA_RETRY_BASE_SECONDS = settings.SAGA_RETRY_CAP_SECONDS = RETRY_SECONDS
 
 
 def act(operation: Operation, saga: SagaInstance, result: str = "") -> None:
@@ -43,7 +43,7 @@ def in_doubt(client: SignedClient, simulate: str) -> tuple[dict[str, Any], SagaI
     return payment, saga_of(payment["payment_no"], "payment.create")
 
 
-def nothing_is_wrong() -> bool:
+def checks_pass() -> bool:
     failed = [result for result in run_checks(grace=timedelta(0)).results if not result.passed]
     assert not failed, failed
     return True
@@ -55,27 +55,27 @@ def test_a_charge_whose_answer_was_lost_is_found(client, operation):
     act(operation, saga)
     assert shop.get_payment(client, payment)["status"] == "succeeded"
     assert len(bank.read_ledger(payment["payment_no"])) == 1
-    assert nothing_is_wrong()
+    assert checks_pass()
 
 
 @pytest.mark.parametrize(
     ("operation", "status"), [(Operation.COMPENSATE, "failed"), (Operation.CANCEL, "cancelled")]
 )
-def test_turning_back_cancels_at_the_bank_first(client, operation, status):
+def test_compensation_cancels_at_the_bank_first(client, operation, status):
     payment, saga = in_doubt(client, "no_webhook,timeout_after")
     act(operation, saga)
     now = shop.get_payment(client, payment)
     assert now["status"] == status
-    assert "on the phone" not in str(now), "what staff write is for staff"
+    assert "on the phone" not in str(now), "merchants must not see the reason"
     assert bank.read_ledger(payment["payment_no"]) == []
-    assert nothing_is_wrong()
+    assert checks_pass()
 
 
-def test_turning_back_honours_a_payment_that_turns_out_paid(client):
+def test_a_payment_found_paid_during_compensation_succeeds(client):
     payment, saga = in_doubt(client, "timeout_after_charge")
     act(Operation.COMPENSATE, saga)
     assert shop.get_payment(client, payment)["status"] == "succeeded"
-    assert nothing_is_wrong()
+    assert checks_pass()
 
 
 def test_a_refund_that_the_bank_confirmed_on_the_phone_is_settled_by_skipping_the_call(client):
@@ -92,4 +92,4 @@ def test_a_refund_that_the_bank_confirmed_on_the_phone_is_settled_by_skipping_th
     )
     assert shop.get_refund(client, refund)["status"] == "succeeded"
     assert shop.get_payment(client, payment)["refunded_amount"] == 3_000
-    assert nothing_is_wrong()
+    assert checks_pass()

@@ -1,4 +1,4 @@
-"""The integrity checks compare our payments with the books of the sandboxes, where these are used."""
+"""Integrity checks compare our payments with the records of the sandbox servers of WeChat Pay and Alipay."""
 
 import datetime as dt
 import json
@@ -27,7 +27,7 @@ def channel(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def reference(client: SignedClient, channel: str) -> str:
-    """A payment of 10,000 with a refund of 4,000, as if the channel had served it."""
+    """A payment of 10,000 with a refund of 4,000, stored as if the channel had served it."""
     payment = paid(client)
     refund(client, payment, 4_000)
     with transaction.atomic(), connection.cursor() as cursor:
@@ -38,7 +38,7 @@ def reference(client: SignedClient, channel: str) -> str:
 
 
 def find(channel: str, *entries: dict[str, Any]) -> list[str]:
-    """The violations, if the sandbox's books have these entries."""
+    """Returns the violations that the check finds when the sandbox's records are these."""
     now = dt.datetime.now(dt.UTC).isoformat()
     books = NO_BOOKS | {channel: json.dumps([{"last_at": now, **entry} for entry in entries])}
     check = find_check(f"{channel}_sandbox_agrees")
@@ -77,11 +77,11 @@ def test_the_books_of_a_running_sandbox_are_read(settings: Any) -> None:
     with wechat_sandbox() as sandbox:
         settings.WECHAT_API_BASE = sandbox.url
         assert sandbox_books.read_sandbox_books()["wechat"] == "[]"
-    assert sandbox_books.read_sandbox_books()["wechat"] is None, "it has ended"
+    assert sandbox_books.read_sandbox_books()["wechat"] is None, "the sandbox has ended"
 
 
 def test_payments_at_alipay_have_our_numbers_in_its_books(client: SignedClient, settings: Any) -> None:
-    """Alipay knows them by numbers without hyphens."""
+    """Alipay itself has our payment numbers without hyphens."""
     with alipay_bank() as bank:
         connect(settings, bank)
         payment = data(create(client, channel="alipay", payment_method="alipay_qr", currency="CNY"))
