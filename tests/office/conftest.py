@@ -1,4 +1,4 @@
-"""A back office with something in it, staff who may do this or that, and a real browser in front of it."""
+"""Staff with chosen permissions, who use the back office through Django's test client or a real browser."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,7 @@ from tests.support.fixtures import (  # noqa: F401
 
 
 def staff(name: str, *permissions: str) -> User:
-    """`permissions` are written `app.codename`, or `view_*` for looking at everything."""
+    """Creates an account. `permissions` are written `app.codename`; `view_*` stands for every view permission."""
     user = User.objects.create_user(name, is_staff=True)
     for permission in permissions:
         if permission == "view_*":

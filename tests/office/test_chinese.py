@@ -1,4 +1,4 @@
-"""Every page of the admin in Chinese: no English word on it that is not a name."""
+"""Every page of the admin in Chinese: it has no English word that is not a name."""
 
 import re
 from collections.abc import Iterator

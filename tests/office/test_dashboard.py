@@ -1,4 +1,4 @@
-"""The first page: right figures, few queries, and no look at every payment."""
+"""The dashboard: its figures are right, it makes few queries, and none of them reads every payment."""
 
 import datetime as dt
 import re
@@ -53,7 +53,7 @@ def totals() -> dict[str, int]:
     return together
 
 
-def test_closed_hours_and_the_running_one_together_are_all_payments(client: SignedClient) -> None:
+def test_past_hours_and_the_current_hour_add_up_to_all_payments(client: SignedClient) -> None:
     shop.paid(client)
     shop.error(shop.create(client, "decline"), 402, "payment_declined")
     opened = shop.opened(client)
@@ -107,7 +107,7 @@ def test_the_page_shows_figures_that_lead_to_lists(vera: Client, client: SignedC
             assert [row.pk for row in shown.context["cl"].result_list] == [payment.pk]
 
 
-def test_no_tile_leads_to_a_list_that_is_closed(sign_in: Callable[..., Client]) -> None:
+def test_no_tile_leads_to_a_list_that_the_role_cannot_view(sign_in: Callable[..., Client]) -> None:
     sue = sign_in("sue", "gateway.view_payment", "sagas.view_sagainstance")
     html = unescape(sue.get(reverse("admin:index")).content.decode())
     links = re.findall(r'<a class="office-tile[^"]*" href="([^"]+)"', html)
@@ -139,7 +139,7 @@ def test_the_period_before_is_compared(vera: Client, client: SignedClient) -> No
     assert "+300.0 %" in html
 
 
-def test_who_may_not_see_payments_sees_none_added_up(sign_in: Callable[..., Client]) -> None:
+def test_staff_who_cannot_view_payments_see_no_figures(sign_in: Callable[..., Client]) -> None:
     answer = sign_in("nobody").get(reverse("admin:index"))
     assert answer.status_code == 200
     assert b"office-tile" not in answer.content
@@ -170,15 +170,15 @@ def test_no_figure_reads_every_payment(client: SignedClient) -> None:
 
 
 def test_paid_by_currency_is_what_was_captured_when_it_was_paid(vera: Client, client: SignedClient) -> None:
-    """Not what was held, not by the day of the order, and with what went back beside it."""
+    """The total has captured amounts, not authorized ones, by the day of payment. Refunds are shown beside it."""
     shop.paid(client, amount=5_000)
     captured = shop.authorized(client, amount=10_000)
     shop.data(shop.capture(client, captured, amount=6_000))
     shop.authorized(client, amount=77_000)
-    given_back = shop.paid(client, amount=3_000, currency="JPY")
-    shop.data(shop.refund(client, given_back, 1_000))
+    refunded = shop.paid(client, amount=3_000, currency="JPY")
+    shop.data(shop.refund(client, refunded, 1_000))
     old = shop.paid(client, amount=400)
-    shift("payments", 24 * 40)  # all were ordered long ago, and paid today
+    shift("payments", 24 * 40)  # all were created 40 days ago, and paid today
     Payment.objects.filter(payment_no=old["payment_no"]).update(
         paid_at=Payment.objects.get(payment_no=old["payment_no"]).created_at
     )

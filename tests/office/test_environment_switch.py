@@ -1,4 +1,5 @@
-"""The switch between test and live: it scopes every page, is kept per person, and no page hides what it shows."""
+"""The switch between test and live: it applies to every page, is stored per person, and each page names its
+environment."""
 
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ def vera(sign_in: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def both(client: SignedClient) -> dict[str, Payment]:
-    """A payment of test and one of live with the same amount."""
+    """A test payment and a live payment with the same amount."""
     payments = {}
     for environment in Environment.values:
         payment = Payment.objects.get(
@@ -121,7 +122,7 @@ def test_the_search_counts_what_is_in_the_other_environment(vera: Client, both: 
     assert "Found in Live: 2" in answer.content.decode()
     both_shown = vera.get(find, {"q": "MODE", "part": "1", "environment": "all"})
     assert [len(group.results) for group in both_shown.context["groups"]] == [2, 2]
-    # What is named in full opens, whatever the switch says.
+    # A complete number opens its page in either environment.
     exact = vera.get(find, {"q": both["live"].payment_no})
     assert exact["Location"] == reverse("admin:gateway_payment_change", args=[both["live"].pk])
 

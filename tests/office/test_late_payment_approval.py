@@ -1,4 +1,5 @@
-"""Much late money is refunded, or its review resolved, by two people; and a terminal never counts as one of them."""
+"""Refunding a large late payment, or resolving its review, needs two people. A user of the terminal never counts as
+one of them."""
 
 from collections.abc import Callable
 from html import unescape
@@ -42,7 +43,7 @@ def ben(sign_in: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def late(client: SignedClient, settings) -> Payment:  # type: ignore[no-untyped-def]
-    """20,000.00 USD that came after the payment was cancelled."""
+    """A late payment of 20,000.00 USD: the payment had been cancelled before."""
     settings.LATE_MONEY_POLICY = "park"
     payment = shop.opened(client, amount=2_000_000)
     shop.data(shop.cancel(client, payment))
@@ -51,7 +52,7 @@ def late(client: SignedClient, settings) -> Payment:  # type: ignore[no-untyped-
     return Payment.objects.get(payment_no=payment["payment_no"])
 
 
-def ask(browser: Client, payment: Payment, operation: str) -> int:
+def request(browser: Client, payment: Payment, operation: str) -> int:
     url = reverse(f"admin:gateway_payment_{operation}", args=[payment.pk])
     return browser.post(url, {"reason": "they rang"}).status_code
 
@@ -97,8 +98,8 @@ def refunded(payment: Payment) -> list[int]:
 def test_one_requests_and_another_approves(
     ana: Client, ben: Client, late: Payment, operation: str, effect: str, amounts: list[int]
 ) -> None:
-    assert ask(ana, late, operation) == 302
-    assert ask(ben, late, operation) == 409, "it waits already"
+    assert request(ana, late, operation) == 302
+    assert request(ben, late, operation) == 409, "an approval is already pending"
     late.refresh_from_db()
     assert late.needs_attention
     assert not Refund.objects.exists()
@@ -119,10 +120,10 @@ def test_one_requests_and_another_approves(
 
 
 @pytest.mark.parametrize("verb", ["refund", "resolve"])
-def test_a_colleagues_name_in_the_terminal_is_no_second_person(
+def test_a_request_under_a_colleagues_name_cannot_be_approved_by_its_author(
     ana: Client, ben: Client, late: Payment, verb: str
 ) -> None:
-    """Ana has the terminal, types Ben's name there, and would approve as herself."""
+    """Ana uses the terminal under Ben's name and then tries to approve the request as herself."""
     assert "another approve it" in terminal(verb, late, "ben")
     approval = Approval.objects.get()
     assert approval.requested_by == "terminal:ben"
@@ -156,7 +157,9 @@ def test_a_terminal_neither_adopts_nor_approves(ana: Client, late: Payment) -> N
     assert not Refund.objects.exists()
 
 
-def test_who_may_not_approve_adopts_nothing(late: Payment, sign_in: Callable[..., Client]) -> None:
+def test_adopting_a_request_needs_the_permission_to_approve(
+    late: Payment, sign_in: Callable[..., Client]
+) -> None:
     terminal("refund", late, "ben")
     assert decide(sign_in("vera", "view_*"), late, "adopt") == 403
     assert Approval.objects.get().requested_by == "terminal:ben"
@@ -165,7 +168,7 @@ def test_who_may_not_approve_adopts_nothing(late: Payment, sign_in: Callable[...
 def test_a_review_that_came_later_is_not_resolved_with_the_others(
     ana: Client, ben: Client, late: Payment
 ) -> None:
-    ask(ana, late, "resolve")
+    request(ana, late, "resolve")
     with transaction.atomic():
         state_machine.open_review(payment=late, code=ReviewCode.MISMATCH, text="the amounts differ")
     decide(ben, late)
@@ -173,22 +176,22 @@ def test_a_review_that_came_later_is_not_resolved_with_the_others(
     assert (late.needs_attention, late.attention_reason) == (True, "the amounts differ")
 
 
-def test_other_money_than_what_was_requested_is_not_refunded(ana: Client, ben: Client, late: Payment) -> None:
-    ask(ana, late, "give_back")
+def test_another_amount_than_the_requested_one_is_not_refunded(
+    ana: Client, ben: Client, late: Payment
+) -> None:
+    request(ana, late, "give_back")
     Approval.objects.update(amount_minor=1_999_999)
     decide(ben, late)
     assert Approval.objects.get().state == "stale"
     assert refunded(late) == []
 
 
-def test_what_is_charged_is_what_was_in_suspense_at_the_request(
-    client: SignedClient, ana: Client, ben: Client
-) -> None:
+def test_only_the_suspense_at_the_request_is_charged(client: SignedClient, ana: Client, ben: Client) -> None:
     body = shop.paid(client, amount=2_000_000)
     shop.data(shop.refund(client, body, 2_000_000))
     dispute(body, DisputeState.NEEDS_RESPONSE, 1_500_000)
     payment = Payment.objects.get()
-    assert ask(ana, payment, "charge_suspense") == 302
+    assert request(ana, payment, "charge_suspense") == 302
     approval = Approval.objects.get()
     assert (approval.amount_minor, approval.currency) == (1_500_000, "USD")
     dispute(body, DisputeState.NEEDS_RESPONSE, 100_000, number="dp_2")
@@ -198,11 +201,11 @@ def test_what_is_charged_is_what_was_in_suspense_at_the_request(
 
 
 def test_a_second_person_approves_much_suspense_of_a_small_payment(client: SignedClient, ana: Client) -> None:
-    """The limit is 10,000.00 USD; the payment has 100.00."""
+    """The limit of 10,000.00 USD counts the amount in suspense, not the payment's 100.00 USD."""
     body = shop.paid(client)
     dispute(body, DisputeState.NEEDS_RESPONSE, 1_500_000)
     payment = Payment.objects.get()
-    assert ask(ana, payment, "charge_suspense") == 302
+    assert request(ana, payment, "charge_suspense") == 302
     assert Approval.objects.get().amount_minor == 1_490_000
     assert not Dispute.objects.get().is_excess_charged
 

@@ -1,4 +1,4 @@
-"""What every list offers: order, columns, saved views, labels of active filters, times in the reader's zone."""
+"""The tools of every list: sorting, columns, saved views, active filters, and times in the reader's time zone."""
 
 import datetime as dt
 import re
@@ -78,7 +78,9 @@ def test_pages_follow_the_chosen_order(
 
 
 @pytest.mark.parametrize("sort", ["amount_minor", "-merchant__email", "password", "x" * 300, "-"])
-def test_another_order_is_refused_and_said(vera: Client, client: SignedClient, sort: str) -> None:
+def test_sorting_by_another_column_is_refused_with_a_message(
+    vera: Client, client: SignedClient, sort: str
+) -> None:
     shop.opened(client, order_no="A")
     answer = vera.get(PAYMENTS, {"sort": sort})
     assert answer.status_code == 200
@@ -96,7 +98,7 @@ def test_another_order_is_refused_and_said(vera: Client, client: SignedClient, s
         {"created_from": "2026-99-99"}, {"created_to": "0"}, {"paid_from": "yesterday"},
     ],
 )  # fmt: skip
-def test_an_unknown_value_shows_nothing_and_says_so(
+def test_an_unknown_filter_value_shows_no_rows_and_a_message(
     vera: Client, client: SignedClient, by: dict[str, str]
 ) -> None:
     shop.opened(client)

@@ -1,4 +1,4 @@
-"""Lists are narrowed by what people know."""
+"""Filters of lists by amount, currency, merchant, time and environment."""
 
 import re
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_lists_are_narrowed_by_amount_currency_merchant_and_time(
     assert found(currency="USD", amount_from="1,00") == [90_000]
     assert found(merchant=acme.merchant.email) == [50, 5_000]
     assert found(merchant=str(acme.merchant.pk), currency="JPY") == [50]
-    now = Payment.objects.earliest("created_at").created_at  # the day of the first, also at midnight
+    now = Payment.objects.earliest("created_at").created_at  # the test may run at midnight
     assert found(created_from=f"{now:%Y-%m-%d}") == [50, 5_000, 90_000]
     assert found(created_to=f"{now:%Y-%m-%d}") == [50, 5_000, 90_000]  # the day is included
     assert found(created_to=f"{now:%Y-%m-%dT00:00Z}") == []
@@ -61,7 +61,7 @@ def test_lists_are_narrowed_by_amount_currency_merchant_and_time(
 @pytest.mark.parametrize(
     "by", [{"currency": "JPY"}, {"amount_from": "77", "amount_to": "77"}], ids=["currency", "amount"]
 )
-def test_what_is_rare_is_found_by_its_index(
+def test_a_filter_for_few_rows_uses_its_index(
     vera: Client, client: SignedClient, by: dict[str, str], of: str
 ) -> None:
     shop.data(shop.refund(client, shop.paid(client, amount=7_700, currency="USD"), 7_700))
@@ -88,7 +88,7 @@ def test_what_is_rare_is_found_by_its_index(
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "Live"), ("zh-hans", "生产")])
-def test_environments_are_offered_in_words(vera: Client, language: str, word: str) -> None:
+def test_environments_have_display_names(vera: Client, language: str, word: str) -> None:
     for of in ("gateway_payment", "gateway_refund", "orders_order", "webhooks_webhookdelivery"):
         html = vera.get(
             reverse(f"admin:{of}_changelist"), headers={"accept-language": language}
@@ -96,7 +96,7 @@ def test_environments_are_offered_in_words(vera: Client, language: str, word: st
         assert re.search(rf'environment=live"[^>]*>\s*{word}\s*<', html), of
 
 
-def test_what_a_channel_caused_stands_in_words(vera: Client, client: SignedClient) -> None:
+def test_the_effect_of_a_channel_event_has_a_display_name(vera: Client, client: SignedClient) -> None:
     payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
     bank.deliver_webhooks(payment.payment_no)
     for page in (
@@ -117,7 +117,8 @@ def test_no_list_offers_to_show_all_of_a_table(vera: Client, client: SignedClien
 def test_a_filter_is_planned_for_its_value_however_often_it_is_used(
     vera: Client, client: SignedClient
 ) -> None:
-    """A prepared statement's one plan, good for nearly every currency, would walk a million rows for a rare one."""
+    """The generic plan of a prepared statement suits a frequent currency. For a rare one it would read a million
+    rows."""
     shop.opened(client)
     for _time in range(8):
         assert b"PAY-" in vera.get(reverse("admin:gateway_payment_changelist"), {"currency": "USD"}).content
@@ -128,7 +129,7 @@ def test_a_filter_is_planned_for_its_value_however_often_it_is_used(
         assert cursor.fetchall() == []
 
 
-def test_what_is_not_understood_is_said(vera: Client) -> None:
+def test_invalid_filter_values_are_reported(vera: Client) -> None:
     by = {"currency": "XXX", "amount_from": "NaN", "created_from": "2026-99-99", "merchant": "nobody@x"}
     answer = vera.get(reverse("admin:gateway_payment_changelist"), by)
     assert answer.status_code == 200

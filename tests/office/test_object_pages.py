@@ -1,4 +1,5 @@
-"""The pages of refunds, orders, deliveries, disputes, approvals and merchants: facts first, raw fields last."""
+"""The pages of refunds, orders, deliveries, disputes, approvals and merchants: they begin with the facts and end with
+the raw fields."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -38,12 +39,12 @@ def payment(client: SignedClient) -> Payment:
 
 
 def read(browser: Client, row: Model) -> tuple[str, str]:
-    """The page above and below its heading "Technical"."""
+    """Returns the text of the page above and below its heading "Technical"."""
     name = f"admin:{row._meta.app_label}_{row._meta.model_name}_change"
     answer = browser.get(reverse(name, args=[row.pk]))
     assert answer.status_code == 200
     above, _heading, below = unescape(answer.content.decode()).partition("<summary>Technical</summary>")
-    assert below, "the raw fields stand last"
+    assert below, "the page must end with the raw fields"
     return above, below
 
 

@@ -1,4 +1,4 @@
-"""What staff read after an action, and at the head of a payment, follows the outcome."""
+"""The message after a staff action, and the banner of a payment's page, match the outcome."""
 
 from collections.abc import Callable
 from html import unescape

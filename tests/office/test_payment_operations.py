@@ -1,4 +1,5 @@
-"""Asking, capturing, cancelling and closing a case from the payment's page: each once, with its reason, by its role."""
+"""Staff sync, capture, cancel and refund a payment, or resolve its review, on its page. Each operation is done once,
+needs a reason, and depends on the role."""
 
 from collections.abc import Callable
 from html import unescape
@@ -45,7 +46,7 @@ def done(payment: Payment) -> tuple[str, str, str, str]:
     return action.actor, action.action, action.object_id, action.reason
 
 
-def test_the_channel_is_asked(ana: Client, client: SignedClient) -> None:
+def test_sync_queries_the_channel(ana: Client, client: SignedClient) -> None:
     created = shop.opened(client, "no_webhook")
     payment = row(created)
     bank.pay(created)
@@ -55,12 +56,12 @@ def test_the_channel_is_asked(ana: Client, client: SignedClient) -> None:
     assert done(payment) == ("ana", "payment.sync", payment.payment_no, "they rang")
 
 
-def test_what_is_held_is_captured_once(ana: Client, client: SignedClient) -> None:
+def test_an_authorized_amount_is_captured_once(ana: Client, client: SignedClient) -> None:
     payment = row(shop.authorized(client, amount=10_000))
     for too_much in ("60.001", "100.01", "0", ""):
-        assert act(ana, payment, "capture", amount=too_much) == 422, "the form again"
+        assert act(ana, payment, "capture", amount=too_much) == 422, "the form is shown again"
     assert not StaffAction.objects.exists()
-    assert act(ana, payment, "capture", amount="20") == 302, "not the last one"
+    assert act(ana, payment, "capture", amount="20") == 302, "not the last capture"
     payment.refresh_from_db()
     assert (payment.status, payment.captured_minor) == ("authorized", 2_000)
     assert act(ana, payment, "capture", amount="81", is_final="on") == 422, "more than is held"
@@ -72,7 +73,7 @@ def test_what_is_held_is_captured_once(ana: Client, client: SignedClient) -> Non
     assert [*operations] == [("ana", "payment.capture", payment.payment_no)] * 2
 
 
-def test_what_nobody_will_pay_is_cancelled_and_the_merchant_reads_nothing_of_ours(
+def test_an_open_payment_is_cancelled_and_the_merchant_does_not_see_the_reason(
     ana: Client, client: SignedClient
 ) -> None:
     payment = row(shop.opened(client))
@@ -83,7 +84,7 @@ def test_what_nobody_will_pay_is_cancelled_and_the_merchant_reads_nothing_of_our
     assert done(payment) == ("ana", "payment.cancel", payment.payment_no, "they rang")
 
 
-def test_what_the_customer_has_paid_meanwhile_is_not_cancelled(ana: Client, client: SignedClient) -> None:
+def test_a_payment_that_was_paid_meanwhile_is_not_cancelled(ana: Client, client: SignedClient) -> None:
     created = shop.opened(client, "no_webhook")
     payment = row(created)
     bank.pay(created)
@@ -93,7 +94,7 @@ def test_what_the_customer_has_paid_meanwhile_is_not_cancelled(ana: Client, clie
 
 
 @pytest.mark.parametrize("operation", ["give_back", "resolve"])
-def test_late_money_is_given_back_or_the_case_is_closed(
+def test_a_late_payment_is_refunded_or_its_review_resolved(
     ana: Client, client: SignedClient, operation: str, settings
 ) -> None:
     settings.LATE_MONEY_POLICY = "park"
@@ -105,7 +106,7 @@ def test_late_money_is_given_back_or_the_case_is_closed(
     payment.refresh_from_db()
     assert payment.needs_attention
     assert act(ana, payment, operation) == 302
-    assert act(ana, payment, operation) == 409, "the case is closed"
+    assert act(ana, payment, operation) == 409, "the review is resolved"
     finish()
     payment.refresh_from_db()
     assert not payment.needs_attention
@@ -115,7 +116,7 @@ def test_late_money_is_given_back_or_the_case_is_closed(
     assert actions == ["payment.cancel", f"payment.{operation}"]
 
 
-def test_the_page_offers_what_can_be_done_and_says_why_not(
+def test_the_page_offers_allowed_actions_and_explains_the_others(
     ana: Client, client: SignedClient, sign_in
 ) -> None:
     payment = row(shop.opened(client))

@@ -1,4 +1,4 @@
-"""The page of a payment: what it tells, and the refund that staff make there."""
+"""The page of a payment: its timeline, and the refund that staff make there."""
 
 import re
 import uuid
@@ -51,7 +51,7 @@ def send(
     return browser.post(refund_page(payment), form)
 
 
-def test_the_page_tells_all_that_happened_in_one_line_of_time(fina: Client, paid: Payment) -> None:
+def test_the_timeline_has_all_events_newest_first(fina: Client, paid: Payment) -> None:
     send(fina, paid, "34.56")
     html = text_of(fina.get(page(paid)))
     for shown in (
@@ -74,7 +74,7 @@ def test_the_page_tells_all_that_happened_in_one_line_of_time(fina: Client, paid
     assert moments == sorted(moments, reverse=True)
 
 
-def test_a_refund_moves_money_and_is_written_down(fina: Client, paid: Payment) -> None:
+def test_a_refund_moves_money_and_is_audited(fina: Client, paid: Payment) -> None:
     form = text_of(fina.get(refund_page(paid)))
     assert 'max="1234.56"' in form
     assert send(fina, paid, "34.56").status_code == 302
@@ -95,7 +95,7 @@ def test_a_form_sent_twice_refunds_once(fina: Client, paid: Payment) -> None:
 
 
 @pytest.mark.parametrize("amount", ["1234.57", "0", "-1", "0.001", "x", "", "NaN", "9" * 40])
-def test_an_amount_that_cannot_be_is_refused_at_its_field(fina: Client, paid: Payment, amount: str) -> None:
+def test_an_impossible_amount_is_refused_at_its_field(fina: Client, paid: Payment, amount: str) -> None:
     text_of(send(fina, paid, amount), 422)
     assert not Refund.objects.exists()
     assert not StaffAction.objects.exists()
@@ -106,7 +106,7 @@ def test_without_a_reason_nothing_is_refunded(fina: Client, paid: Payment) -> No
     assert not Refund.objects.exists()
 
 
-def test_what_was_refunded_meanwhile_is_shown_and_nothing_is_refunded(
+def test_a_refund_above_what_is_left_is_refused_with_the_refundable_amount(
     fina: Client, paid: Payment, client: SignedClient
 ) -> None:
     key = uuid7()
@@ -123,7 +123,9 @@ def test_the_key_of_another_payment_is_not_found(fina: Client, paid: Payment, cl
     assert send(fina, other, "1", key=key).status_code == 404
 
 
-def test_who_may_not_refund_sees_why(sign_in: Callable[..., Client], paid: Payment) -> None:
+def test_staff_without_the_permission_see_why_they_cannot_refund(
+    sign_in: Callable[..., Client], paid: Payment
+) -> None:
     viewer = sign_in("vera", "view_*")
     html = text_of(viewer.get(page(paid)))
     assert "Your role does not permit this action." in html
@@ -133,7 +135,7 @@ def test_who_may_not_refund_sees_why(sign_in: Callable[..., Client], paid: Payme
     assert not Refund.objects.exists()
 
 
-def test_what_cannot_be_refunded_says_why(fina: Client, client: SignedClient) -> None:
+def test_an_unpaid_payment_says_why_it_cannot_be_refunded(fina: Client, client: SignedClient) -> None:
     unpaid = Payment.objects.get(payment_no=shop.opened(client)["payment_no"])
     for address in (page(unpaid), refund_page(unpaid)):
         assert "Only captured money can be refunded." in text_of(fina.get(address))
@@ -141,7 +143,7 @@ def test_what_cannot_be_refunded_says_why(fina: Client, client: SignedClient) ->
     assert not Refund.objects.exists()
 
 
-def test_amounts_have_their_currency_s_decimals(fina: Client, client: SignedClient) -> None:
+def test_amounts_have_the_decimals_of_their_currency(fina: Client, client: SignedClient) -> None:
     yen = Payment.objects.get(payment_no=shop.paid(client, amount=1_234_567, currency="JPY")["payment_no"])
     assert "1,234,567 JPY" in text_of(fina.get(page(yen)))
     text_of(send(fina, yen, "1.5"), 422)
@@ -149,6 +151,6 @@ def test_amounts_have_their_currency_s_decimals(fina: Client, client: SignedClie
     assert Refund.objects.get().amount_minor == 567
 
 
-def test_secrets_in_payloads_are_covered() -> None:
+def test_secrets_in_payloads_are_redacted() -> None:
     shown = redact({"client_secret": "x", "a": [{"card_number": "4242"}], "amount": 1, "token": ""}, PAGES)
     assert shown == {"client_secret": "•••", "a": [{"card_number": "•••"}], "amount": 1, "token": ""}

@@ -1,4 +1,4 @@
-"""The payment's page in parts, each with an address of its own, so that it needs no script."""
+"""The tabs of the payment's page. Each has an address of its own, so that the page works without JavaScript."""
 
 from collections.abc import Callable
 from html import unescape

@@ -1,4 +1,4 @@
-"""A large refund by staff is asked for by one and agreed to by another: then it is made, once."""
+"""A large refund by staff is requested by one person and approved by another, and then made once."""
 
 import os
 import re
@@ -46,11 +46,11 @@ def ben(sign_in: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def paid(client: SignedClient) -> Payment:
-    """20,000.00 USD, of which 10,000.00 may go back by one person alone."""
+    """A payment of 20,000.00 USD. One person may refund 10,000.00 USD of it alone."""
     return Payment.objects.get(payment_no=shop.paid(client, amount=2_000_000)["payment_no"])
 
 
-def ask(browser: Client, payment: Payment, amount: str = LARGE, *, key: object = None) -> int:
+def request(browser: Client, payment: Payment, amount: str = LARGE, *, key: object = None) -> int:
     form = {"refund-refund_id": str(key or uuid7()), "refund-amount": amount, "refund-reason": "broken"}
     return browser.post(reverse("admin:gateway_payment_refund", args=[payment.pk]), form).status_code
 
@@ -58,8 +58,8 @@ def ask(browser: Client, payment: Payment, amount: str = LARGE, *, key: object =
 def decide(browser: Client, payment: Payment, word: str = "approve") -> int:
     url = reverse("admin:gateway_payment_decide", args=[payment.pk])
     approval = Approval.objects.latest("requested_at")
-    said = {"approve": "1"} if word == "approve" else {"reason": "it arrived after all"}
-    return browser.post(url, {"approval": str(approval.pk), **said}).status_code
+    decision = {"approve": "1"} if word == "approve" else {"reason": "it arrived after all"}
+    return browser.post(url, {"approval": str(approval.pk), **decision}).status_code
 
 
 def page(browser: Client, payment: Payment) -> str:
@@ -68,14 +68,14 @@ def page(browser: Client, payment: Payment) -> str:
     return unescape(answer.content.decode())
 
 
-def given_back(payment: Payment) -> list[int]:
+def refunded_amounts(payment: Payment) -> list[int]:
     return [abs(amount) for kind, amount in bank.read_ledger(payment.payment_no) if kind == "refund"]
 
 
-def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) -> None:
-    assert ask(ana, paid) == 302
+def test_a_requested_and_approved_refund_is_made_once(ana, ben, paid) -> None:
+    assert request(ana, paid) == 302
     assert not Refund.objects.exists()
-    assert given_back(paid) == []
+    assert refunded_amounts(paid) == []
     approvals = reverse("admin:approvals_approval_changelist")
     assert not ben.get(approvals, {"environment": "live"}).context["cl"].result_list
     waiting = ben.get(approvals).content.decode()
@@ -86,8 +86,8 @@ def test_one_asks_another_agrees_and_the_money_goes_back_once(ana, ben, paid) ->
     assert "Refunds 15,000.00 USD. Refundable now: 20,000.00 USD." in html
     assert "An approval is already pending for this object." in html
     assert decide(ben, paid) == 302
-    assert decide(ben, paid) == 302, "the second press"
-    assert given_back(paid) == [1_500_000]
+    assert decide(ben, paid) == 302, "the button is pressed twice"
+    assert refunded_amounts(paid) == [1_500_000]
     assert Refund.objects.get().status == "succeeded"
     recorded = list(StaffAction.objects.order_by("id").values_list("action", "actor", "object_id"))
     assert recorded == [
@@ -108,67 +108,67 @@ def test_an_amount_that_the_channel_cannot_refund_is_refused_before_the_approval
     assert not Approval.objects.exists()
 
 
-def test_who_asked_cannot_agree_but_can_take_it_back(ana, paid) -> None:
-    ask(ana, paid)
+def test_the_requester_cannot_approve_but_can_reject(ana, paid) -> None:
+    request(ana, paid)
     assert "Another person must approve it" in page(ana, paid)
     decide(ana, paid)
     assert Approval.objects.get().state == "pending"
     url = reverse("admin:gateway_payment_decide", args=[paid.pk])
-    nothing_said = ana.post(url, {"approval": str(Approval.objects.get().pk), "reason": " "})
-    assert nothing_said.status_code == 422
+    without_reason = ana.post(url, {"approval": str(Approval.objects.get().pk), "reason": " "})
+    assert without_reason.status_code == 422
     assert Approval.objects.get().state == "pending"
     decide(ana, paid, "reject")
     assert Approval.objects.get().state == "rejected"
-    taken_back = StaffAction.objects.get(action="approval.reject")
-    assert (taken_back.actor, taken_back.reason) == ("ana", "it arrived after all")
+    rejection = StaffAction.objects.get(action="approval.reject")
+    assert (rejection.actor, rejection.reason) == ("ana", "it arrived after all")
     assert not Refund.objects.exists()
-    assert ask(ana, paid) == 302, "it can be asked for anew"
+    assert request(ana, paid) == 302, "it can be requested again"
 
 
-def test_who_may_not_approve_decides_nothing(ana, paid, sign_in) -> None:
-    ask(ana, paid)
+def test_deciding_needs_the_permission_to_approve(ana, paid, sign_in) -> None:
+    request(ana, paid)
     vera = sign_in("vera", "view_*")
     assert "Your role does not permit approvals." in page(vera, paid)
     assert decide(vera, paid) == decide(vera, paid, "reject") == 403
     assert Approval.objects.get().state == "pending"
 
 
-def test_many_small_ones_are_one_large_one(ana, ben, paid) -> None:
-    assert ask(ana, paid, "6000") == 302
-    assert given_back(paid) == [600_000]
-    assert ask(ben, paid, "6000") == 302
-    assert given_back(paid) == [600_000]
+def test_several_small_refunds_of_a_payment_count_together(ana, ben, paid) -> None:
+    assert request(ana, paid, "6000") == 302
+    assert refunded_amounts(paid) == [600_000]
+    assert request(ben, paid, "6000") == 302
+    assert refunded_amounts(paid) == [600_000]
     assert Approval.objects.get().requested_by == "ben"
 
 
-def test_what_two_agreed_to_does_not_count_for_one(ana, ben, paid) -> None:
-    ask(ana, paid, "12000")
+def test_approved_refunds_do_not_count_towards_the_limit(ana, ben, paid) -> None:
+    request(ana, paid, "12000")
     decide(ben, paid)
-    assert ask(ana, paid, "1000") == 302
-    assert sorted(given_back(paid)) == [100_000, 1_200_000]
+    assert request(ana, paid, "1000") == 302
+    assert sorted(refunded_amounts(paid)) == [100_000, 1_200_000]
 
 
-def test_what_no_longer_fits_is_not_made(ana, ben, paid, client) -> None:
-    ask(ana, paid)
+def test_an_approved_refund_above_what_is_left_is_not_made(ana, ben, paid, client) -> None:
+    request(ana, paid)
     shop.data(shop.refund(client, {"payment_no": paid.payment_no}, 600_000))
     decide(ben, paid)
     assert Approval.objects.get().state == "stale"
-    assert given_back(paid) == [600_000]
+    assert refunded_amounts(paid) == [600_000]
     assert not StaffAction.objects.filter(action="refund.create").exists()
 
 
-def test_a_form_sent_twice_asks_once_and_later_shows_what_became_of_it(ana, ben, paid) -> None:
+def test_a_repeated_form_makes_one_request_and_later_shows_its_refund(ana, ben, paid) -> None:
     key = uuid7()
-    assert [ask(ana, paid, key=key) for _each in range(2)] == [302, 302]
+    assert [request(ana, paid, key=key) for _each in range(2)] == [302, 302]
     assert Approval.objects.count() == 1
-    assert ask(ana, paid) == 409, "another one for the same payment"
+    assert request(ana, paid) == 409, "a second request for the same payment"
     decide(ben, paid)
-    assert ask(ana, paid, "1", key=key) == 302
-    assert given_back(paid) == [1_500_000]
+    assert request(ana, paid, "1", key=key) == 302
+    assert refunded_amounts(paid) == [1_500_000]
 
 
-def test_nobody_agreed_in_time(ana, ben, paid) -> None:
-    ask(ana, paid)
+def test_a_request_expires(ana, ben, paid) -> None:
+    request(ana, paid)
     approval = Approval.objects.get()
     Approval.objects.update(requested_at=F("requested_at") - decisions.VALID_FOR + timedelta(minutes=1))
     assert decisions.expire_approvals() == 0
@@ -177,7 +177,7 @@ def test_nobody_agreed_in_time(ana, ben, paid) -> None:
     assert "requested by ana" not in page(ben, paid)
     with pytest.raises(NotPermitted):
         refunds.approve(approval_id=approval.pk, actor="ben")
-    assert ask(ben, paid) == 302
+    assert request(ben, paid) == 302
     assert list(Approval.objects.order_by("requested_at").values_list("state", flat=True)) == [
         "expired",
         "pending",
@@ -185,32 +185,32 @@ def test_nobody_agreed_in_time(ana, ben, paid) -> None:
     assert not Refund.objects.exists()
 
 
-def test_two_agree_at_once_and_it_is_made_once(ana, paid) -> None:
-    ask(ana, paid)
+def test_two_concurrent_approvals_make_one_refund(ana, paid) -> None:
+    request(ana, paid)
     approval_id = Approval.objects.get().pk
     for name in ("ben", "carl"):
         User.objects.get_or_create(username=name, defaults={"is_staff": True})
 
-    def agree(name: str) -> str:
+    def approve(name: str) -> str:
         try:
             return str(refunds.approve(approval_id=approval_id, actor=name).status)
         except NotPermitted:
             return "too late"
 
-    said = at_once(lambda: agree("ben"), lambda: agree("carl"))
-    assert sorted(said) == ["succeeded", "too late"]
-    assert given_back(paid) == [1_500_000]
+    results = at_once(lambda: approve("ben"), lambda: approve("carl"))
+    assert sorted(results) == ["succeeded", "too late"]
+    assert refunded_amounts(paid) == [1_500_000]
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit", "call"])
-def test_a_death_while_agreeing_loses_and_doubles_nothing(ana, ben, paid, point: str) -> None:
-    ask(ana, paid)
+def test_a_crash_during_the_approval_makes_one_refund(ana, ben, paid, point: str) -> None:
+    request(ana, paid)
     approval = Approval.objects.get()
     where = "saga.call.after:CallChannelRefund" if point == "call" else f"refund_approval.{point}"
     program = (
         f"from backoffice.approvals import refunds;refunds.approve(approval_id='{approval.pk}', actor='ben')"
     )
-    died = subprocess.run(
+    crashed = subprocess.run(
         [sys.executable, "manage.py", "shell", "--no-imports", "-c", program],
         cwd=settings.BASE_DIR,
         env={
@@ -222,13 +222,13 @@ def test_a_death_while_agreeing_loses_and_doubles_nothing(ana, ben, paid, point:
         capture_output=True,
         check=False,
     )
-    assert died.returncode == -9, died.stderr.decode()[-2000:]
+    assert crashed.returncode == -9, crashed.stderr.decode()[-2000:]
     approval.refresh_from_db()
     assert approval.state == ("pending" if point == "before_commit" else "approved")
     assert Refund.objects.exists() == (point != "before_commit")
     background.expire_all_leases()
     background.finish()
     decide(ben, paid)
-    assert given_back(paid) == [1_500_000]
+    assert refunded_amounts(paid) == [1_500_000]
     assert Refund.objects.get().status == "succeeded"
     assert StaffAction.objects.filter(action="refund.create").count() == 1

@@ -32,7 +32,7 @@ CREATE SCHEMA standby;
 CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true';
 CREATE FUNCTION standby.pg_last_wal_replay_lsn() RETURNS pg_lsn LANGUAGE sql AS $$ SELECT 'FFFFFFFF/0'::pg_lsn $$;
 """
-# PostgreSQL's own words to a statement that hinders the replay.
+# The error that PostgreSQL raises for a statement that delays the replay.
 CANCELLED = """
 CREATE FUNCTION standby.cancel() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
     RAISE EXCEPTION 'canceling statement due to conflict with recovery' USING ERRCODE = '40001'; END $$;
@@ -42,7 +42,7 @@ CREATE VIEW standby.payments AS SELECT * FROM public.payments WHERE standby.canc
 
 @pytest.fixture(scope="module", autouse=True)
 def _replica(django_db_setup: None) -> Iterator[None]:
-    """Before Django notes which databases a test may use."""
+    """Adds the replica before Django collects the databases that a test may use."""
     ours = copy.deepcopy(connection.settings_dict)
     del ours["OPTIONS"]["pool"]
     ours["OPTIONS"]["options"] = "-c search_path=standby,pg_catalog,public"
@@ -91,7 +91,7 @@ def test_a_list_reads_the_replica_and_after_a_form_the_primary(
 
     answer = vera.post(reverse("staff_environment"), {"environment": "test", "next": "/admin/"})
     cookie = answer.cookies[COOKIE]
-    assert int(cookie["max-age"]) > 5, "the limit of the lag"
+    assert int(cookie["max-age"]) > 5, "longer than the limit of the replica's lag"
     assert cookie["httponly"]
     with CaptureQueriesContext(standby) as on_replica, CaptureQueriesContext(connection) as on_primary:
         assert shown(vera) == 1
@@ -111,7 +111,7 @@ def test_a_cancelled_list_is_read_from_the_primary(client: SignedClient, vera: C
     assert shown(vera) == 1
     with CaptureQueriesContext(standby) as on_replica:
         assert shown(vera) == 1
-    assert len(on_replica) == 0, "for a while nobody asks it again"
+    assert len(on_replica) == 0, "the replica is not read again for a while"
 
 
 def test_a_background_export_reads_the_replica_and_is_written_to_the_primary(

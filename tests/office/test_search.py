@@ -97,12 +97,12 @@ def test_the_beginning_is_enough_in_any_case(vera: Client, client: SignedClient,
 
 
 @pytest.mark.parametrize("term", ["%", "_", "SHOP_17%", "\\", "Shop\\", "shop%", "'", "{", "*"])
-def test_no_character_stands_for_others(vera: Client, client: SignedClient, term: str) -> None:
+def test_no_character_is_a_wildcard(vera: Client, client: SignedClient, term: str) -> None:
     shop.opened(client, order_no="Shop-17")
     assert found(vera, term) == {}
 
 
-def test_characters_with_a_meaning_elsewhere_are_found(vera: Client, client: SignedClient) -> None:
+def test_special_characters_of_sql_are_found(vera: Client, client: SignedClient) -> None:
     shop.opened(client, customer={"name": "100%_\\o'Hara"})
     assert len(found(vera, "100%_\\O'h")["Payments"]) == 1
 
@@ -128,7 +128,7 @@ def test_an_amount_is_found_in_each_currency(
 
 
 @pytest.mark.parametrize("nonsense", ["1e5", "NaN", "-5", "USD 5 EUR", "XXX 5", "0", "9" * 30, "１０８"])
-def test_what_is_no_amount_is_a_text(nonsense: str) -> None:
+def test_an_invalid_amount_is_searched_as_text(nonsense: str) -> None:
     term = parse_term(nonsense)
     assert term is not None
     assert term.amounts == ()
@@ -152,7 +152,7 @@ def test_an_exact_number_is_found_among_many_that_begin_with_it(vera: Client, cl
     assert found(vera, "n-1")["Payments"][0] == payment.payment_no
 
 
-def test_test_and_live_are_told_apart(vera: Client, client: SignedClient) -> None:
+def test_test_and_live_are_separate(vera: Client, client: SignedClient) -> None:
     shop.opened(client, order_no="MODE-1")
     assert found(vera, "MODE", environment="test")["Orders"] == ["MODE-1"]
     assert found(vera, "MODE", environment="live") == {}
@@ -183,7 +183,7 @@ def test_the_search_is_in_the_header_of_every_page(vera: Client, page: str) -> N
 
 
 def plan_of(term: str) -> str:
-    """The plan when no table may be read through and nothing may be sorted, unless there is no index for it."""
+    """Returns the plan with sequential scans and sorts switched off: they appear only where no index helps."""
     parsed = parse_term(term)
     assert parsed is not None
     sql, parameters = build_statement(parsed, list_channel_names())
@@ -206,7 +206,7 @@ INDEXES = {
 
 @pytest.fixture
 def many(client: SignedClient) -> None:
-    """Rows of each kind, with different amounts. An empty table costs the same with every index."""
+    """Rows of each kind, with different amounts: for empty tables, the planner finds no index cheaper than another."""
     shop.data(shop.refund(client, shop.paid(client), 100))
     long_lists.fill(500)
     with without_triggers() as cursor:
@@ -239,7 +239,7 @@ def test_amounts_and_ids_are_read_from_their_indexes(many: None) -> None:
     assert "Seq Scan" not in plan
 
 
-def test_a_term_that_everything_begins_with_reads_few_rows(many: None) -> None:
+def test_a_term_that_matches_every_row_reads_few_rows(many: None) -> None:
     term = parse_term("PAY-LONG-")
     assert term is not None
     ids = find_ids(term, list_channel_names()).of("payment_no")
@@ -247,7 +247,7 @@ def test_a_term_that_everything_begins_with_reads_few_rows(many: None) -> None:
 
 
 def test_many_rows_of_the_other_environment_hide_nothing(vera: Client, client: SignedClient) -> None:
-    """Sixty payments of live have smaller numbers, the same price and are newer."""
+    """Sixty live payments have smaller numbers, the same amount and are newer."""
     payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
     long_lists.fill(60)
     with without_triggers() as cursor:

@@ -45,7 +45,7 @@ def test_search_and_lists_need_no_mouse(client, visit) -> None:
     expect(page.locator("#content")).to_contain_text("DESK-2")
 
 
-# A hair too little room draws an ellipsis; `scrollWidth` is a whole number and does not show it.
+# A fraction of a pixel too little room draws an ellipsis; `scrollWidth` is a whole number and does not show it.
 IS_WHOLE = """
 each => {
     const text = document.createRange();
@@ -56,7 +56,7 @@ each => {
 
 
 def test_only_the_name_of_a_page_is_shortened(client, acme, visit) -> None:
-    """At every width, and read whole by pointing at it. A payment's number is never shortened on a desktop."""
+    """This holds at every width. The tooltip has the whole name. A desktop never shortens a payment's number."""
     opened = shop.opened(client)
     payment = Payment.objects.get(payment_no=opened["payment_no"])
     Merchant.objects.filter(pk=acme.merchant.pk).update(name="Coffee and " * 15)

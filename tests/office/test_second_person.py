@@ -1,4 +1,4 @@
-"""Where much money hangs on an operation, two people decide."""
+"""An operation on a saga of a large amount needs the approval of a second person."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def ben(sign_in: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def saga_in_review(client: SignedClient) -> SagaInstance:
-    """A saga about 20,000.00 USD that waits for a person."""
+    """A saga of a payment of 20,000.00 USD that needs review."""
     return make_saga_in_review(client, 2_000_000)
 
 
@@ -58,9 +58,9 @@ def make_saga_in_review(client: SignedClient, amount: int) -> SagaInstance:
 
 def resolve(browser: Client, saga: SagaInstance, **more: str) -> None:
     url = reverse("admin:sagas_sagainstance_operate", args=[Operation.MARK_RESOLVED.value])
-    said = {"reason_code": "incident", "reason": "settled by hand", "ticket": "OPS-7"}
+    why = {"reason_code": "incident", "reason": "settled by hand", "ticket": "OPS-7"}
     seen = SagaInstance.objects.get(pk=saga.pk).revision
-    form = {"resolution": "watch", **said, **more, "confirm": saga.business_id, "seen": [f"{saga.pk}:{seen}"]}
+    form = {"resolution": "watch", **why, **more, "confirm": saga.business_id, "seen": [f"{saga.pk}:{seen}"]}
     assert browser.post(url, form).status_code == 302
 
 
@@ -73,14 +73,14 @@ def page(browser: Client, saga: SagaInstance) -> str:
 def decide(browser: Client, saga: SagaInstance, word: str) -> int:
     approval = Approval.objects.latest("requested_at")
     url = reverse("admin:sagas_sagainstance_decide", args=[saga.pk])
-    said = {word: "1"} if word in ("approve", "adopt") else {"reason": "the statement says otherwise"}
-    return browser.post(url, {"approval": str(approval.pk), **said}).status_code
+    decision = {word: "1"} if word in ("approve", "adopt") else {"reason": "the statement says otherwise"}
+    return browser.post(url, {"approval": str(approval.pk), **decision}).status_code
 
 
-def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, saga_in_review) -> None:
+def test_the_request_and_the_approval_are_audited(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     saga_in_review.refresh_from_db()
-    assert saga_in_review.needs_attention, "nothing is done before the second person"
+    assert saga_in_review.needs_attention, "nothing is done before the approval"
     html = page(ben, saga_in_review)
     assert "requested by ana" in html
     assert "An approval is already pending for this object." in html
@@ -97,10 +97,10 @@ def test_one_asks_another_agrees_and_both_are_written_down(ana, ben, saga_in_rev
     assert (after["approved_by"], after["ticket"], after["reason_code"]) == ("ben", "OPS-7", "incident")
 
 
-def test_both_agree_on_how_it_ended(ana, ben, saga_in_review) -> None:
+def test_the_approver_sees_and_approves_the_resolution(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review, resolution="unpaid")
     payment = Payment.objects.get(payment_no=saga_in_review.business_id)
-    assert payment.status == "pending", "nothing is true before the second person"
+    assert payment.status == "pending", "nothing changes before the approval"
     assert "Not paid: the payment fails and its order is cancelled" in page(ben, saga_in_review)
     assert decide(ben, saga_in_review, "approve") == 302
     payment.refresh_from_db()
@@ -109,7 +109,7 @@ def test_both_agree_on_how_it_ended(ana, ben, saga_in_review) -> None:
     assert (after["ending"], after["approved_by"]) == ("unpaid", "ben")
 
 
-def test_nobody_agrees_with_themselves(ana, saga_in_review) -> None:
+def test_nobody_approves_their_own_request(ana, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     assert "Another person must approve it" in page(ana, saga_in_review)
     assert decide(ana, saga_in_review, "approve") == 302
@@ -120,7 +120,7 @@ def test_nobody_agrees_with_themselves(ana, saga_in_review) -> None:
         Approval.objects.update(state="approved", decided_by="ana")
 
 
-def test_what_has_moved_on_is_not_done(ana, ben, saga_in_review) -> None:
+def test_a_request_for_an_old_revision_is_not_done(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
     operations.retry_step(saga_id=saga_in_review.pk, seen_revision=seen, actor="carl", reason="quicker")
@@ -129,7 +129,7 @@ def test_what_has_moved_on_is_not_done(ana, ben, saga_in_review) -> None:
     assert not StaffAction.objects.filter(action="saga.mark_resolved").exists()
 
 
-def test_a_rejection_does_nothing_and_frees_the_saga(ana, ben, saga_in_review) -> None:
+def test_a_rejection_changes_nothing_and_allows_another_request(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     decide(ben, saga_in_review, "reject")
     assert Approval.objects.get().state == "rejected"
@@ -139,35 +139,35 @@ def test_a_rejection_does_nothing_and_frees_the_saga(ana, ben, saga_in_review) -
     assert Approval.objects.filter(state="pending").count() == 1
 
 
-def test_a_rejection_without_a_reason_is_none(ana, ben, saga_in_review) -> None:
+def test_a_rejection_requires_a_reason(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
-    asked = Approval.objects.get()
+    approval = Approval.objects.get()
     for nothing in ({}, {"reason": ""}, {"reason": " \n "}):
-        answer = ben.post(url, {"approval": str(asked.pk), **nothing})
+        answer = ben.post(url, {"approval": str(approval.pk), **nothing})
         assert answer.status_code == 422
         assert "This field is required." in unescape(answer.content.decode())
-    assert ben.get(url).status_code == 200, "where there are no dialogs it is a page"
+    assert ben.get(url).status_code == 200, "without JavaScript the form is a page of its own"
     with pytest.raises(NotPermitted):
-        decisions.reject(approval_id=asked.pk, actor="ben", reason=" ")
+        decisions.reject(approval_id=approval.pk, actor="ben", reason=" ")
     assert Approval.objects.get().state == "pending"
     assert not StaffAction.objects.filter(action="approval.reject").exists()
 
 
-def test_what_was_decided_meanwhile_is_not_decided_again(ana, ben, saga_in_review) -> None:
+def test_an_approval_is_decided_once(ana, ben, saga_in_review) -> None:
     resolve(ana, saga_in_review)
     first = Approval.objects.get()
     decide(ben, saga_in_review, "reject")
     resolve(ana, saga_in_review)
     url = reverse("admin:sagas_sagainstance_decide", args=[saga_in_review.pk])
-    for said in ({"approve": "1"}, {"reason": "no"}):
-        answer = ben.post(url, {"approval": str(first.pk), **said}, follow=True)
+    for decision in ({"approve": "1"}, {"reason": "no"}):
+        answer = ben.post(url, {"approval": str(first.pk), **decision}, follow=True)
         assert "This approval has been decided already." in answer.content.decode()
     assert Approval.objects.filter(state="pending").count() == 1
 
 
-def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
-    """Two forms of the same page: the database refuses the second one, and the page says so."""
+def test_a_saga_has_one_pending_approval(ana, ben, saga_in_review) -> None:
+    """The page was opened twice: the database refuses the second request, and the page reports it."""
     resolve(ana, saga_in_review)
     seen = SagaInstance.objects.get(pk=saga_in_review.pk).revision
     with pytest.raises(NotPermitted, match="An approval is already pending"):
@@ -181,7 +181,7 @@ def test_one_wish_at_a_time(ana, ben, saga_in_review) -> None:
     assert Approval.objects.count() == 1
 
 
-def test_who_may_not_approve_is_told(ana, saga_in_review, sign_in) -> None:
+def test_deciding_needs_the_permission_to_approve(ana, saga_in_review, sign_in) -> None:
     resolve(ana, saga_in_review)
     vera = sign_in("vera", "view_*")
     assert "Your role does not permit approvals." in page(vera, saga_in_review)
@@ -191,7 +191,7 @@ def test_who_may_not_approve_is_told(ana, saga_in_review, sign_in) -> None:
     assert [browser.get(url).status_code for browser in (vera, ana)] == [403, 200]
 
 
-def test_a_small_amount_needs_one(ana, client) -> None:
+def test_a_small_amount_needs_no_approval(ana, client) -> None:
     small = make_saga_in_review(client, 100_000)
     resolve(ana, small)
     small.refresh_from_db()
@@ -207,7 +207,7 @@ def test_the_typed_confirmation_must_be_right(ana, saga_in_review) -> None:
     assert not StaffAction.objects.exists()
 
 
-def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_review) -> None:
+def test_the_page_shows_effects_of_operations_and_attempts(ana, saga_in_review) -> None:
     html = page(ana, saga_in_review)
     for shown in (
         "CallPaymentChannel",
@@ -217,7 +217,7 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_re
         f'data-must-be="{saga_in_review.business_id}"',
     ):
         assert shown in html, shown
-    assert "Payment.create" not in html, "a definition is called as it is"
+    assert "Payment.create" not in html, "the name of a definition is not capitalized"
     assert re.search(r'<rect class="office-gantt-bar" x="\d+" width="\d+"', html)
     assert "Recommended" in html
     assert 'data-preview="resolution" data-choice="paid"' in html, "each resolution has its own preview"
@@ -226,7 +226,7 @@ def test_the_page_tells_the_effect_before_and_the_attempts_after(ana, saga_in_re
     assert moments == sorted(moments, reverse=True), "newest first, as on the payment's timeline"
 
 
-def test_the_download_is_whole_and_redacted(ana, saga_in_review) -> None:
+def test_the_download_is_complete_and_redacted(ana, saga_in_review) -> None:
     answer = ana.get(reverse("admin:sagas_sagainstance_json", args=[saga_in_review.pk]))
     recorded = json.loads(answer.content)
     assert recorded["saga"]["business_id"] == saga_in_review.business_id
@@ -251,7 +251,7 @@ def test_a_card_number_in_the_data_of_a_saga_is_redacted(ana, saga_in_review) ->
         assert "4242 4242" not in html, url
 
 
-def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None:  # type: ignore[no-untyped-def]
+def test_an_operation_in_the_terminal_needs_an_approval_too(ana, ben, saga_in_review) -> None:  # type: ignore[no-untyped-def]
     recorded = StringIO()
     call_command(
         "saga",
@@ -266,15 +266,15 @@ def test_the_terminal_asks_a_second_person_too(ana, ben, saga_in_review) -> None
     assert "another approve it" in recorded.getvalue()
     saga_in_review.refresh_from_db()
     assert saga_in_review.needs_attention
-    asked = Approval.objects.get()
-    assert (asked.requested_by, asked.operation) == ("terminal:ana", "mark_resolved")
+    approval = Approval.objects.get()
+    assert (approval.requested_by, approval.operation) == ("terminal:ana", "mark_resolved")
     for approver in ("terminal:ana", "ana", "ben"):
         with pytest.raises(NotPermitted):
-            approvals.approve(approval_id=asked.pk, actor=approver)
+            approvals.approve(approval_id=approval.pk, actor=approver)
     assert "Adopt request" in page(ana, saga_in_review)
     assert decide(ana, saga_in_review, "adopt") == 302
     with pytest.raises(NotPermitted):
-        approvals.approve(approval_id=asked.pk, actor="ana")
+        approvals.approve(approval_id=approval.pk, actor="ana")
     assert decide(ben, saga_in_review, "approve") == 302
     assert Approval.objects.get().decided_by == "ben"
     (line,) = StaffAction.objects.filter(action="approval.approve")

@@ -11,7 +11,7 @@ from backoffice.approvals.limits import exceeds_limit
     [("USD", 1_000_000), ("EUR", 1_000_000), ("VND", 1_000_000), ("KRW", 1_000_000), ("KWD", 1_000_000)],
 )
 def test_any_currency_counts_decimals(settings, currency: str, limit_minor: int) -> None:
-    """10,000.00 USD, 1,000,000 VND, 1,000.000 KWD: 20,000 VND are no reason to ask, and 9,999 KWD are."""
+    """The default limit is 10,000.00 USD, 1,000,000 VND or 1,000.000 KWD: 20,000 VND need no approval, 9,999 KWD do."""
     settings.SECOND_PERSON_ABOVE = {"*": "10000"}
     assert not exceeds_limit(amount_minor=limit_minor, currency=currency)
     assert exceeds_limit(amount_minor=limit_minor + 1, currency=currency)
@@ -52,7 +52,7 @@ def test_default_limits_are_valid() -> None:
         {"*": "0.001"},
     ],
 )
-def test_nonsense_is_refused(settings, limits: dict[str, str]) -> None:
+def test_invalid_limits_are_refused(settings, limits: dict[str, str]) -> None:
     settings.SECOND_PERSON_ABOVE = limits
     assert _find_check_ids() == ["approvals.E001"]
 

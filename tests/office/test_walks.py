@@ -1,4 +1,4 @@
-"""The pages themselves, in a real browser: nobody is shut out, and the browser has nothing to complain of."""
+"""Pages of the back office in a real browser: they are accessible, and the browser reports no error."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -26,11 +26,11 @@ pytestmark = [
 ]
 
 
-UNLIKE_OTHERS = (Payment, SagaInstance, Order, Merchant, ApiKey, Export, ConsistencyRun)
+OWN_LAYOUTS = (Payment, SagaInstance, Order, Merchant, ApiKey, Export, ConsistencyRun)
 
 
-def serious(page) -> list[str]:
-    """What axe finds that shuts people out."""
+def find_barriers(page) -> list[str]:
+    """Returns the serious and critical accessibility problems that axe finds."""
     found = Axe().run(page).response["violations"]
     return [
         f"{each['id']}: {node['html'][:160]}"
@@ -43,8 +43,8 @@ def serious(page) -> list[str]:
 OPERATOR = ("view_*", "sagas.operate_sagainstance", "staff.approve_operation")
 
 
-def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
-    """Looks at each page in each language and theme: none has an error, none a serious barrier."""
+def test_pages_are_accessible_in_each_language_and_theme(client, visit, settings) -> None:
+    """No page has an error or a serious accessibility problem."""
     settings.LOCAL_STACK = True
     created = shop.paid(client, amount=123_456)
     shop.data(shop.refund(client, created, 3_456))
@@ -69,17 +69,18 @@ def test_the_pages_by_day_and_by_night(client, visit, settings) -> None:
         for name, address in pages.items():
             page = visitor.go(address)
             visitor.save_picture(name)
-            barriers += [f"{name} {language} {theme}: {each}" for each in serious(page)]
+            barriers += [f"{name} {language} {theme}: {each}" for each in find_barriers(page)]
         visitor.unfold("More actions")
         page.locator("[data-dialog=compensate-dialog]").click()
         page.locator("#compensate-dialog").wait_for()
         visitor.save_picture("dialog")
-        barriers += [f"dialog {language} {theme}: {each}" for each in serious(page)]
+        barriers += [f"dialog {language} {theme}: {each}" for each in find_barriers(page)]
     assert not barriers, "\n".join(barriers)
 
 
 def test_the_browser_refuses_nothing_on_any_page(client, visit) -> None:
-    """Lists, and the pages that look unlike others; at the end it is seen that a refusal would be heard."""
+    """Opens all lists and the pages with a layout of their own. At the end a forbidden script shows that the test would
+    notice a refusal."""
     paid = shop.paid(client)
     shop.data(shop.refund(client, paid, 100))
     bank.deliver_webhooks(paid["payment_no"])
@@ -88,7 +89,7 @@ def test_the_browser_refuses_nothing_on_any_page(client, visit) -> None:
     for model in (model for model in apps.get_models() if model in admin.site._registry):
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         root.go(reverse(f"{name}_changelist"))
-        if model in UNLIKE_OTHERS and (row := model._default_manager.first()) is not None:
+        if model in OWN_LAYOUTS and (row := model._default_manager.first()) is not None:
             root.go(reverse(f"{name}_change", args=[quote(row.pk)]))
     assert root.errors == []
     with root.page.expect_console_message(lambda message: "Content Security Policy" in message.text):

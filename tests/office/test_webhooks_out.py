@@ -1,4 +1,4 @@
-"""Webhook deliveries as staff see them: in the payment's timeline, on the dashboard and on the merchant's page."""
+"""Webhook deliveries in the payment's timeline, on the dashboard and on the merchant's page."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def page(browser: Client, name: str, pk: object) -> str:
 
 
 def many_copies() -> None:
-    """Deliveries of other payments, so that the planner has a choice."""
+    """Adds deliveries of other payments, so that an index is worth its use."""
     with without_triggers() as cursor:
         cursor.execute(
             """INSERT INTO outbox_events SELECT (jsonb_populate_record(e, jsonb_build_object(
@@ -81,7 +81,8 @@ def many_copies() -> None:
 
 
 def plans(statements: list[str]) -> list[str]:
-    """Shows a table scan only where no index answers the statement: for tables as small as here, a scan is as cheap."""
+    """Returns the plans with sequential scans switched off, because small tables are scanned as cheaply: a scan appears
+    only where no index helps."""
     found = []
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
@@ -91,8 +92,8 @@ def plans(statements: list[str]) -> list[str]:
     return found
 
 
-class TestStory:
-    def test_every_attempt_is_told_with_its_outcome(self, client, receiver, sue) -> None:
+class TestTimeline:
+    def test_every_attempt_is_shown_with_its_outcome(self, client, receiver, sue) -> None:
         webhooks.registered(client, receiver.url(), event_types=["payment.succeeded"])
         receiver.respond = lambda _webhook: WebhookResponse(503)
         payment = paid(client)
@@ -119,7 +120,7 @@ class TestStory:
         moments = re.findall(r'</div>\s*<time datetime="([^"]+)"', html)
         assert moments == sorted(moments, reverse=True)
 
-    def test_another_payments_are_not(self, client, receiver) -> None:
+    def test_deliveries_of_other_payments_are_not_shown(self, client, receiver) -> None:
         webhooks.registered(client, receiver.url())
         payment = paid(client)
         paid(client)
@@ -153,14 +154,16 @@ class TestLag:
             for name, lag in load_figures(span=DAY, by_day=False, environment="test").lags.items()
         }
 
-    def test_it_counts_what_is_due_and_says_since_when(self, client, receiver) -> None:
+    def test_it_counts_due_rows_and_shows_the_oldest(self, client, receiver) -> None:
         webhooks.registered(client, receiver.url(), event_types=["payment.succeeded"])
         paid(client)
         events = OutboxEvent.objects.count()
         assert self.lags() == {"outbox": events, "fan_out": events, "webhooks": 0}
         receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
-        assert self.lags() == {"outbox": events, "fan_out": 0, "webhooks": 0}, "its next try is in the future"
+        assert self.lags() == {"outbox": events, "fan_out": 0, "webhooks": 0}, (
+            "the next attempt is in the future"
+        )
         webhooks.make_attempts_due()
         with connection.cursor() as cursor:
             cursor.execute("UPDATE webhook_deliveries SET due_at = due_at - interval '1 hour'")
@@ -189,7 +192,7 @@ class TestLag:
         links = re.findall(r'<a class="office-state[^"]*" href="([^"]+)"', html)
         fan_out, due = (next(link for link in links if part in link) for part in ("fanned_out", "due=yes"))
         assert len(sue.get(fan_out).context["cl"].result_list) == OutboxEvent.objects.count()
-        assert html.count(f'href="{due}"') == 1, "in the line about health"
+        assert html.count(f'href="{due}"') == 1, "the link is in the health section"
         receiver.respond = lambda _webhook: WebhookResponse(500)
         webhooks.deliver_due()
         assert not sue.get(due).context["cl"].result_list
@@ -208,7 +211,9 @@ class TestLag:
 
 
 class TestHealth:
-    def test_it_tells_state_counts_and_the_last_of_each(self, client, receiver, sue, acme) -> None:
+    def test_it_shows_state_counts_and_the_last_success_and_failure(
+        self, client, receiver, sue, acme
+    ) -> None:
         endpoint = webhooks.registered(client, receiver.url(), event_types=["payment.succeeded"])
         webhooks.registered(client, receiver.url("/quiet"), event_types=["refund.failed"])
         paid(client)
@@ -259,7 +264,7 @@ class TestTestCall:
     def address(self, endpoint: WebhookEndpoint) -> str:
         return reverse("admin:webhooks_webhookendpoint_test", args=[endpoint.pk])
 
-    def test_it_sends_the_same_event_as_the_api_and_is_written_down(self, client, receiver, sue) -> None:
+    def test_it_sends_the_same_event_as_the_api_and_is_audited(self, client, receiver, sue) -> None:
         endpoint = webhooks.endpoint_row(webhooks.registered(client, receiver.url()))
         answer = sue.post(self.address(endpoint), {"reason": "merchant on the phone"})
         delivery = WebhookDelivery.objects.get()
@@ -279,7 +284,7 @@ class TestTestCall:
         )
         assert done.after == {"delivery": str(delivery.pk)}
 
-    def test_a_disabled_one_is_not_called(self, client, receiver, sue) -> None:
+    def test_a_disabled_endpoint_is_not_called(self, client, receiver, sue) -> None:
         endpoint = webhooks.endpoint_row(webhooks.registered(client, receiver.url()))
         WebhookEndpoint.objects.update(status="disabled", disabled_reason="merchant", disabled_at=Now())
         assert sue.post(self.address(endpoint), {"reason": "x"}).status_code == 409

@@ -1,4 +1,4 @@
-"""The work queue: what it lists, who may change it, and that an item which is settled leaves it by itself."""
+"""The work queue: its items, the permissions to change them, and that a settled item disappears from it."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -95,25 +95,25 @@ def test_one_item_of_each_kind_with_amount_reason_and_action(
         "due in 19 h",
         "Answered 410 Gone",
         "Waiting for approval: Compensate",
-        " data-row>",  # j and k of lists.js move along these
+        " data-row>",  # the keys j and k of lists.js move between these rows
         reverse("admin:gateway_payment_sync", args=[everything.pk]),
         reverse("admin:approvals_approval_change", args=[Approval.objects.get().pk]),
     ):
         assert shown in html, shown
     found = items()
     assert set(found) == set(ItemKind)
-    assert next(iter(found)) is ItemKind.DISPUTE, "what is due within two days comes first"
+    assert next(iter(found)) is ItemKind.DISPUTE, "items that are due within two days come first"
 
 
-def test_what_is_due_later_than_in_two_days_stands_by_its_age(everything: Payment) -> None:
+def test_items_due_in_more_than_two_days_are_ordered_by_age(everything: Payment) -> None:
     later = dt.timedelta(days=10)
     Dispute.objects.update(evidence_due_by=timezone.now() + later, created_at=timezone.now() + later)
     found = [item.kind for item in list_open_items(QueueFilter(list(ItemKind)))]
-    assert found[-1] is ItemKind.DISPUTE, "the youngest item, although items without a due time are beside it"
+    assert found[-1] is ItemKind.DISPUTE, "the newest item is last, although only it has a due time"
 
 
 def test_the_most_urgent_item_is_first_however_many_are_older(everything: Payment, sign_in) -> None:
-    """More than the page shows, and more than are counted."""
+    """There are more older items than the page shows and more than it counts."""
     urgent = Dispute.objects.get()
     with without_triggers() as cursor:
         cursor.execute(
@@ -230,7 +230,7 @@ def test_a_snooze_has_an_end(length: dt.timedelta) -> None:
         services.snooze_items(items=[], length=length, actor="ana")
 
 
-def test_who_may_not_change_items_sees_them_and_is_refused(sign_in, everything: Payment) -> None:
+def test_changing_items_needs_a_permission(sign_in, everything: Payment) -> None:
     item = items()[ItemKind.PAYMENT]
     vera = sign_in("vera", "gateway.view_payment")
     html = vera.get(URL).content.decode()
@@ -242,7 +242,7 @@ def test_who_may_not_change_items_sees_them_and_is_refused(sign_in, everything: 
     assert not WorkItem.objects.exists()
 
 
-def test_the_form_assigns_filters_and_refuses_garbage(sign_in, everything: Payment) -> None:
+def test_the_form_assigns_and_filters_and_refuses_invalid_values(sign_in, everything: Payment) -> None:
     sue = sign_in("sue", "view_*", "staff.handle_work_items")
     saga = items()[ItemKind.SAGA]
     assert sue.post(f"{URL}?kind=saga", {"take": key(saga)}).headers["Location"] == f"{URL}?kind=saga"

@@ -39,7 +39,7 @@ def test_reviews_and_sagas_are_read_by_their_age(client: SignedClient) -> None:
     wait_for_autovacuum()
     chosen = QueueFilter([ItemKind.PAYMENT, ItemKind.SAGA])
     statement, parameters = build_list_statement(chosen), build_parameters(chosen)
-    scans(statement, parameters)  # who comes first marks the dead entries of earlier tests, once
+    scans(statement, parameters)  # the first scan marks the dead index entries of earlier tests, once
     found = scans(statement, parameters)
     assert looked_at(found, "payment_reviews") <= MAX_SHOWN
     assert looked_at(found, "saga_instances") <= MAX_SHOWN

@@ -1,6 +1,7 @@
-"""The days of the roles. In CI each walk wears one look, and together they wear all four; `--long` walks each in all.
+"""Typical work of each role in a real browser. In CI each module runs in one look (language and theme), and the modules
+together cover all four; with `--long` each test runs in all four.
 
-A module says which one by `LOOK`, a name of `tests.support.desk.LOOKS`.
+`LOOK` of a module is a name of `tests.support.desk.LOOKS`.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,15 +24,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def desk(chromium: Browser, live_server: Any, look: str) -> Iterator[Callable[..., Desk]]:
-    """Somebody of a role sits down, signed in. Afterwards no browser may have complained."""
+    """Opens a browser in which a person of a role is signed in. No browser may report an error during the test."""
     language, theme = LOOKS[look]
-    taken: list[Desk] = []
+    opened: list[Desk] = []
 
-    def sit_down(name: str, role: Role) -> Desk:
-        taken.append(Desk(chromium, live_server.url, member(name, role), language=language, theme=theme))
-        return taken[-1]
+    def open_desk(name: str, role: Role) -> Desk:
+        opened.append(Desk(chromium, live_server.url, member(name, role), language=language, theme=theme))
+        return opened[-1]
 
-    yield sit_down
-    for each in taken:
+    yield open_desk
+    for each in opened:
         each.context.close()
-    assert [error for each in taken for error in each.errors] == []
+    assert [error for each in opened for error in each.errors] == []

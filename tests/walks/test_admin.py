@@ -36,7 +36,7 @@ def test_a_merchant_is_made_and_its_key_rotated_and_revoked(desk) -> None:
     page.reload()
     expect(shown).to_have_count(0)
     assert not any(secret in page.content() for secret in keys)
-    assert Merchant.objects.count() == 1, "sending it again makes no second one"
+    assert Merchant.objects.count() == 1, "sending the form again makes no second merchant"
 
     ada.search("shop@example.com")
     expect(
@@ -49,7 +49,7 @@ def test_a_merchant_is_made_and_its_key_rotated_and_revoked(desk) -> None:
     ada.get_button("Rotate").click()
     expect(shown).to_have_count(2)
     successor = shown.all_inner_texts()
-    assert answer(*successor) == answer(*keys[:2]) == 200, "both work for the overlap"
+    assert answer(*successor) == answer(*keys[:2]) == 200, "both keys work during the overlap"
     ada.get_button("I have saved it").click()
     expect(page).to_have_url(re.compile("/apikey/.*/change/$"))
     assert successor[1] not in page.content()

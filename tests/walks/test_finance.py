@@ -1,4 +1,4 @@
-"""Finance gives money back, and takes lists along."""
+"""Finance refunds a part of a payment, and exports a list."""
 
 import csv
 import io
@@ -43,9 +43,9 @@ def test_a_part_is_refunded_by_keyboard(desk, client) -> None:
     fina.fill_field(amount_label, "1034.57")
     fina.fill_field("Reason", "one cup was cold")
     fina.page.keyboard.press("Enter")
-    assert amount.evaluate("each => each.validity.rangeOverflow"), "the browser holds it back"
+    assert amount.evaluate("each => each.validity.rangeOverflow"), "the browser does not send the form"
     assert Refund.objects.count() == 1
-    # A browser that does not is told by the server, in the form.
+    # If a browser sends the form all the same, the server refuses the amount in the form.
     amount.evaluate("each => { each.form.noValidate = true }")
     fina.press("Refund")
     fina.require_text("Ensure this value is less than or equal to %(limit_value)s.", limit_value="1034.56")
@@ -74,7 +74,7 @@ def test_a_list_is_exported(desk, client, tmp_path: Path) -> None:
     file = tmp_path / "payments.csv"
     download.value.save_as(file)
     content = file.read_bytes()
-    assert content.startswith(b"\xef\xbb\xbf"), "Excel needs the mark"
+    assert content.startswith(b"\xef\xbb\xbf"), "Excel needs the byte order mark"
     lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     assert {line["subject"]: line["amount"] for line in lines} == {"'=1+1": "1.00", "茶": "2.00"}
     done = StaffAction.objects.get()

@@ -1,4 +1,4 @@
-"""The operator clears what has got stuck."""
+"""The operator handles sagas that need review, and approves requests."""
 
 import re
 
@@ -26,8 +26,8 @@ def done() -> list[tuple[str, str, str]]:
     return list(StaffAction.objects.order_by("id").values_list("actor", "action", "reason"))
 
 
-def test_what_needs_a_person_is_retried(desk, client) -> None:
-    """Down a tile of the dashboard to a refund that a bank, ill for four calls, did not take."""
+def test_a_saga_that_needs_review_is_retried(desk, client) -> None:
+    """A tile of the dashboard leads to a refund whose first four calls the bank answered with 500."""
     created = shop.paid(client, "refund:error_5xx*4")
     shop.data(shop.refund(client, created, 3_000), 202)
     finish()
@@ -56,13 +56,13 @@ def test_what_needs_a_person_is_retried(desk, client) -> None:
     assert done() == [("oscar", "saga.retry_now", "the bank is well again")]
 
 
-def test_what_has_moved_on_is_looked_at_again_before_it_is_undone(desk, client, settings) -> None:
+def test_a_saga_that_has_changed_is_shown_again_before_it_is_compensated(desk, client, settings) -> None:
     settings.SAGA_RETRY_BASE_SECONDS = settings.SAGA_RETRY_CAP_SECONDS = 3600
     created = shop.data(shop.create(client, "no_webhook,timeout_after"), 202)
     saga = saga_of(created["payment_no"], "payment.create")
     oscar = desk("oscar", Role.OPERATOR)
     oscar.go(f"/admin/sagas/sagainstance/{saga.pk}/change/")
-    operations.request_saga_cancellation(saga_id=saga.pk)  # by the merchant's program, meanwhile
+    operations.request_saga_cancellation(saga_id=saga.pk)  # the merchant's program cancels meanwhile
     oscar.unfold("More actions")
     dialog = oscar.open_dialog("Compensate")
     oscar.save_picture("saga-dialog")
@@ -90,7 +90,7 @@ def test_what_has_moved_on_is_looked_at_again_before_it_is_undone(desk, client, 
     assert done() == [("oscar", "saga.compensate", "the customer left")]
 
 
-def test_a_second_person_says_why_not(desk, client) -> None:
+def test_an_approver_rejects_with_a_reason(desk, client) -> None:
     saga = make_saga_in_review(client, 2_000_000)
     resolve(signed_in(member("ana", Role.OPERATOR)), saga)
     ben = desk("ben", Role.OPERATOR)
@@ -100,7 +100,7 @@ def test_a_second_person_says_why_not(desk, client) -> None:
     reason = dialog.get_by_label(ben.translate("Reason"))
     ben.tab_to(ben.get_button("Reject"))
     ben.page.keyboard.press("Enter")
-    assert reason.evaluate("each => each.validity.valueMissing"), "the browser holds it back"
+    assert reason.evaluate("each => each.validity.valueMissing"), "the browser does not send the form"
     ben.fill_field("Reason", "the statement says otherwise")
     ben.press("Reject")
     ben.require_text("Rejected. Nothing was changed.")
@@ -112,7 +112,7 @@ def test_a_second_person_says_why_not(desk, client) -> None:
     ]
 
 
-def test_much_money_takes_two(desk, client) -> None:
+def test_a_large_amount_needs_an_approval(desk, client) -> None:
     saga = make_saga_in_review(client, 2_000_000)
     address = f"/admin/sagas/sagainstance/{saga.pk}/change/"
     ana = desk("ana", Role.OPERATOR)
@@ -125,7 +125,7 @@ def test_much_money_takes_two(desk, client) -> None:
     ana.fill_field("Type to confirm", saga.business_id)
     ana.press("Mark resolved")
     saga.refresh_from_db()
-    assert saga.needs_attention, "nothing is done before the second person"
+    assert saga.needs_attention, "nothing is done before the approval"
     ana.require_text("You requested this yourself. Another person must approve it.")
     ana.unfold("More actions")
     assert ana.read_disabled_reason("Mark resolved") == ana.translate(

@@ -1,4 +1,4 @@
-"""Support has a merchant on the phone."""
+"""Support answers a merchant on the phone: finds a payment, reads its timeline and cancels it."""
 
 import re
 
@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-def test_a_payment_is_found_by_what_the_merchant_reads_out(desk, client, acme) -> None:
+def test_a_payment_is_found_by_each_of_its_numbers(desk, client, acme) -> None:
     created = shop.paid(client, amount=123_456)
     bank.deliver_webhooks(created["payment_no"])
     payment = Payment.objects.get(payment_no=created["payment_no"])
@@ -31,7 +31,7 @@ def test_a_payment_is_found_by_what_the_merchant_reads_out(desk, client, acme) -
     sue.require_text("Nothing found for “%(term)s”.", term="ORDER-OF-NOBODY")
 
 
-def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
+def test_support_reads_the_timeline_and_cannot_refund(desk, client) -> None:
     created = shop.paid(client, amount=123_456)
     bank.deliver_webhooks(created["payment_no"])
     payment = Payment.objects.get(payment_no=created["payment_no"])
@@ -50,7 +50,7 @@ def test_the_story_is_there_and_the_money_is_out_of_reach(desk, client) -> None:
     assert not StaffAction.objects.exists()
 
 
-def test_what_nobody_will_pay_is_cancelled(desk, client) -> None:
+def test_an_open_payment_is_cancelled(desk, client) -> None:
     payment = Payment.objects.get(payment_no=shop.opened(client)["payment_no"])
     sue = desk("sue", Role.SUPPORT)
     sue.search(payment.order_no)
@@ -58,7 +58,7 @@ def test_what_nobody_will_pay_is_cancelled(desk, client) -> None:
     expect(sue.page.get_by_role("heading", name=re.compile(payment.payment_no)).last).to_be_visible()
     sue.get_button("Cancel payment").click()
     reason = sue.page.get_by_label(sue.translate("Reason"))
-    assert reason.evaluate("each => each.validity.valueMissing"), "the browser holds it back"
+    assert reason.evaluate("each => each.validity.valueMissing"), "the browser does not send the form"
     sue.save_picture("payment-cancel")
     sue.fill_field("Reason", "the merchant rang")
     sue.press("Cancel payment")

@@ -1,4 +1,4 @@
-"""The viewer reads everything that a role may read, and can do nothing, also not by force."""
+"""The viewer can read everything and change nothing, not even with requests that no page offers."""
 
 import pytest
 from playwright.sync_api import expect
@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 
-def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
+def test_a_viewer_reads_everything_and_changes_nothing(desk, client, acme) -> None:
     payment = Payment.objects.get(payment_no=shop.paid(client)["payment_no"])
     saga = make_saga_in_review(client, 2_000_000)
     vera = desk("vera", Role.VIEWER)
@@ -43,7 +43,7 @@ def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
         )
     ).to_have_count(0)
 
-    said = {
+    form = {
         "reason_code": "other",
         "reason": "x",
         "confirm": saga.business_id,
@@ -61,7 +61,7 @@ def test_everything_is_read_and_nothing_is_done(desk, client, acme) -> None:
         f"/admin/gateway/payment/{payment.pk}/delete/",
         "/admin/gateway/payment/add/",
     ]
-    assert {path: vera.post_without_page(path, **said) for path in paths} == dict.fromkeys(paths, 403)
+    assert {path: vera.post_without_page(path, **form) for path in paths} == dict.fromkeys(paths, 403)
     saga.refresh_from_db()
     payment.refresh_from_db()
     assert (row_counts(), saga.revision, payment.status) == before
