@@ -10,7 +10,7 @@ from typing import Any
 from django.test import Client
 
 NPM = Path(__file__).with_name("npm")
-# The tools neither call home nor look for newer versions of themselves.
+# Switches off telemetry and update checks of the tools.
 QUIET = {"REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true", "NO_COLOR": "1"}
 
 
@@ -23,7 +23,7 @@ def document() -> dict[str, Any]:
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
-    """The output of a tool, which must succeed."""
+    """Runs a tool that must succeed, and returns its output."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -37,5 +37,6 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 
 def node_tool(name: str) -> list[str | Path]:
-    """A tool of tests/contract/npm, which scripts/test.sh installs, under the Node of the virtual environment."""
+    """The command of a tool of tests/contract/npm, which scripts/test.sh installs, with the Node of the virtual
+    environment."""
     return [Path(sys.executable).with_name("node"), NPM / "node_modules" / ".bin" / name]

@@ -1,4 +1,4 @@
-"""A merchant's program on the client that openapi-python-client made: `python_shop.py URL KEY SECRET ORDER_NO`.
+"""A merchant's program that uses the generated Python client: `python_shop.py URL KEY SECRET ORDER_NO`.
 
 Imports nothing of the platform. `api_client` is the generated package.
 """

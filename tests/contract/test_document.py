@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete, consistent, and equal to what is enforced."""
+"""The OpenAPI document is complete and consistent, and equals the rules that the API enforces."""
 
 import json
 import re
@@ -49,10 +49,10 @@ def test_redocly_finds_nothing(api: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_every_default_and_example_is_valid(api: dict[str, Any]) -> None:
-    """A default of "" beside a minLength of 1 kept a generated client from paying."""
+    """With a default of "" and a minLength of 1, a generated client could not pay."""
     found = 0
     for schema in schemas_in(api):
-        if "default" in schema and "type" in schema:  # of a parameter: bodies tell theirs in words
+        if "default" in schema and "type" in schema:  # bodies have theirs in descriptions
             valid(api, schema, schema["default"])
             found += 1
         if "example" in schema and "schema" in schema:
@@ -65,7 +65,7 @@ def test_every_default_and_example_is_valid(api: dict[str, Any]) -> None:
     ]
 
 
-def test_every_operation_says_what_may_come_back(api: dict[str, Any]) -> None:
+def test_every_operation_documents_its_responses(api: dict[str, Any]) -> None:
     for method, operation in operations(api):
         assert operation["summary"], operation
         assert operation["tags"], operation
@@ -79,7 +79,7 @@ def test_every_operation_says_what_may_come_back(api: dict[str, Any]) -> None:
             assert {"Retry-After", "Location"} <= headers or status != "202"
 
 
-def test_a_nonce_is_asked_for_where_it_is_needed(api: dict[str, Any]) -> None:
+def test_a_nonce_is_documented_where_it_is_required(api: dict[str, Any]) -> None:
     for method, operation in operations(api):
         with_nonce = ["X-Nonce" in alternative for alternative in operation["security"]]
         assert with_nonce == {"get": [False], "delete": [True]}.get(method, [True, False]), operation
@@ -107,10 +107,10 @@ def test_closed_sets_are_enums(api: dict[str, Any]) -> None:
         assert properties["environment"] == {"$ref": "#/components/schemas/Environment"}
         assert schemas[properties["status"]["$ref"].rpartition("/")[2]]["enum"]
     assert schemas["Error"]["properties"]["error_code"]["anyOf"][0]["$ref"].endswith("ErrorCode")
-    assert not [name for name in schemas if re.search(r"[0-9a-f]{3}Enum$", name)]  # two things under one name
+    assert not [name for name in schemas if re.search(r"[0-9a-f]{3}Enum$", name)]  # two enums with one name
 
 
-def test_order_no_is_published_as_the_field_says(api: dict[str, Any]) -> None:
+def test_order_no_is_published_as_in_the_serializer_field(api: dict[str, Any]) -> None:
     for name in ("OrderInputRequest", "PaymentInputRequest"):
         assert api["components"]["schemas"][name]["properties"]["order_no"] == ORDER_NO
 
@@ -134,6 +134,6 @@ def test_the_published_pattern_of_order_no_is_the_enforced_one(text: str) -> Non
 
 
 @pytest.mark.parametrize("text", [".", "..", "a\n", "a b", "订单", "a/b", "é"])
-def test_what_an_order_no_is_not(text: str) -> None:
+def test_invalid_order_numbers_are_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         OrderNoField().run_validation(text)

@@ -1,4 +1,4 @@
-"""Clients made by the usual generators from the served document pay, refund and read deliveries (issue 10 C)."""
+"""Clients that common generators make from the served document pay, refund and read deliveries (issue 10 C)."""
 
 import json
 import os
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def a_delivery(client: SignedClient) -> Iterator[None]:
-    """The merchant has been told of a payment before."""
+    """A webhook delivery of an earlier payment of the merchant."""
     with Receiver() as receiver:
         registered(client, receiver.url("/hook"))
         paid(client)
@@ -32,11 +32,11 @@ def a_delivery(client: SignedClient) -> Iterator[None]:
 
 
 def assert_done(output: str, order_no: str) -> None:
-    said = json.loads(output)
+    result = json.loads(output)
     payment = Payment.objects.get(order_no=order_no)
-    assert said["payment_no"] == payment.payment_no
+    assert result["payment_no"] == payment.payment_no
     assert (payment.status, payment.refunded_minor) == ("succeeded", 4_000)
-    assert list(Refund.objects.values_list("refund_no", flat=True)) == [said["refund_no"]]
+    assert list(Refund.objects.values_list("refund_no", flat=True)) == [result["refund_no"]]
 
 
 @pytest.mark.usefixtures("a_delivery")
@@ -44,7 +44,7 @@ def test_the_python_client_pays_and_refunds(acme: NewMerchant, live_server: Any,
     (tmp_path / "openapi.json").write_text(json.dumps(document()))
     (tmp_path / "config.yml").write_text(
         "package_name_override: api_client\npost_hooks: []\n"
-        # The generator knows no other type of a file (docs/FEES.md says so).
+        # The generator supports files of this type only (see docs/FEES.md).
         "content_type_overrides: {application/pdf: application/octet-stream}\n"
     )
     said = run(

@@ -1,4 +1,4 @@
-"""The guides are served beside the API, complete and without the internet, and what they show works."""
+"""The guides are served with the API, need no internet, and their examples work."""
 
 import ast
 import json
@@ -27,7 +27,7 @@ DOCS = Path(settings.BASE_DIR, "docs")
 SIGNING = (DOCS / "SIGNING.md").read_text()
 VECTOR = re.search(r"signature is `(v1=[0-9a-f]{64})`", SIGNING).group(1)
 NODE = Path(sys.executable).with_name("node")
-# The command that runs a sample, by the language of its fence; those that are not installed are not run.
+# The command that runs a sample, by the language of its code block. A sample is skipped if its command is missing.
 LANGUAGES: dict[str, tuple[str, list[str | Path]]] = {
     "bash": ("sign.sh", ["bash"]),
     "python": ("sign.py", [sys.executable]),
@@ -75,7 +75,7 @@ def test_the_reference_of_errors_is_current() -> None:
     assert (DOCS / "ERRORS.md").read_text() == errors_page(), "run: manage.py write_api_docs"
 
 
-def test_every_error_says_what_to_do_and_whether_to_retry() -> None:
+def test_every_error_documents_its_fix_and_whether_to_retry() -> None:
     for error in documented_errors():
         assert error.advice.endswith("."), error
         assert isinstance(error.retry, Retry), error
@@ -88,7 +88,7 @@ def test_every_error_says_what_to_do_and_whether_to_retry() -> None:
 
 
 def test_every_error_class_of_the_source_is_listed() -> None:
-    """By reading the source, so that a class in a module that nobody imports is found too."""
+    """The test reads the source, so that it also finds a class in a module that is not imported."""
     root = Path(settings.BASE_DIR)
     written = set()
     for file in root.glob("*/**/*.py"):
@@ -140,7 +140,7 @@ def test_the_curl_sample_pays(acme: NewMerchant, live_server: Any, tmp_path: Pat
 @pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 @pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md"])
 def test_the_readme_pasted_twice_repeats(name: str, live_server: Any, tmp_path: Path) -> None:
-    """Both blocks, each pasted twice into one shell: one payment, and each refund once."""
+    """Both blocks are pasted twice into one shell: they make one payment, and each refund once."""
     seed_demo_merchant()
     seed_demo(admin_password="admin")
     blocks = [block for block in fences(Path(settings.BASE_DIR, name).read_text(), "bash") if "curl" in block]

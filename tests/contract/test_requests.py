@@ -1,4 +1,4 @@
-"""Queries, texts, answers that are not final, signatures, partial captures (issues 10 C and 11 C4)."""
+"""Query parameters, texts, 202 answers, signatures and partial captures (issues 10 C and 11 C4)."""
 
 import hashlib
 from urllib.parse import urlencode
@@ -47,14 +47,14 @@ DAY, NEXT = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00+08:00"
     ],
     ids=["backwards", "no offset", "a day", "limit twice", "time twice"],
 )
-def test_a_query_that_means_nothing_is_refused_by_name(
+def test_an_invalid_query_parameter_is_named(
     client: SignedClient, path: str, query: list[tuple[str, str]], field: str
 ) -> None:
     assert list(error(client.get(f"{path}?{urlencode(query)}"), 400, "validation_failed")) == [field]
 
 
 @pytest.mark.parametrize("path", [*RANGED, ENDPOINTS, "/api/v1/merchant/api-keys"])
-def test_no_list_takes_a_parameter_twice(client: SignedClient, path: str) -> None:
+def test_a_repeated_query_parameter_is_refused(client: SignedClient, path: str) -> None:
     answer = client.get(f"{path}?cursor=a&limit=1&cursor=b")
     assert list(error(answer, 400, "validation_failed")) == ["cursor"]
 
@@ -71,7 +71,7 @@ def test_a_range_is_read_with_its_offset(client: SignedClient) -> None:
 @pytest.mark.parametrize(
     "bad", ["\x1b[31mred", "a\u202eb", "a\u2066b", "a\x85b", "a\nb", "a\u2028b"], ids=ascii
 )
-def test_text_that_drives_terminals_or_reads_backwards_is_refused(client: SignedClient, bad: str) -> None:
+def test_control_and_bidirectional_characters_are_refused(client: SignedClient, bad: str) -> None:
     item = {"name": bad, "quantity": 1, "unit_amount": 10_000}
     for changes, field in (
         ({"subject": bad}, "subject"),
@@ -85,7 +85,7 @@ def test_text_that_drives_terminals_or_reads_backwards_is_refused(client: Signed
     assert list(error(refund(client, paid(client), 1, reason=bad), 400, "validation_failed")) == ["reason"]
 
 
-def test_honest_text_passes(client: SignedClient) -> None:
+def test_ordinary_text_is_accepted(client: SignedClient) -> None:
     text = "Ein Kaffee, 咖啡, قهوة \u200fقهوة\u200f, ☕️"
     payment = opened(client, subject=text, body="two\nlines\tand a tab", metadata={"note": "a\nb"})
     assert (payment["subject"], payment["body"]) == (text, "two\nlines\tand a tab")
@@ -100,7 +100,7 @@ def assert_accepted(answer, path: str) -> None:
     assert (answer["Location"], answer["Retry-After"]) == (path, "2")
 
 
-def test_202_says_where_to_look_and_when(client: SignedClient) -> None:
+def test_202_has_location_and_retry_after(client: SignedClient) -> None:
     answer = create(client, "timeout_before")
     assert_accepted(answer, f"{PAYMENTS}/{data(answer, 202)['payment_no']}")
     data(client.get(answer["Location"]))
@@ -113,7 +113,7 @@ def test_202_says_where_to_look_and_when(client: SignedClient) -> None:
     assert data(client.get(answer["Location"]))["status"] in ("pending", "processing")
 
 
-def test_an_operation_in_progress_says_when_to_come_back(client: SignedClient) -> None:
+def test_an_operation_in_progress_has_retry_after(client: SignedClient) -> None:
     slow = opened(client, "cancel:timeout_before")
     data(cancel_order(client, slow["order_no"]), 202)
     answer = cancel_order(client, slow["order_no"])
@@ -140,7 +140,7 @@ def test_a_wrong_signature_of_a_test_key_is_explained(client: SignedClient) -> N
     assert client.key not in answer.content.decode()
 
 
-def test_nobody_else_is_told_anything(client: SignedClient, live_client: SignedClient) -> None:
+def test_other_keys_get_no_explanation(client: SignedClient, live_client: SignedClient) -> None:
     unknown = SignedClient(client.key[:-1] + ("a" if client.key[-1] != "a" else "b"), client.secret)
     wrong = {"X_Signature": "v1=" + "0" * 64}
     assert error(live_client.get(PAYMENTS, **wrong), 401, "invalid_credentials") == {}
@@ -165,7 +165,7 @@ def test_a_refund_above_a_partial_capture_names_what_was_captured(client: Signed
 
 
 def test_an_empty_channel_is_no_channel(client: SignedClient) -> None:
-    """What a generated client sends for a field that it was not given."""
+    """Generated clients send "" for a field without a value."""
     assert data(client.post(PAYMENTS, payment_request(channel="")))["channel"] == "simulator"
 
 

@@ -1,4 +1,4 @@
-"""A gateway with few threads, and customers that send requests all the time."""
+"""A gateway with few threads, and customers that send requests continuously."""
 
 import os
 import socket

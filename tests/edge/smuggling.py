@@ -1,10 +1,11 @@
-"""Requests of which two servers in a row may see different ends: the rest of one becomes a request of its own."""
+"""Request smuggling: a proxy and the server behind it may see different ends of these requests, so that a part of the
+body becomes a request of its own."""
 
 import socket
 
 from tests.support.waiting import PATIENCE_SECONDS
 
-# What an attacker hides in a body. A server that answers it has been deceived.
+# The request that an attacker hides in a body. A server must not answer it.
 HIDDEN = b"GET /healthz?hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LENGTH = b"Content-Length: %d" % len(HIDDEN)
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -59,7 +60,7 @@ SMUGGLED = {
 
 
 def count_answers(port: int, sent: bytes) -> tuple[int, bytes]:
-    """How many answers come before the server closes the connection, and all of their bytes."""
+    """Returns the number of answers before the server closes the connection, and the received bytes."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as client:
         client.sendall(sent)
         received = b""

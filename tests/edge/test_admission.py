@@ -1,4 +1,4 @@
-"""Which requests get a place, which ones wait, and which ones are refused before any work."""
+"""Admission decides which requests get a place, which ones wait, and which ones are refused before any work."""
 
 import http.client
 import json
@@ -21,13 +21,13 @@ from tests.support.threads import in_background
 
 @dataclass
 class FakeRequest:
-    """Works until it is let go, or calls another system until then."""
+    """A request that works, or calls another system, until the test releases it."""
 
     lane: RequestLane
     calls: bool = False
     fairness_key: str = ""
     begun: threading.Event = field(default_factory=threading.Event)
-    let_go: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     is_refused: bool = False
     is_cancelled: bool = False
@@ -43,11 +43,11 @@ class FakeRequest:
     def _work(self) -> None:
         if not self.calls:
             self.begun.set()
-            assert self.let_go.wait(60)
+            assert self.released.wait(60)
             return
         with call_outside():
             self.begun.set()
-            assert self.let_go.wait(60)
+            assert self.released.wait(60)
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -67,9 +67,9 @@ def send(
 
 
 def finish(*groups: list[FakeRequest]) -> None:
-    """In this order: each may begin when those before it have ended."""
+    """Releases the requests, and waits until all have ended, in this order."""
     for request in (request for group in groups for request in group):
-        request.let_go.set()
+        request.released.set()
     for request in (request for group in groups for request in group):
         assert request.done.wait(60)
 
@@ -85,7 +85,7 @@ def test_hundreds_of_requests_wait_for_channels_while_others_are_served() -> Non
 
 
 def test_a_request_without_a_thread_takes_no_place_from_a_thread_that_returns() -> None:
-    """All threads are in calls. Their places must not go to requests that wait for one of these threads."""
+    """All threads are in calls. A place must not go to a queued request, which needs one of these threads to run."""
     admission = build(places=1, threads=2)
     calling = send(admission, RequestLane.WRITES, calls=True)
     assert calling[0].begun.wait(60)
@@ -109,7 +109,7 @@ def test_a_flood_of_one_lane_leaves_places_to_every_other_one() -> None:
 
 
 def test_lanes_are_served_round_robin() -> None:
-    """Of one place, a lane with few requests waits for one request of the long lane at most."""
+    """With one place, a lane with few requests waits for at most one request of the busy lane."""
     admission = build(places=1)
     first = send(admission, RequestLane.WRITES)
     assert first[0].begun.wait(60)
@@ -122,7 +122,7 @@ def test_lanes_are_served_round_robin() -> None:
 
 
 def test_merchants_of_a_lane_are_served_round_robin() -> None:
-    """Of one place, a merchant with one request waits for one request of the flood at most."""
+    """With one place, a merchant with one request waits for at most one request of the busy merchant."""
     admission = build(places=1)
     first = send(admission, RequestLane.WRITES, fairness_key="flood")
     assert first[0].begun.wait(60)
@@ -144,9 +144,9 @@ def test_a_flood_of_one_merchant_leaves_room_in_its_lane_to_every_other_one() ->
     )
     others = [request for key in "abc" for request in send(admission, RequestLane.WRITES, fairness_key=key)]
     assert not any(request.is_refused for request in others)
-    assert [request.is_refused for request in flood] == [False] + [True] * 5, "its newest ones went"
+    assert [request.is_refused for request in flood] == [False] + [True] * 5, "its newest requests are refused"
     late = send(admission, RequestLane.WRITES, fairness_key="d")
-    assert late[0].is_refused, "nobody holds more than one place"
+    assert late[0].is_refused, "no merchant has a second queued request to evict"
     finish(held, flood, others, late)
     admission.shutdown()
 

@@ -47,7 +47,7 @@ def test_metrics_are_not_public(edge: int) -> None:
 
 
 def test_a_smuggled_request_does_not_reach_the_gateway(edge: int, subtests: pytest.Subtests) -> None:
-    """nginx and the gateway see the same end of each request, or one of the two refuses it."""
+    """nginx and the gateway see the same end of each request, or one of them refuses it."""
     for name, sent in SMUGGLED.items():
         with subtests.test(name):
             answers, received = count_answers(edge, sent)

@@ -1,4 +1,4 @@
-"""The gateway without a proxy, with clients that hold connections and hardly use them."""
+"""The gateway without a proxy, with clients that keep connections open and send almost nothing."""
 
 import contextlib
 import http.client
@@ -95,7 +95,7 @@ def test_a_smuggled_request_is_refused_and_the_connection_closed(
 
 
 def test_two_requests_on_one_connection_get_two_answers(gateway: int) -> None:
-    """So that one answer above means that the rest was not taken for a request."""
+    """Shows that a single answer in the test above means that the hidden request was not executed."""
     plain = request(b"Content-Length: 0", body=b"") + HIDDEN.replace(
         b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"
     )
@@ -104,7 +104,7 @@ def test_two_requests_on_one_connection_get_two_answers(gateway: int) -> None:
 
 
 def build_connection(client: socket.socket) -> Connection:
-    """One that has been open for long, without a server."""
+    """Builds a connection that has been open for long, without a server."""
     connection = Connection.__new__(Connection)
     connection.socket, connection.requests, connection.request = client, [], None
     connection.requests_lock, connection.serving_threads = threading.Lock(), 0
@@ -113,7 +113,7 @@ def build_connection(client: socket.socket) -> Connection:
 
 
 def test_a_connection_is_not_overdue_before_its_thread_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """waitress forgets a request while its thread still runs. The client may send the next one at that moment."""
+    """waitress removes a request from the list while its thread still runs. The client may then send the next one."""
     seen = []
 
     def forget_request(connection: Connection) -> None:
@@ -142,7 +142,7 @@ def test_a_connection_is_not_overdue_when_a_busy_process_has_not_read_it_yet() -
 
 
 def test_a_connection_is_not_closed_for_an_overdue_one_whose_number_it_got() -> None:
-    """One turn of the event loop closes an overdue connection and accepts the next, which gets the same number."""
+    """One turn of the event loop closes an overdue connection and accepts a new one with the same file descriptor."""
     connections: dict[int, Any] = {}
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = listening.getsockname()
@@ -162,7 +162,7 @@ def test_a_connection_is_not_closed_for_an_overdue_one_whose_number_it_got() -> 
 
 
 def test_log_lines_carry_nothing_of_the_previous_request() -> None:
-    """A thread clears what a request bound to its log lines, also after a failure."""
+    """A thread clears the log context of a request when it ends, also after a failure."""
     ours, theirs = socket.socketpair()
     structlog.contextvars.bind_contextvars(merchant_id="of the request before")
     with ours, theirs, pytest.raises(IndexError):

@@ -1,4 +1,4 @@
-"""The rules of a key by themselves: what is written, what is compared, and what a repetition gets."""
+"""The rules of idempotency keys: which rows a claim writes, which fields it compares, and what a repetition gets."""
 
 import datetime as dt
 import json
@@ -31,7 +31,7 @@ DONE = Answer(200, b'{"code":0}')
 
 @pytest.fixture
 def request_() -> Iterator[KeyedRequest]:
-    """A request with a key of its own, so that nothing in Redis is another test's."""
+    """A request with a new key, so that Redis has no entry of another test for it."""
     key = f"key-{uuid.uuid4().hex}"
     yield KeyedRequest(
         "acme:test", "POST", "/payments", key, {"amount": "a1", "note": "n1"}, frozenset({"note"})
@@ -106,11 +106,11 @@ def seconds_of_lease() -> float:
         return float(cursor.fetchone()[0])
 
 
-def test_an_answer_is_stored_with_the_rows_that_made_it_true(request_: KeyedRequest) -> None:
+def test_an_answer_is_stored_in_the_transaction_of_the_write(request_: KeyedRequest) -> None:
     claim = claim_key(request_, begin=begin_nothing)
     with transaction.atomic():
         claim.complete(DONE)
-        assert claim.answer is None, "not before the commit"
+        assert claim.answer is None, "the answer counts only after the commit"
     assert claim.answer == DONE
     row = IdempotencyKey.objects.get()
     assert (row.state, row.response_status, bytes(row.response_body or b"")) == ("completed", 200, DONE.body)
@@ -118,7 +118,7 @@ def test_an_answer_is_stored_with_the_rows_that_made_it_true(request_: KeyedRequ
     assert (claim.is_superseded, claim.was_answered_before) == (False, False)
 
 
-def test_an_answer_whose_transaction_is_rolled_back_is_none(request_: KeyedRequest) -> None:
+def test_a_rolled_back_answer_is_not_stored(request_: KeyedRequest) -> None:
     claim = claim_key(request_, begin=begin_nothing)
     with transaction.atomic():
         claim.complete(DONE)
@@ -332,7 +332,7 @@ def test_the_superseded_request_answers_what_the_later_one_stored(request_: Keye
     assert (answer.body, answer.headers) == (DONE.body, {"Idempotent-Replayed": "true"})
 
 
-def test_a_key_whose_retention_ends_meanwhile_is_to_be_repeated(request_: KeyedRequest) -> None:
+def test_a_key_that_is_pruned_meanwhile_gets_a_503(request_: KeyedRequest) -> None:
     with pytest.raises(ServiceUnavailable) as refused:
         services._claim_again(request_)
     assert refused.value.headers == {"Retry-After": "1"}
@@ -399,7 +399,7 @@ def test_a_refusal_that_is_not_final_is_raised_and_leaves_no_key(request_: Keyed
 
 @pytest.mark.parametrize("is_completed", [True, False])
 def test_a_refusal_beside_another_request_with_the_key(request_: KeyedRequest, is_completed: bool) -> None:
-    """The other one committed between our rolled back transaction and the refusal."""
+    """Another request with the key committed between the rollback of our transaction and the storing of the refusal."""
     refusal = Answer(422, b"refused")
     if is_completed:
         done(request_)
@@ -429,7 +429,8 @@ def test_an_answer_that_is_not_final_leaves_the_key_free(request_: KeyedRequest)
 def test_an_error_of_the_work_is_raised(
     request_: KeyedRequest, error: type[Exception], is_free: bool
 ) -> None:
-    """One of the API frees the key at once. Of any other nobody knows what was done: the lease has to end."""
+    """An error of the API releases the key at once. After any other error the outcome is unknown, so the lease must
+    expire first."""
 
     def work(_claim: Claim[str]) -> Answer:
         raise error
@@ -458,7 +459,7 @@ def test_a_final_answer_is_copied_to_redis_and_names_differing_fields(request_: 
     assert counted(before) == {"requests": 1, "payload_mismatch": 1}
     stored = cache.load_answer(request_)
     assert stored is not None
-    assert stored.fields == request_.fields, "those of the request that began the write"
+    assert stored.fields == request_.fields, "the stored fields are those of the request that began the write"
 
 
 def test_work_is_not_done_when_the_claiming_transaction_has_answered(request_: KeyedRequest) -> None:

@@ -1,4 +1,4 @@
-"""The same answers when many ask at once, when Redis is gone or lies, and when the first request died."""
+"""A key gets the same answer under concurrent requests, with Redis down or corrupted, and after a crash."""
 
 import json
 import threading
@@ -41,17 +41,17 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 
 @pytest.fixture
 def _long_leases(settings) -> None:
-    """However slow the machine is, no request loses its key or its saga while it is served."""
+    """On a slow machine too, the leases of a request's key and saga do not expire while it is served."""
     settings.IDEMPOTENCY_LEASE_SECONDS = settings.SAGA_LEASE_SECONDS = 600.0
 
 
 @pytest.mark.usefixtures("_long_leases")
 def test_a_request_in_flight_is_not_started_twice(client: SignedClient, line: InterceptedSimulator) -> None:
-    calling, let_go = threading.Event(), threading.Event()
+    calling, release = threading.Event(), threading.Event()
 
     def hold(_operation: str, _request: object) -> None:
         calling.set()
-        assert let_go.wait(PATIENCE_SECONDS)
+        assert release.wait(PATIENCE_SECONDS)
 
     line.before = hold
     wanted, key = payment_request(), new_no("key")
@@ -61,7 +61,7 @@ def test_a_request_in_flight_is_not_started_twice(client: SignedClient, line: In
     assert error(answer, 409, "idempotency_in_flight") == {"idempotency_key": key}
     assert int(answer["Retry-After"]) >= 1
     error(client.post(PAYMENTS, {**wanted, "amount": 1}, idempotency_key=key), 422, "idempotency_key_reused")
-    let_go.set()
+    release.set()
     done = first.result()
     data(done)
     assert client.post(PAYMENTS, wanted, idempotency_key=key).content == done.content
@@ -70,8 +70,9 @@ def test_a_request_in_flight_is_not_started_twice(client: SignedClient, line: In
 
 @pytest.mark.usefixtures("_long_leases")
 def test_fifty_requests_with_one_key_make_one_payment(client: SignedClient) -> None:
-    """50 at once, 20 rounds: one payment each, and every other answer is 409 or the same bytes. In every second
-    round each request names an order of its own, so that nothing but the key holds them together: 422 but for one.
+    """Each of 20 rounds sends 50 concurrent requests. One payment is made, and every other answer is 409 or the same
+    bytes. In every second round each request names another order, so that only the key connects them: the others may
+    get 422 too.
     """
     for number in range(1, 21):
         wanted, key = payment_request("auto_pay"), new_no("key")
@@ -106,7 +107,7 @@ def test_many_refund_requests_with_one_key_make_one_refund(client: SignedClient)
 
 
 def _entries(*keys: str) -> list[bytes]:
-    """What Redis holds of these keys. Redis is shared with tests that run beside this one."""
+    """Returns the entries of these keys only: other tests use the same Redis at the same time."""
     redis = get_redis_connection("default")
     return [name for key in keys for name in redis.scan_iter(f"payment-gateway:idempotency:{key}*")]
 
@@ -127,7 +128,8 @@ def test_a_flushed_redis_changes_no_answer(client: SignedClient) -> None:
 
 
 def test_a_channel_that_refuses_today_changes_no_answer(client: SignedClient, settings: Any) -> None:
-    """A repetition is no new payment. PostgreSQL has its answer, although the channel could not be chosen any more."""
+    """A repetition makes no new payment: it gets the answer from PostgreSQL, although the channel could not be chosen
+    now."""
     wanted, key = payment_request(), new_no("key")
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
     data(first)
@@ -213,7 +215,7 @@ def test_a_changed_answer_in_redis_is_ignored(client: SignedClient) -> None:
 def test_an_entry_copied_from_another_scope_is_ignored(
     client: SignedClient, other_client: SignedClient
 ) -> None:
-    """Genuine, and somebody else's: under the same key, and under another key of the same merchant."""
+    """Valid entries of another merchant's key with the same name, and of another key of the same merchant."""
     key, foreign_key, redis = new_no("key"), new_no("key"), get_redis_connection("default")
     wanted = payment_request()
     client.post(PAYMENTS, payment_request(), idempotency_key=foreign_key)
@@ -231,7 +233,7 @@ def test_an_entry_copied_from_another_scope_is_ignored(
 
 
 def test_redis_names_the_key_for_operators(client: SignedClient) -> None:
-    """The quick start looks a key up by its bare name."""
+    """The quick start reads the entry by the name of the key alone."""
     key = new_no("key")
     create(client, key=key)
     note = json.loads(get_redis_connection("default").get(f"payment-gateway:idempotency:{key}"))
@@ -280,10 +282,10 @@ def test_a_worker_may_finish_before_the_repetition(client: SignedClient, line: I
     assert bank.read_ledger(Payment.objects.get().payment_no) == [("charge", 10_000)]
 
 
-def test_a_repetition_while_a_worker_holds_the_saga_is_refused(
+def test_a_repetition_while_a_worker_holds_the_saga_gets_202(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """The key's lease is over, the saga's is not: somebody may be calling the channel right now."""
+    """The lease of the key has expired and that of the saga has not: a worker may be calling the channel now."""
     wanted, key = payment_request("auto_pay"), new_no("key")
     line.kill_before("create_payment")
     with pytest.raises(Killed):
@@ -326,7 +328,7 @@ def test_a_killed_refund_is_resumed_once(client: SignedClient, line: Intercepted
 def test_another_body_never_resumes_a_crashed_request(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """Whether the first request finished or died, its key belongs to its body."""
+    """A key stays bound to the body of its first request, even if that request crashed."""
     wanted, key = payment_request(), new_no("key")
     line.kill_before("create_payment")
     with pytest.raises(Killed):

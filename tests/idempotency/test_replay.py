@@ -1,4 +1,4 @@
-"""One key, one effect, one answer; and who may use which key."""
+"""One key has one effect and one answer, and belongs to one merchant, environment and route."""
 
 import pytest
 
@@ -81,7 +81,7 @@ def test_every_write_replays(client: SignedClient) -> None:
         assert row_counts() == before, path
 
 
-def test_a_replay_is_the_answer_of_that_time(client: SignedClient) -> None:
+def test_a_replay_is_the_original_answer(client: SignedClient) -> None:
     wanted, key = payment_request(), new_no("key")
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
     data(cancel(client, data(first)))
@@ -163,7 +163,8 @@ def test_without_a_key_no_answer_is_stored(client: SignedClient) -> None:
     ids=lambda change: "+".join(change),
 )
 def test_a_different_body_is_refused_and_its_fields_are_named(client: SignedClient, change: dict) -> None:
-    """Issue 10 C: "Created" with another order's payment is worse than any refusal."""
+    """Issue 10 C: to answer a request for one order with the payment of another order would be worse than to refuse
+    it."""
     key, wanted = new_no("key"), payment_request()
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
     before = row_counts()
@@ -195,12 +196,12 @@ def test_another_order_under_the_key_is_refused(client: SignedClient) -> None:
 def test_the_order_of_fields_makes_no_difference(client: SignedClient) -> None:
     key, wanted = new_no("key"), payment_request(metadata={"a": "1", "b": "2"})
     first = client.post(PAYMENTS, wanted, idempotency_key=key)
-    turned = {**dict(reversed(wanted.items())), "metadata": {"b": "2", "a": "1"}}
-    assert_replayed(client.post(PAYMENTS, turned, idempotency_key=key), first)
+    reversed_fields = {**dict(reversed(wanted.items())), "metadata": {"b": "2", "a": "1"}}
+    assert_replayed(client.post(PAYMENTS, reversed_fields, idempotency_key=key), first)
 
 
 def test_the_demo_merchant_may_repeat_a_key_with_another_order_no(transactional_db: None) -> None:
-    """The quick start's step 3.2: the order number holds the current second. Nothing else may differ."""
+    """In step 3.2 of the quick start the order number contains the current second. No other field may differ."""
     seed_demo_merchant()
     demo, key = demo_client(), new_no("key")
     first = create(demo, key=key)

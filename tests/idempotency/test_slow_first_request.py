@@ -1,5 +1,5 @@
-"""The first request is not dead, only slower than its leases: others finish its work while it waits for the channel.
-What it then says must be what was stored, to the byte."""
+"""The first request is slower than its leases: a worker or a repetition finishes its work while it waits for the
+channel. Then its answer must equal the stored answer, byte for byte."""
 
 import pytest
 from django.core.cache import cache as redis
@@ -20,7 +20,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 
 
 def meanwhile(line: InterceptedSimulator, happens) -> None:
-    """Runs once, while the first request is waiting for the bank's answer."""
+    """Calls `happens` once, while the first request waits for the bank's answer."""
 
     def after(operation, answer):
         if operation == "create_payment":
@@ -36,17 +36,17 @@ def test_an_answer_whose_commit_was_rolled_back_is_never_sent(
 ) -> None:
     wanted, key = payment_request("auto_pay"), new_no("key")
 
-    def a_worker_takes_over():
+    def a_worker_resumes():
         background.expire_all_leases()
         background.finish()
 
-    meanwhile(line, a_worker_takes_over)
-    said = client.post(PAYMENTS, wanted, idempotency_key=key)
-    assert data(said)["status"] == "succeeded"
+    meanwhile(line, a_worker_resumes)
+    answer = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert data(answer)["status"] == "succeeded"
     record = IdempotencyKey.objects.get(key=key)
-    assert (record.state, bytes(record.response_body)) == ("completed", said.content)
+    assert (record.state, bytes(record.response_body)) == ("completed", answer.content)
     redis.clear()
-    assert client.post(PAYMENTS, wanted, idempotency_key=key).content == said.content
+    assert client.post(PAYMENTS, wanted, idempotency_key=key).content == answer.content
 
 
 def test_the_request_that_claimed_the_key_last_answers(
@@ -62,16 +62,16 @@ def test_the_request_that_claimed_the_key_last_answers(
         bank.deliver_webhooks(data(others[0])["payment_no"])
 
     meanwhile(line, the_client_repeats_and_the_customer_pays)
-    said = client.post(PAYMENTS, wanted, idempotency_key=key)
-    assert said.content == others[0].content
-    assert data(said)["status"] == "pending"
+    answer = client.post(PAYMENTS, wanted, idempotency_key=key)
+    assert answer.content == others[0].content
+    assert data(answer)["status"] == "pending"
     assert Payment.objects.get().status == "succeeded"
 
 
 def test_another_body_is_refused_while_the_first_is_slow_and_after(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """A body that differs is compared with the first one, from PostgreSQL and from Redis alike."""
+    """The other body is compared with the first one, whether that is read from PostgreSQL or from Redis."""
     wanted, key = payment_request(), new_no("key")
     other = {**wanted, "subject": "Another name for it"}
     refused = []

@@ -1,4 +1,4 @@
-"""The judge finds what is lost or doubled."""
+"""The checks of the lab find lost and doubled payments and refunds."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ def judge(books: RecordedBooks, *outcomes: Outcome) -> LabVerdict:
     return verdict
 
 
-def test_all_is_well() -> None:
+def test_matching_records_are_clean() -> None:
     assert judge(BOOKS).is_clean
 
 
@@ -60,7 +60,7 @@ def test_all_is_well() -> None:
         ),
     ],
 )
-def test_lost(books: RecordedBooks, reason: str) -> None:
+def test_lost_payments_and_refunds_are_found(books: RecordedBooks, reason: str) -> None:
     assert reason in judge(books).lost[0]
 
 
@@ -73,11 +73,11 @@ def test_lost(books: RecordedBooks, reason: str) -> None:
     ],
     ids=["two payments", "two charges", "two refunds"],
 )
-def test_doubled(books: RecordedBooks) -> None:
+def test_doubled_payments_and_refunds_are_found(books: RecordedBooks) -> None:
     assert judge(books).doubled
 
 
-def test_books_that_differ() -> None:
+def test_other_records_at_the_bank_are_found() -> None:
     assert judge(dataclasses.replace(BOOKS, at_banks={"PAY-1": Taken(100, 0)})).inconsistent
 
 

@@ -1,4 +1,4 @@
-"""The engines themselves accept the lab's configuration."""
+"""HAProxy, Patroni and the other servers accept the lab's configuration."""
 
 import subprocess
 from pathlib import Path
@@ -22,8 +22,8 @@ PASSWORDS = Passwords("p", "r", "w", "a", "m")
     [engines.database_balancer(), engines.edge_balancer(), engines.bank_balancer(40004, 40014)],
     ids=["database", "edge", "bank"],
 )
-def test_haproxy_accepts(text: str, tmp_path: Path) -> None:
-    """The address of a listener need not exist for a check."""
+def test_haproxy_accepts_its_configuration(text: str, tmp_path: Path) -> None:
+    """HAProxy checks a file without opening its addresses."""
     file = tmp_path / "haproxy.cfg"
     file.write_text(text)
     checked = subprocess.run([HAPROXY, "-c", "-V", "-f", str(file)], capture_output=True, text=True)
@@ -31,8 +31,8 @@ def test_haproxy_accepts(text: str, tmp_path: Path) -> None:
     assert "WARNING" not in checked.stderr
 
 
-def test_patroni_accepts(tmp_path: Path) -> None:
-    """With the validator of `patroni --validate-config`, which also looks for PostgreSQL's programs."""
+def test_patroni_accepts_its_configuration(tmp_path: Path) -> None:
+    """Uses the validator of `patroni --validate-config`, which also looks for PostgreSQL's programs."""
     text = engines.patroni_configuration(
         DATABASES[0], tmp_path / "postgres", PACKAGES / POSTGRES_BIN, PASSWORDS
     )
@@ -48,11 +48,11 @@ def test_no_commit_without_a_standby() -> None:
     values = yaml.safe_load(engines.patroni_configuration(DATABASES[0], Path("/d"), Path("/b"), PASSWORDS))
     dcs = values["bootstrap"]["dcs"]
     assert (dcs["synchronous_mode"], dcs["synchronous_mode_strict"]) == (True, True)
-    # Patroni's rule for a lease that outlives two failed attempts to renew it.
+    # Patroni's rule: a lease must last longer than two failed attempts to renew it.
     assert dcs["loop_wait"] + 2 * dcs["retry_timeout"] <= dcs["ttl"]
 
 
-def test_each_engine_knows_all_of_its_kind() -> None:
+def test_each_server_lists_all_members_of_its_cluster() -> None:
     for host in DATABASES:
         command = " ".join(engines.etcd_command(host, Path("/data")))
         assert all(f"{each.name}=http://{each.address}:2380" in command for each in DATABASES)
@@ -65,7 +65,7 @@ def test_each_engine_knows_all_of_its_kind() -> None:
         )
 
 
-def test_the_platform_gets_settings_that_every_operator_has(tmp_path: Path) -> None:
+def test_the_platform_gets_documented_settings_only(tmp_path: Path) -> None:
     folders = Folders(tmp_path)
     secrets = Secrets.make(folders)
     assert Secrets.load(folders) == secrets

@@ -1,4 +1,4 @@
-"""Figures of a scenario, from journals that are written here by hand."""
+"""The figures of a scenario, computed from journals that the tests write."""
 
 import json
 from collections import Counter
@@ -39,14 +39,14 @@ def test_an_outage_is_measured_from_the_fault() -> None:
     assert 25 <= back <= 35
 
 
-def test_a_pause_as_before_the_fault_is_no_outage() -> None:
+def test_a_pause_no_longer_than_before_the_fault_is_no_outage() -> None:
     outcomes = [confirmed(at, at + 0.1) for at in range(0, 160, 4)]
     assert figures.first_success(outcomes, ROUND) == 0.0
     longer = [each for each in outcomes if not 104 <= each.first_sent_at < 120]
     assert figures.first_success(longer, ROUND) == pytest.approx(20.1)
 
 
-def test_nobody_noticed() -> None:
+def test_a_fault_without_an_outage() -> None:
     outcomes = each_second(0, 160)
     assert figures.first_success(outcomes, ROUND) == 0.0
     assert figures.back_to_rate(outcomes, ROUND) == 0.0

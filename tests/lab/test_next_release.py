@@ -1,4 +1,4 @@
-"""The next release of the lab is whole: it starts, and knows what is new in it."""
+"""The next release of the lab starts, and has its new flow version, columns and migrations."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ print(*(name for app, name in loader.graph.leaf_nodes("gateway")))
 """
 
 
-def test_it_is_made_of_this_release(tmp_path: Path) -> None:
+def test_the_next_release_is_made_from_this_one(tmp_path: Path) -> None:
     target = tmp_path / "next"
     for _again in range(2):
         make_next_release(ROOT, target)

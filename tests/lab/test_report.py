@@ -1,4 +1,4 @@
-"""The table of results, and the promise."""
+"""The table of results, and the promise that each result must keep."""
 
 import dataclasses
 from pathlib import Path
@@ -53,7 +53,7 @@ def test_a_row() -> None:
     ],
     ids=str,
 )
-def test_a_broken_promise_is_told(broken: dict[str, object]) -> None:
+def test_a_broken_promise_is_described(broken: dict[str, object]) -> None:
     assert RESULT.is_kept
     result = dataclasses.replace(RESULT, **broken)
     assert not result.is_kept

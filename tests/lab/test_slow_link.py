@@ -1,4 +1,4 @@
-"""Frames come out at the other end, in their order, and not before their time."""
+"""The slow link delivers frames in their order, and not before their delay is over."""
 
 import os
 import socket

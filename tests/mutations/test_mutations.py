@@ -1,7 +1,7 @@
-"""The test of the tests: an engine broken on purpose must be noticed.
+"""Tests of the tests: when one rule of the engine is broken, a test must fail.
 
-Each mutation is made in a copy of the project, never here; a sound copy passes the same tests. The judges are the
-tests of the hard cases, after each of which the auditor looks at the books.
+Each mutation is made in a copy of the project; the unchanged copy passes the same tests. The judges are the tests of
+the hard cases, which run all integrity checks at their end.
 """
 
 import os
@@ -27,12 +27,14 @@ COPIED = (
     "settlements", "staff", "webhooks", "scripts", "templates", "tests", "manage.py", "pyproject.toml",
 )  # fmt: skip
 RUN_SECONDS = 2 * PATIENCE_SECONDS
-DATABASE = "mutations"  # the copies' own test database; mutations change no tables, so that all share it
+DATABASE = (
+    "mutations"  # a test database for all copies, which can share it because no mutation changes a table
+)
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """`old`, a pattern that fits the file exactly once, becomes `new`; then `test` fails and says `symptom`."""
+    """Replaces `old`, a pattern that matches once in the file, by `new`. Then `test` must fail and print `symptom`."""
 
     name: str
     file: str
@@ -105,12 +107,12 @@ MUTATIONS = (
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The project, as if somebody had checked it out to break it."""
+    """A copy of the project that mutations may change."""
     directory = tmp_path_factory.mktemp("mutations") / "project"
     for name in COPIED:
         source, target = ROOT / name, directory / name
         if source.is_dir():
-            # With the bytecode, which Python makes anew for a file that changes.
+            # The bytecode is copied too: Python compiles only the changed file again.
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("node_modules", "*.pyc.*"))
         else:
             directory.mkdir(exist_ok=True)
@@ -139,7 +141,7 @@ def test_mutations_are_caught(copy: Path, subtests: pytest.Subtests) -> None:
         with subtests.test(mutation.name):
             began = time.monotonic()
             caught = _judge_mutated(copy, mutation)
-            assert caught.returncode == 1, f"nobody noticed that {mutation}\n{caught.stdout}{caught.stderr}"
+            assert caught.returncode == 1, f"no test noticed that {mutation}\n{caught.stdout}{caught.stderr}"
             assert mutation.symptom in caught.stdout, caught.stdout
             print(f"{mutation}: caught by {mutation.test} in {time.monotonic() - began:.1f} s")
 
@@ -148,7 +150,7 @@ def _judge_mutated(copy: Path, mutation: Mutation) -> subprocess.CompletedProces
     file = copy / mutation.file
     text = file.read_text()
     mutated, found = re.subn(mutation.old, mutation.new, text)
-    assert found == 1, f"'{mutation}' fits {mutation.file} {found} times"
+    assert found == 1, f"'{mutation}' matches {mutation.file} {found} times"
     file.write_text(mutated)
     try:
         return judge(copy, mutation.test)

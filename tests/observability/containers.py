@@ -1,6 +1,6 @@
-"""docker-compose.yml run by hand: each container's command, environment and health check as the file says, as
-processes on this machine. What differs is what has to: names of containers become addresses, and paths inside
-a container become directories of the test.
+"""Runs the services of docker-compose.yml as processes on this machine, with the command, environment and health check
+of the file. Only names of containers are replaced by addresses, and paths inside a container by directories of the
+test.
 """
 
 import json
@@ -39,7 +39,7 @@ LONG_RUNNING = (
     "payment-webhooks",
 )
 
-# A test does not wait as long as a night does; everything else is the file's.
+# Shorter intervals than in production, so that tests wait less. All other settings are those of the file.
 HURRY = {
     "SAGA_SWEEP_SECONDS": "0.5",
     "SAGA_RETRY_BASE_SECONDS": "0.2",
@@ -76,7 +76,7 @@ class Containers:
         return f"http://127.0.0.1:{self.port}"
 
     def run(self, service: str) -> subprocess.CompletedProcess[str]:
-        """A one-shot container."""
+        """Runs a container that ends by itself, such as the migrations."""
         return subprocess.run(
             self.command(service),
             cwd=ROOT,
@@ -93,7 +93,7 @@ class Containers:
         process.start()
 
     def restart(self, service: str) -> None:
-        """`docker compose kill` and `up`: a new container, with a directory of its own."""
+        """Does what `docker compose kill` and `up` do: starts a new container with a directory of its own."""
         self._processes[service].kill()
         self._processes[service].environment = self.environment(service)
         self._processes[service].start()
@@ -114,7 +114,7 @@ class Containers:
         return (self.directory / f"{service}.log").read_text().splitlines()
 
     def objects(self, service: str) -> list[dict[str, Any]]:
-        """What it logged: JSON objects and nothing else."""
+        """Returns the log of the service. Each line must be a JSON object."""
         return [json.loads(line) for line in self.lines(service)]
 
     def command(self, service: str) -> list[str]:
@@ -167,7 +167,7 @@ class Containers:
 
 @contextmanager
 def containers(directory: Path, **changes: str) -> Iterator[Containers]:
-    """All of the platform's own, healthy. `changes` of the environment are as `.env` would make them."""
+    """Starts all services of the platform and waits until they are healthy. `changes` are settings of `.env`."""
     with ExitStack() as stack:
         running = Containers(
             directory,
@@ -203,18 +203,18 @@ def _empty_database() -> Iterator[str]:
 
 
 def _redis_database() -> int:
-    """Other tests use the first one."""
+    """A database of this Redis server that no other test uses: the first one is theirs."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     return 1 + int(worker) % 15
 
 
 def _interpreter(program: str) -> list[str]:
-    """Console scripts name their interpreter by a path; modules do not."""
+    """Runs a console script as a module of this interpreter: the script itself names an interpreter by its path."""
     return {"python": [sys.executable], "celery": [sys.executable, "-m", "celery"]}.get(program, [program])
 
 
 def _interpolated(text: str) -> str:
-    """`${NAME:-default}`, with nothing set."""
+    """Replaces `${NAME:-default}` by the default, as if no variable were set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 

@@ -1,4 +1,4 @@
-"""A collector of traces: takes OTLP over HTTP, as Jaeger does, and keeps what it was sent."""
+"""A collector of traces that accepts OTLP over HTTP, as Jaeger does, and stores the spans."""
 
 import threading
 from collections.abc import Iterator
@@ -30,7 +30,8 @@ class Receiver:
         self.bytes = b""
 
     def trace_of(self, payment_no: str) -> list[SeenSpan]:
-        """All spans of the one trace in which this payment's saga ran. Requests that ask about it are others."""
+        """Returns all spans of the trace in which the payment's saga ran. Later requests for the payment have traces of
+        their own."""
         about = [span for span in self.spans if span.attributes.get("payment_no") == payment_no]
         ids = {span.trace_id for span in about if "saga_id" in span.attributes}
         assert len(ids) <= 1, f"the saga of {payment_no} is in {len(ids)} traces"

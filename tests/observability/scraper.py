@@ -1,4 +1,4 @@
-"""A real Prometheus with the configuration of deploy/, its targets on this machine and its clock in a hurry."""
+"""A real Prometheus with the configuration of deploy/, targets on this machine and short intervals."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ class Scraper:
             return json.load(answer)["data"]
 
     def value(self, expression: str) -> float | None:
-        """Of an expression that has at most one."""
+        """Returns the value of an expression that has at most one series."""
         found = self.get("query", query=expression)["result"]
         assert len(found) <= 1, found
         return float(found[0]["value"][1]) if found else None

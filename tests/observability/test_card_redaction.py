@@ -1,4 +1,4 @@
-"""Every card number is blanked, however it is written, and nothing else is: durations, times, ids, amounts.
+"""Every card number is redacted, in every notation. Durations, times, ids and amounts are not.
 
 Ranges: https://en.wikipedia.org/wiki/Payment_card_number and the schemes' own pages; check digit: ISO/IEC 7812-1.
 """

@@ -1,8 +1,8 @@
-"""No secret of a run is in what the run leaves behind: logs, database dump, Redis, traces, events, metrics.
+"""No secret of a run is in its logs, database dump, Redis, traces, events or metrics.
 
-Every process of the platform runs, with secrets of this run. Merchants pay, refund, fail, change their keys and
-accounts and get webhooks; staff sign in, enrol and change passwords; strangers send what is wrong. Then all of it is
-searched for every secret, in every form.
+Every process of the platform runs, with secrets of this run. Merchants pay, refund, get declined, change their keys and
+accounts and get webhooks; staff sign in, enrol and change passwords; strangers send invalid requests. Then all outputs
+are searched for every secret, in every form.
 """
 
 import base64
@@ -39,12 +39,12 @@ CARD, CARD_IN_A_TEXT = "5555555555554444", "4242424242424242"
 
 
 class Run:
-    """What happened, and the secrets that it used: by name."""
+    """A run of the platform, and the secrets that it used, by name."""
 
     def __init__(self, platform: Containers, given: dict[str, str]) -> None:
         self.platform = platform
         self.secrets: dict[str, str | bytes] = dict(given)
-        # Addresses that open something, and texts of merchants: the database needs them. They are in no log or trace.
+        # Addresses with tokens, and texts of merchants: the database must store them. They are in no log or trace.
         self.not_written: dict[str, str] = {}
         self.payment_no = ""
         merchant = _new_merchant(platform)
@@ -52,7 +52,7 @@ class Run:
         self.add_key("merchant", merchant)
 
     def add_key(self, name: str, key: dict[str, Any]) -> None:
-        """The whole, and the random parts alone."""
+        """Adds the key and its secret, complete and as their random parts alone."""
         for part in ("key", "secret"):
             self.secrets[f"{name} {part}"] = key[part]
             self.secrets[f"{name} {part}, its random part"] = key[part].rpartition("_")[2][:20]
@@ -113,7 +113,7 @@ def _change_channel_accounts(run: Run) -> None:
 
 
 def _pay_and_refund(run: Run, endpoint: webhooks.Receiver) -> None:
-    """A lost answer, a decline, a refund; a webhook that the endpoint refuses once."""
+    """Makes a payment with a lost answer, a decline and a refund. The endpoint refuses the first webhook."""
     endpoint.respond = lambda _webhook: webhooks.WebhookResponse(500 if len(endpoint.received) == 1 else 200)
     token = run.not_written["webhook endpoint"] = secrets.token_urlsafe(16)
     created = run.send("/webhook-endpoints", {"url": endpoint.url(f"/hook/{token}")})
@@ -135,7 +135,7 @@ def _pay_and_refund(run: Run, endpoint: webhooks.Receiver) -> None:
 
 
 def _send_what_is_wrong(run: Run) -> None:
-    """Secrets where they do not belong: wrong signatures, cards, headers of others, broken bodies."""
+    """Sends secrets in places for which they are not meant: wrong signatures, cards, foreign headers, broken bodies."""
     url, shop = run.platform.url, run.shop
     bearer, basic = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     encoded = base64.b64encode(f"user:{basic}".encode()).decode()
@@ -159,7 +159,7 @@ def _send_what_is_wrong(run: Run) -> None:
 
 
 def _sign_in(run: Run) -> None:
-    """The administrator, after a wrong password: a second factor, a new password, and sign-out."""
+    """The administrator types a wrong password, signs in, enrols a second factor and changes the password."""
     browser = requests.Session()
     password, new, wrong = run.secrets["ADMIN_PASSWORD"], secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     run.secrets |= {"new password": new, "wrong password": wrong}
@@ -213,7 +213,7 @@ def dump_database(platform: Containers) -> bytes:
         timeout=PATIENCE_SECONDS,
         check=True,
     )
-    # Stored answers are bytes, which a dump shows in hex.
+    # Stored answers are bytes, which a dump has in hexadecimal.
     bodies = re.findall(rb"\\\\x([0-9a-f]+)", dumped.stdout)
     return dumped.stdout + b"\n".join(bytes.fromhex(each.decode()) for each in bodies)
 
@@ -259,7 +259,7 @@ def test_a_run_leaves_no_secret_behind(run: Run) -> None:
         "metrics": read_metrics(platform),
     }
     for source in ("log of payment-sagas-test", "database dump", "traces", "events"):
-        assert number.encode() in sources[source], f"{source} is not that of this run"
+        assert number.encode() in sources[source], f"{source} is not of this run"
     assert len(run.secrets) > 40
     written = {
         name: content for name, content in sources.items() if name.startswith(("log", "traces", "metrics"))
@@ -269,7 +269,7 @@ def test_a_run_leaves_no_secret_behind(run: Run) -> None:
 
 
 def test_the_search_would_find_a_leak(run: Run) -> None:
-    """In the dump of a table that holds one, and in a log line."""
+    """A secret is found in the dump of a table and in a log line into which the test writes it."""
     secret = str(run.secrets["webhook secret"])
     environment = run.platform.environment("payment-gateway")
     code = f"from merchants.models import Merchant; Merchant.objects.update(name='x' + {secret!r})"

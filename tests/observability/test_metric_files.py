@@ -85,7 +85,8 @@ def test_many_restarts_leave_few_files_and_every_count(
 def test_a_merge_that_is_killed_changes_no_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
 ) -> None:
-    """Right before the new generation is published, and right after, before the old one is removed."""
+    """The process dies just before the new generation is published, or after that and before the old one is
+    removed."""
     monkeypatch.setattr(metric_files, "MERGE_AT", 2)
     CountingProcess(tmp_path, 1).kill()
 

@@ -42,7 +42,7 @@ def shop(platform: Containers) -> HttpShop:
 
 @pytest.fixture(scope="module")
 def endpoint(shop: HttpShop) -> Iterator[webhooks.Receiver]:
-    """The merchant's endpoint: it refuses the first delivery and accepts the second one."""
+    """The merchant's endpoint refuses the first delivery and accepts the second one."""
     with webhooks.Receiver() as running:
         running.respond = lambda _webhook: webhooks.WebhookResponse(
             500 if len(running.received) == 1 else 200
@@ -335,7 +335,7 @@ def _one(spans: list[SeenSpan], name: str) -> SeenSpan:
 
 
 def _arrived(platform: Containers, payment_no: str, *names: str) -> list[SeenSpan]:
-    """The one span of each name, when all are there: each process sends its spans in its own time."""
+    """Waits until the span of each name has arrived, and returns them: each process sends its spans separately."""
 
     def all_of_them() -> list[SeenSpan]:
         found = platform.collector.trace_of(payment_no)
@@ -346,7 +346,7 @@ def _arrived(platform: Containers, payment_no: str, *names: str) -> list[SeenSpa
 
 
 def _require_known(prometheus: Scraper, expression: str) -> None:
-    """What it asks for is on a scrape, once what is counted has happened and was looked at."""
+    """Waits until Prometheus has scraped every metric of the expression."""
     for name in sorted(_metrics_in(expression) - RECORDED.keys()):
         wait_until(lambda: name in prometheus.names(), PATIENCE_SECONDS, f"{name} of {expression}")  # noqa: B023 - at once
 
@@ -380,6 +380,6 @@ def _expressions(file: Path) -> list[str]:
 
 
 def _metrics_in(expression: str) -> set[str]:
-    """What is left when matchers, ranges, label lists and functions are taken away."""
+    """Returns the names that remain after matchers, ranges, label lists and functions are removed."""
     bare = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(?:by|on|without|ignoring)\s*\([^)]*\)", " ", expression)
     return set(re.findall(r"\b[a-zA-Z_:][\w:]*\b(?!\s*\()", bare)) - _NOT_METRICS

@@ -1,4 +1,4 @@
-"""While the database cannot serve, each run of a periodic task is one line of the log. A defect has a stack trace."""
+"""While the database is unavailable, each run of a periodic task logs one line. A defect logs a stack trace."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +20,13 @@ EVENT = "task.database_unavailable"
 
 @pytest.fixture
 def _no_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the pool: nobody listens at the port."""
-    elsewhere = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(free_port())}
-    monkeypatch.setattr(connections["default"], "settings_dict", elsewhere)
+    """Points the connection to a port at which no server listens. The pool is not used."""
+    unreachable = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": str(free_port())}
+    monkeypatch.setattr(connections["default"], "settings_dict", unreachable)
 
 
 def _fail(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
-    """`prune_sessions` meets this error of PostgreSQL."""
+    """Makes `prune_sessions` execute a statement that raises an error of PostgreSQL."""
 
     def run() -> None:
         with connection.cursor() as cursor:
@@ -36,16 +36,18 @@ def _fail(monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
 
 
 def _run(task: "Task[Any, Any]", caplog: pytest.LogCaptureFixture) -> tuple[str, list[str]]:
-    """As a worker does. The state, and each warning and error with its stack trace."""
+    """Runs the task as a worker does. Returns its state, and each warning and error with its stack trace."""
     with caplog.at_level("WARNING"):
         state = task.apply().state
     return state, [f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records]
 
 
 @pytest.mark.usefixtures("_no_database")
-def test_a_database_that_is_gone_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unreachable_database_logs_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     state, (line,) = _run(prune, caplog)
-    assert state == "IGNORED", "no success, so that the alert of a task that does not run stays"
+    assert state == "IGNORED", (
+        "the run does not count as a success, so that the alert of the task still fires"
+    )
     assert EVENT in line
     assert "session_lost" in line
     assert "Connection refused" in line
@@ -84,7 +86,7 @@ def test_a_direct_call_raises(monkeypatch: pytest.MonkeyPatch) -> None:
         call()
 
 
-def test_every_task_is_one_of_these() -> None:
+def test_every_scheduled_task_is_a_periodic_task() -> None:
     app.loader.import_default_modules()
     tasks = [app.tasks[name] for name in beat_schedule(sweep_seconds=2)]
     assert not [task.name for task in tasks if not isinstance(task, PeriodicTask)]

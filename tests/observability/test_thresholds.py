@@ -28,7 +28,7 @@ def threshold(alert: str) -> float:
 
 
 def defaults_in(text: str) -> Iterator[tuple[str, str]]:
-    """Settings whose default a document repeats: `NAME` (12), and rows of tables such as | `NAME` | 10 s |."""
+    """Finds the defaults of settings in a document: `NAME` (12), and rows of tables such as | `NAME` | 10 s |."""
     yield from re.findall(r"`([A-Z_]{4,})` \(([\d.,]+)[);]", text)
     yield from re.findall(r"^\|.*\| `([A-Z_]{4,})` \| ([\d.,]+)(?: s)? \|$", text, re.MULTILINE)
 
@@ -46,7 +46,7 @@ def test_documents_repeat_the_defaults_of_settings() -> None:
 
 
 def test_a_full_queue_raises_an_alert() -> None:
-    """Beat and the wake-up hints keep a queue below its limit, so the alert must fire well below it."""
+    """Beat and the wake-up hints never fill a queue beyond its limit, so the alert must fire well below the limit."""
     assert settings.TASK_QUEUE_LIMIT / 2 <= threshold("QueueGrows") <= 0.8 * settings.TASK_QUEUE_LIMIT
     assert f"Over {threshold('QueueGrows'):.0f} periodic tasks" in OPERATIONS
     assert f"queue of {settings.TASK_QUEUE_LIMIT} tasks" in re.sub(r"\s+", " ", OPERATIONS)
@@ -98,7 +98,7 @@ def test_the_backup_chapter_has_the_retentions() -> None:
     assert retention.CHANNEL_EVENT_RETENTION == retention.CONSISTENCY_RETENTION
     assert f"sent events are kept for {retention.EVENT_RETENTION.days} days" in text
     days = retention.SAGA_RETENTION.days
-    # A week of sagas is dropped when all of it is past its retention.
+    # A week of sagas is dropped when all its sagas are past their retention.
     assert f"events {days} days, sagas and webhook deliveries {days} to {days + PERIOD.days} days" in text
     assert f"channel webhooks and integrity runs {retention.CONSISTENCY_RETENTION.days} days" in text
     assert f"idempotency keys {idempotency_retention.RETENTION.days} days" in text
