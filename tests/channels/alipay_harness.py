@@ -61,17 +61,17 @@ class AlipayHarness:
         self.bank.open(payment.reference)
 
     def pay_late(self, reference: str) -> None:
-        """A trade that is closed takes no money."""
+        """Alipay accepts no money for a closed trade."""
         raise NotImplementedError
 
     def contradict_query(self, reference: str) -> None:
         self.bank.fault("query", "contradict", fields={"total_amount": "100.01"})
 
     def settle_refunds(self) -> None:
-        """It settles refunds at once."""
+        """Alipay settles refunds at once."""
 
     def pass_refund_pause(self) -> None:
-        """It wants no pause."""
+        """Alipay requires no pause."""
 
     def publish_lists(self) -> None:
         """A statement is made on the next day."""

@@ -89,7 +89,7 @@ def _session_planned_server() -> Iterator[PlannedServer]:
 
 @pytest.fixture
 def planned(_session_planned_server: PlannedServer, settings: Any) -> Iterator[PlannedServer]:
-    """In place of WeChat Pay, a server that answers as the test plans. No platform certificates are kept."""
+    """A server in place of WeChat Pay that gives the planned answers. The cache of platform certificates is empty."""
     settings.WECHAT_API_BASE = _session_planned_server.url
     _session_planned_server.reset()
     certificates.forget_certificates()
@@ -144,7 +144,7 @@ def _no_connection_in_calls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _build_harness_fixture(can: Callable[[HarnessEntry], bool]) -> Any:
-    """A fixture that gives a test each harness whose payment method can take its journey."""
+    """Builds a fixture with each harness whose payment method supports the journey of the test."""
 
     @pytest.fixture(params=list_harnesses(can))
     def build_harness(request: pytest.FixtureRequest) -> ChannelHarness:

@@ -41,13 +41,13 @@ class ChannelHarness(Protocol):
     channel: Channel
     account: ChannelAccount
     currency: str
-    # The creation itself pays (or authorizes), without a page.
+    # The creation pays (or authorizes) at once, without a page.
     pays_at_once: bool
-    # The customer only approves, and a call of ours moves the money: `PaymentState.APPROVED`.
+    # The customer only approves, and our call then moves the money: `PaymentState.APPROVED`.
     approves: bool
 
     def build_creation(self, *, loses: str = "", **changes: Any) -> CreatePayment:
-        """Builds a creation. `loses`: what is lost of it, once: its "request" or its "answer"."""
+        """Builds a creation. `loses`: the part of the call that is lost once, "request" or "answer"."""
 
     def build_api_fields(self, *, loses: str = "") -> dict[str, Any]:
         """Returns the fields of `POST /payments` that choose this channel and method. `loses` as above."""
@@ -77,20 +77,20 @@ class ChannelHarness(Protocol):
         """The channel finishes the refunds that it has accepted."""
 
     def pass_refund_pause(self) -> None:
-        """The time passes that the channel wants between two refunds of one payment."""
+        """Lets the time pass that the channel requires between two refunds of one payment."""
 
     def publish_lists(self) -> None:
-        """The time passes until the channel lists what has happened so far, such as in a daily statement."""
+        """Lets the time pass until the channel lists everything so far, such as in a daily statement."""
 
     def end_pages(self) -> None:
-        """The time passes in which customers can still pay on a page that the channel cannot close."""
+        """Lets the time pass in which customers can still pay on a page that the channel cannot close."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         """Returns the webhooks that the channel has sent since the last time, oldest first."""
 
 
 class RepeatedCaptureHarness(ChannelHarness, Protocol):
-    """Of a payment method that captures in parts."""
+    """The harness of a payment method that captures in parts."""
 
     # The `payment_method_options` that request it.
     repeated_capture_options: dict[str, str]
@@ -120,7 +120,7 @@ def create_open(harness: ChannelHarness, request: CreatePayment) -> ChannelPayme
 
 
 def pay(harness: ChannelHarness, request: CreatePayment, payment: ChannelPayment) -> None:
-    """The customer pays, and what was only approved is completed."""
+    """The customer pays. If the customer only approves, the payment is completed."""
     if not harness.pays_at_once:
         harness.pay(payment)
     if harness.approves:
@@ -185,7 +185,7 @@ class SimulatorHarness:
         SimulatedPayment.objects.filter(pk=reference).update(simulate=f"{operation}:{script}")
 
     def open_page(self, payment: ChannelPayment) -> None:
-        """It knows the payment from its creation on."""
+        """The channel knows the payment from its creation on."""
 
     def pay_late(self, reference: str) -> None:
         bank.pay_closed_payment({"payment_no": reference, "payment_url": f"/{self._get_token(reference)}"})
@@ -198,16 +198,16 @@ class SimulatorHarness:
         return SimulatedPayment.objects.get(pk=reference).token
 
     def settle_refunds(self) -> None:
-        """It settles refunds at once."""
+        """The channel settles refunds at once."""
 
     def pass_refund_pause(self) -> None:
-        """It wants no pause."""
+        """The channel requires no pause."""
 
     def publish_lists(self) -> None:
-        """It lists everything at once."""
+        """The channel lists everything at once."""
 
     def end_pages(self) -> None:
-        """It closes every page."""
+        """The channel can close every page."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         due = Notification.objects.exclude(pk__in=self._sent).order_by("created_at")
@@ -252,7 +252,7 @@ class StripeHarness:
         self._plan(what, f"POST .*/(expire|{operation})")
 
     def open_page(self, payment: ChannelPayment) -> None:
-        """It knows the payment from its creation on."""
+        """The channel knows the payment from its creation on."""
 
     def pay_late(self, reference: str) -> None:
         """tests/channels/test_stripe_late_payments.py has these journeys."""
@@ -263,16 +263,16 @@ class StripeHarness:
         raise NotImplementedError
 
     def settle_refunds(self) -> None:
-        """It settles refunds at once."""
+        """The channel settles refunds at once."""
 
     def pass_refund_pause(self) -> None:
-        """It wants no pause."""
+        """The channel requires no pause."""
 
     def publish_lists(self) -> None:
-        """It lists everything at once."""
+        """The channel lists everything at once."""
 
     def end_pages(self) -> None:
-        """It closes every page."""
+        """The channel can close every page."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         bodies = [json.dumps(event, indent=2).encode() for event in self.fake.take_events()]
@@ -322,7 +322,7 @@ class VoucherHarness:
         self.channel.bank.losses.append(what)
 
     def open_page(self, payment: ChannelPayment) -> None:
-        """It knows the payment from its creation on."""
+        """The channel knows the payment from its creation on."""
 
     def pay_late(self, reference: str) -> None:
         self.pay(replace(self.channel.bank.payments[reference], state=PaymentState.OPEN))
@@ -332,16 +332,16 @@ class VoucherHarness:
         self.channel.bank.payments[reference] = replace(found, amount_minor=10_001)
 
     def settle_refunds(self) -> None:
-        """It settles refunds at once."""
+        """The channel settles refunds at once."""
 
     def pass_refund_pause(self) -> None:
-        """It wants no pause."""
+        """The channel requires no pause."""
 
     def publish_lists(self) -> None:
-        """It lists everything at once."""
+        """The channel lists everything at once."""
 
     def end_pages(self) -> None:
-        """It closes every page."""
+        """The channel can close every page."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         paid = [each for each in self.channel.bank.payments.values() if each.state == PaymentState.PAID]

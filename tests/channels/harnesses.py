@@ -49,7 +49,7 @@ def _build_alipay_harness(request: pytest.FixtureRequest, method: str) -> Alipay
 
 @dataclass(frozen=True)
 class HarnessEntry:
-    """How a harness is built, and which journeys its payment method can take.
+    """How a harness is built, and which journeys its payment method supports.
 
     `waits`: a payment waits for its customer. `is_stored`: a query finds it before the customer has acted.
     `is_searchable`: our number alone finds it. `captures`: it can be authorized first. `captures_repeatedly`: and
@@ -82,7 +82,7 @@ def _describe_wechat_method(method: str) -> HarnessEntry:
 
 
 def _describe_alipay_method(method: str, *, calls: bool) -> HarnessEntry:
-    """A payment of Alipay exists there when the customer has opened its page or scanned its code, and not before."""
+    """A payment exists at Alipay only after the customer has opened its page or scanned its code."""
     return HarnessEntry(
         partial(_build_alipay_harness, method=method),
         is_stored=False,

@@ -1,6 +1,6 @@
 """A pytest plugin that prints the conformance tests as a table of journeys and payment methods: `make journeys`.
 
-An empty cell: the payment method cannot take the journey, such as an authorization with a QR code.
+A cell is empty if the payment method does not support the journey, such as an authorization with a QR code.
 """
 
 import re

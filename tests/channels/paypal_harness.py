@@ -45,7 +45,7 @@ class PayPalHarness:
         return refund
 
     def lose_call(self, operation: str, what: str, reference: str) -> None:
-        """An unpaid order is not ended by a call."""
+        """No call ends an unpaid order."""
         paths = {
             "complete": "/v2/checkout/orders/.*/(capture|authorize)",
             "capture": ".*/authorizations/.*/capture",
@@ -54,10 +54,10 @@ class PayPalHarness:
             self._lose(f"POST {paths[operation]}", what)
 
     def open_page(self, payment: ChannelPayment) -> None:
-        """It knows the payment from its creation on."""
+        """PayPal knows the payment from its creation on."""
 
     def pay_late(self, reference: str) -> None:
-        """What is not completed lapses."""
+        """An approval that is not completed lapses."""
         raise NotImplementedError
 
     def contradict_query(self, reference: str) -> None:
@@ -65,17 +65,17 @@ class PayPalHarness:
         raise NotImplementedError
 
     def settle_refunds(self) -> None:
-        """It settles refunds at once."""
+        """PayPal settles refunds at once."""
 
     def pass_refund_pause(self) -> None:
-        """It wants no pause."""
+        """PayPal requires no pause."""
 
     def publish_lists(self) -> None:
         """PayPal lists a transaction up to three hours later."""
         self.fake.advance_clock(LIST_SECONDS)
 
     def end_pages(self) -> None:
-        """What nobody completes moves no money."""
+        """An approval that is not completed moves no money."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         return self.fake.take_webhooks()

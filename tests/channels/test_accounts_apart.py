@@ -51,7 +51,7 @@ class SentWebhook:
 
 @dataclass
 class Shop:
-    """One merchant with an account at WeChat Pay: `mchid` is its number there."""
+    """A merchant with an account at WeChat Pay. `mchid` is its number there."""
 
     mchid: str
     client: SignedClient
@@ -63,8 +63,8 @@ class Shop:
         return f"/api/v1/webhooks/wechat/{self.account.webhook_token}"
 
 
-class Street:
-    """Both shops and their channel."""
+class TwoShops:
+    """Two shops and the sandbox of their channel."""
 
     def __init__(self, sandbox: WechatSandbox, sent: list[SentWebhook]) -> None:
         self.sandbox, self.sent = sandbox, sent
@@ -90,13 +90,13 @@ class Street:
         return read_books(self.sandbox.bank.books, shop.mchid)
 
     def let_refunds_settle(self) -> None:
-        """Passes on both sides: the platform waits before it sends another refund of one payment."""
+        """Lets the pause between two refunds of one payment pass, at the sandbox and on the platform."""
         self.control("clock", advance_seconds=PAUSE_SECONDS + REFUND_SECONDS)
         Refund.objects.update(created_at=F("created_at") - dt.timedelta(seconds=PAUSE_SECONDS))
         self.control("run-due", now=True)
 
     def require_apart(self) -> None:
-        """Each payment is in the books of its own account alone, with the same amounts."""
+        """Each payment is in the records of its own account only, with the same amounts."""
         for shop in self.shops:
             books = self.read_books(shop)
             ours = {payment["payment_no"] for payment in shop.payments}
@@ -116,7 +116,7 @@ class Street:
 
 
 @pytest.fixture
-def street(settings: Any) -> Iterator[Street]:
+def street(settings: Any) -> Iterator[TwoShops]:
     sent: list[SentWebhook] = []
 
     def receive(url: str, headers: Mapping[str, str], body: bytes) -> int:
@@ -127,7 +127,7 @@ def street(settings: Any) -> Iterator[Street]:
         settings.WECHAT_API_BASE = sandbox.url
         settings.WECHAT_CREDENTIALS = {"test": {}, "live": {}}
         certificates.forget_certificates()
-        yield Street(sandbox, sent)
+        yield TwoShops(sandbox, sent)
 
 
 def open_payment(shop: Shop) -> Body:
@@ -137,7 +137,7 @@ def open_payment(shop: Shop) -> Body:
 
 
 class Interleaving:
-    def __init__(self, street: Street, seed: int) -> None:
+    def __init__(self, street: TwoShops, seed: int) -> None:
         self.street, self.dice = street, random.Random(seed)
 
     def run(self) -> None:
@@ -149,7 +149,7 @@ class Interleaving:
                 (self.create, self.pay, self.pay, self.deliver, self.misdeliver, self.sync, self.refund)
             )
             step(shop, self.dice.choice(shop.payments))
-        self.come_to_rest()
+        self.finish_all_work()
 
     def create(self, shop: Shop, _payment: Body) -> None:
         open_payment(shop)
@@ -185,7 +185,7 @@ class Interleaving:
         assert shop.client.post(REFUNDS, body).status_code in (200, 202, 409, 422)
         self.street.let_refunds_settle()
 
-    def come_to_rest(self) -> None:
+    def finish_all_work(self) -> None:
         for _ in range(2):
             background.finish()
             self.street.let_refunds_settle()
@@ -200,12 +200,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(1, count + 1))
 
 
-def test_random_interleavings_never_cross(street: Street, seed: int) -> None:
+def test_random_interleavings_never_cross(street: TwoShops, seed: int) -> None:
     Interleaving(street, seed).run()
     street.require_apart()
 
 
-def test_a_wrong_key_of_one_merchant_leaves_the_other_alone(street: Street) -> None:
+def test_a_wrong_key_of_one_merchant_leaves_the_other_alone(street: TwoShops) -> None:
     broken, sound = street.shops
     before = open_payment(broken)
     wrong = build_credentials(street.sandbox, broken.mchid) | {
@@ -225,8 +225,8 @@ def test_a_wrong_key_of_one_merchant_leaves_the_other_alone(street: Street) -> N
     street.require_apart()
 
 
-def test_the_outage_of_one_account_opens_its_own_breaker(street: Street) -> None:
-    """The first shop's calls get no answer, and then are not sent any more; the second shop's are answered."""
+def test_the_outage_of_one_account_opens_its_own_breaker(street: TwoShops) -> None:
+    """The first shop's calls get no answer until its breaker opens; the second shop's calls are answered."""
     down, up = street.shops
     payment = open_payment(down)
     street.control("faults", kind="lost_request", mchid=down.mchid, times=50)
@@ -237,7 +237,7 @@ def test_the_outage_of_one_account_opens_its_own_breaker(street: Street) -> None
     street.control("clock", advance_seconds=0)
 
 
-def test_an_account_of_another_merchant_is_not_found(street: Street) -> None:
+def test_an_account_of_another_merchant_is_not_found(street: TwoShops) -> None:
     payment = open_payment(street.shops[0])
     assert (
         Payment.objects.get(payment_no=payment["payment_no"]).channel_account_id == street.shops[0].account.id

@@ -1,4 +1,5 @@
-"""Alipay through the API, our payment page and its sandbox: from the page to the statement; late and console money."""
+"""Alipay through the API, our payment page and its sandbox: from the page to the statement; late payments; refunds in
+the console."""
 
 import datetime as dt
 import re
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def harness(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[AlipayHarness]:
-    """A sandbox of its own: its statement has this test's payments alone."""
+    """A sandbox of its own, so that its statement has the payments of this test only."""
     with alipay_bank() as bank:
         connect(settings, bank)
         yield AlipayHarness(bank, monkeypatch, "alipay_page")
@@ -159,7 +160,7 @@ def test_a_lost_refund_happens_once(client: SignedClient, harness: AlipayHarness
 
 
 class TestUnopenedPages:
-    """Nothing at Alipay can be closed, and the customer may still hold the page."""
+    """Alipay has no trade that could be closed, and the customer may still open the page."""
 
     def test_a_cancellation_waits_and_a_payment_meanwhile_wins(
         self, client: SignedClient, harness: AlipayHarness
@@ -183,7 +184,7 @@ class TestUnopenedPages:
         ended = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)
         Payment.objects.filter(payment_no=payment["payment_no"]).update(expires_at=ended)
         assert data(cancel(client, payment))["status"] == "cancelled"
-        # Alipay's clock is late: it still takes the payment.
+        # Alipay's clock is behind ours: it still accepts the payment.
         assert harness.bank.post_page(page).status_code == 200
         harness.bank.pay(payment["payment_no"])
         deliver(harness, harness.take_webhooks())

@@ -1,4 +1,4 @@
-"""Asynchronous notices: only what Alipay signed for our application and seller, and what each of them reports."""
+"""Asynchronous notices: only those that Alipay signed for our application and seller count. What each kind reports."""
 
 import json
 from dataclasses import replace

@@ -34,7 +34,7 @@ def end_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read_wait_seconds(payment: Body) -> float:
-    """How long the cancellation waits. It has spent no attempt."""
+    """Returns how long the cancellation waits, and checks that it has spent no attempt."""
     saga = background.saga_of(payment["payment_no"], "payment.cancel")
     step = saga.steps.get(step_name="CancelAtChannel")
     assert (step.retry_count, saga.needs_attention) == (0, False)
@@ -66,7 +66,7 @@ def test_a_cancellation_waits_for_the_end_of_the_page(
     assert get_payment(client, payment)["status"] == "cancelled"
 
 
-def test_money_that_comes_meanwhile_wins(client: SignedClient, harness: AlipayHarness) -> None:
+def test_a_payment_meanwhile_wins(client: SignedClient, harness: AlipayHarness) -> None:
     payment = create_payment(client, harness)
     data(cancel(client, payment), 202)
     pay(harness, payment)
@@ -117,7 +117,7 @@ def test_expiry_closes_only_after_the_page_and_late_money_is_refunded(
 def test_a_cancel_before_the_code_is_known(
     client: SignedClient, alipay: AlipayBank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody has got the code: the creation is compensated at once."""
+    """The customer never got the code, so the creation is compensated at once."""
     harness = AlipayHarness(alipay, monkeypatch, "alipay_qr")
     fields: dict[str, Any] = harness.build_api_fields(loses="answer")
     payment = data(create(client, currency="CNY", **fields), 202)

@@ -94,7 +94,7 @@ class TestTradesThatDoNotExistYet:
 
     @pytest.mark.parametrize("method", METHODS)
     def test_a_page_that_was_cancelled_unopened_is_paid_later(self, alipay: AlipayBank, method: str) -> None:
-        """Nothing prevents it before the end of the page: the payment is then reported, and is a late payment."""
+        """The customer can still pay until the end of the page. Alipay then reports a late payment."""
         request = create(alipay, method)
         assert isinstance(channel.cancel_payment(CancelPayment("c", name(request))), NotYet)
         alipay.pay(request.reference)
@@ -144,7 +144,7 @@ class TestCreation:
         assert isinstance(channel.create_payment(request), Reported)
         refused = channel.create_payment(replace(request, payment_method="alipay_qr"))
         assert isinstance(refused, NotProcessed)
-        assert "app_id" not in refused.reason  # nor anything else of the signed address
+        assert "app_id" not in refused.reason  # nor any other part of the signed address
 
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ class TestCreation:
         assert isinstance(channel.create_payment(request), result)
 
 
-# What an answer that is lost, spoiled or unclear says of a call that may have had an effect: nothing.
+# Lost, damaged and unclear answers: the outcome of the call is unknown.
 UNCLEAR = (
     "error_5xx",
     "error_5xx_after",
@@ -228,7 +228,7 @@ class TestUnclearAnswers:
         assert repeated.value.state == PaymentState.CANCELLED
 
     def test_the_query_after_a_close_is_not_the_close(self, alipay: AlipayBank) -> None:
-        """The trade is closed; that the query was refused as one call too many does not mean that nothing happened."""
+        """The trade was closed. The later query is refused because of a rate limit, which says nothing of the close."""
         request = create(alipay)
         alipay.open(request.reference)
         alipay.fault("query", "decline", code="40005", sub_code="isv.call-limited")

@@ -42,7 +42,7 @@ def harness(alipay: AlipayBank, monkeypatch: pytest.MonkeyPatch) -> AlipayHarnes
 
 @pytest.fixture
 def refund(harness: AlipayHarness) -> CreateRefund:
-    """A refund of 30.00 of a payment of 100.00, not sent yet."""
+    """A refund of 30.00 of a payment of 100.00 that is not sent yet."""
     request = harness.build_creation()
     payment = create_open(harness, request)
     harness.pay(payment)
@@ -155,7 +155,7 @@ def test_each_refusal(harness: AlipayHarness, refund: CreateRefund, sub_code: st
 def test_a_refusal_decides_nothing_while_no_query_confirms_it(
     harness: AlipayHarness, refund: CreateRefund
 ) -> None:
-    """The refusal may be that of a repetition."""
+    """Alipay may refuse the call because it repeats a refund that was made."""
     harness.bank.fault("refund", "decline", code="40004", sub_code="ACQ.TRADE_STATUS_ERROR")
     harness.bank.fault("query_refund", "reset")
     assert isinstance(channel.refund_payment(refund), UnknownOutcome)

@@ -1,4 +1,4 @@
-"""Alipay's own SDK agrees with our signatures: what we sign it verifies, what it signs we verify."""
+"""Alipay's own SDK verifies our signatures, and we verify the signatures of the SDK."""
 
 import datetime as dt
 import importlib
@@ -59,7 +59,7 @@ class StandingClock(dt.datetime):
 
 @pytest.fixture
 def sdk(monkeypatch: pytest.MonkeyPatch) -> DefaultAlipayClient:
-    """The SDK takes the machine's clock for Beijing's: here it stands at `SIGNED_AT`."""
+    """The SDK takes the machine's clock as that of Beijing. The test sets this clock to `SIGNED_AT`."""
     monkeypatch.setattr(sdk_client.datetime, "datetime", StandingClock)
     config = AlipayClientConfig()
     config.server_url = "https://openapi.alipay.com/gateway.do"
@@ -118,7 +118,7 @@ def test_a_page_equals_that_of_alipays_sdk_field_by_field(method: str, sdk: Defa
     content = re.search(r'name="biz_content" value="([^"]*)"', theirs)
     assert action is not None
     assert content is not None
-    # The signature is one of the parameters of the address: RSA2 signs the same text alike.
+    # The parameters include the signature: RSA2 gives the same signature for the same text.
     assert parse_qs(urlsplit(ours.url).query) == parse_qs(urlsplit(action[1]).query)
     assert ours.url.partition("?")[0] == action[1].partition("?")[0]
     assert ours.fields == {"biz_content": content[1].replace("&quot;", '"')}

@@ -1,4 +1,4 @@
-"""The card that paid, as each channel tells it: never more than four digits."""
+"""The card of a payment, as each channel reports it: never more than four digits."""
 
 import pytest
 

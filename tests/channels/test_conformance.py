@@ -1,4 +1,4 @@
-"""What every channel must do. A new channel adds a harness, and no test."""
+"""Rules for the port of every channel. A new channel adds a harness, and no test."""
 
 import datetime as dt
 from dataclasses import replace
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 def require_one_payment(harness: ChannelHarness, request: CreatePayment) -> None:
     first, second = (create_open(harness, request) for _ in range(2))
     if isinstance(first.next_action, QrCodeAction):
-        # A channel may draw another code for the same payment.
+        # A channel may return another code for the same payment.
         second = replace(second, next_action=first.next_action)
     assert first == second
     pay(harness, request, first)

@@ -32,7 +32,7 @@ QUIET = "no_webhook"
 
 @pytest.fixture
 def connect(fake: FakeStripe, settings: Any) -> Any:
-    """Connects Stripe when it is called; before, Stripe is not connected."""
+    """Returns a function that connects Stripe. Until it is called, Stripe is not connected."""
     connected = settings.STRIPE_SECRET_KEYS
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
 

@@ -1,5 +1,5 @@
-"""Rules of Stripe that the fake follows, each with its page of documentation. What a schema can express is validated on
-every call (tests/support/stripe/specification.py)."""
+"""Rules of Stripe that the fake follows, each with its page of documentation. Rules of the schema are checked on every
+call (tests/support/stripe/specification.py)."""
 
 import itertools
 import threading

@@ -1,5 +1,5 @@
-"""What every payment method of every channel must do through the API: each journey ends with equal records on both
-sides. A new channel adds a harness, and no test."""
+"""Journeys that every payment method of every channel must pass through the API. Each journey ends with equal records
+on both sides. A new channel adds a harness, and no test."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def send_webhook(harness: ChannelHarness, webhook: WebhookRequest) -> HttpRespon
 
 
 def deliver(harness: ChannelHarness, webhooks: list[WebhookRequest]) -> None:
-    """Delivers webhooks. Each is acknowledged as the channel wants it."""
+    """Delivers webhooks. Each is acknowledged with the status and body that its channel expects."""
     for webhook in webhooks:
         answer = send_webhook(harness, webhook)
         assert answer.status_code == 200, answer.content
@@ -85,7 +85,7 @@ def deliver(harness: ChannelHarness, webhooks: list[WebhookRequest]) -> None:
 
 
 def complete_approved(harness: ChannelHarness) -> None:
-    """A worker completes what the customer has approved."""
+    """A worker completes the payments that the customer has approved."""
     if harness.approves:
         background.finish()
 
@@ -188,7 +188,7 @@ def test_a_payment_is_refunded_in_two_parts(client: SignedClient, harness: Chann
 
 
 def hold_payment(client: SignedClient, harness: RepeatedCaptureHarness) -> Body:
-    """A payment whose money is held, and that can be captured in parts."""
+    """Creates an authorized payment that can be captured in parts."""
     answer = create(
         client,
         currency=harness.currency,

@@ -1,5 +1,5 @@
-"""What every payment method must do through the API when calls are lost, money comes late, webhooks come in another
-order, or the channel contradicts itself. A new channel adds a harness, and no test."""
+"""Journeys that every payment method must pass through the API when calls are lost, payments are late, webhooks arrive
+in another order, or the channel contradicts itself. A new channel adds a harness, and no test."""
 
 import pytest
 
@@ -79,7 +79,7 @@ def test_a_lost_release_of_an_authorization_is_made_once(
 
 
 @pytest.mark.parametrize("after", ["cancellation", "expiry"])
-def test_late_money_is_refunded(client: SignedClient, late_harness: ChannelHarness, after: str) -> None:
+def test_a_late_payment_is_refunded(client: SignedClient, late_harness: ChannelHarness, after: str) -> None:
     harness = late_harness
     payment = create_payment(client, harness)
     if after == "cancellation":
@@ -105,14 +105,14 @@ def test_late_money_is_refunded(client: SignedClient, late_harness: ChannelHarne
 def test_webhooks_of_the_payment_come_after_its_refund(
     client: SignedClient, harness: ChannelHarness, order: str
 ) -> None:
-    """They are older: paid is reported after refunded."""
+    """The older webhooks, which report the payment as paid, arrive after those of the refund."""
     payment = create_payment(client, harness)
     pay(harness, payment)
     of_payment = harness.take_webhooks()
     data(sync(client, payment))
     complete_approved(harness)
     of_payment += harness.take_webhooks()
-    given_back = refund(client, payment, 2_500).json()["data"]
+    created_refund = refund(client, payment, 2_500).json()["data"]
     harness.settle_refunds()
     of_refund = harness.take_webhooks()
     deliver(harness, of_refund + of_payment)
@@ -122,13 +122,13 @@ def test_webhooks_of_the_payment_come_after_its_refund(
     poll_due()
     now = require_equal_records(client, harness, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("succeeded", 10_000, 2_500)
-    assert get_refund(client, given_back)["status"] == "succeeded"
+    assert get_refund(client, created_refund)["status"] == "succeeded"
 
 
 def test_a_query_that_contradicts_the_webhook(
     client: SignedClient, contradicting_harness: ChannelHarness
 ) -> None:
-    """What the webhook brought stays; a person decides what the other amount means."""
+    """The amount of the webhook stays, and the payment needs review because of the other amount."""
     harness = contradicting_harness
     payment = create_payment(client, harness)
     pay(harness, payment)

@@ -1,5 +1,5 @@
-"""PayPal through the API, where it differs from other channels: the customer only approves, captures stay pending for
-days, and keys lapse. After each journey both sides have equal records."""
+"""The journeys in which PayPal differs from other channels, through the API: the customer only approves, captures stay
+pending for days, and keys lapse. Each journey ends with equal records on both sides."""
 
 import datetime as dt
 from typing import Any
@@ -120,7 +120,7 @@ def test_an_authorization_is_voided(client: SignedClient, harness: PayPalHarness
 def test_a_lost_capture_is_found_when_its_key_has_lapsed(
     client: SignedClient, harness: PayPalHarness, fault: Fault
 ) -> None:
-    """For a day nobody learns of the capture: its answer is lost, and queries and webhooks are lost as well."""
+    """The platform does not learn of the capture for a day: the answer, queries and webhooks are lost."""
     payment, [approval] = approve(client, harness)
     assert send_webhook(harness, approval).status_code == 200
     harness.fake.plan_fault(fault, CAPTURE)
@@ -169,7 +169,7 @@ def test_an_approval_after_the_payment_expired_lapses(client: SignedClient, harn
 def test_a_capture_that_was_delayed_beyond_the_expiry_is_a_late_payment(
     client: SignedClient, harness: PayPalHarness
 ) -> None:
-    """A call of ours was on its way while staff closed the payment: its money is refunded."""
+    """Our call was still on its way when the payment was cancelled: the captured money is refunded."""
     payment = open_payment(client)
     assert data(shop.cancel(client, payment))["status"] == "cancelled"
     account = harness.fake.account
@@ -185,7 +185,7 @@ def test_a_capture_that_was_delayed_beyond_the_expiry_is_a_late_payment(
 def test_an_approval_that_lapses_before_its_capture_fails(
     client: SignedClient, harness: PayPalHarness
 ) -> None:
-    """PayPal answers nothing for as long as an approval lives."""
+    """PayPal does not answer until the approval has lapsed."""
     payment, webhooks = approve(client, harness)
     harness.fake.run_before(CAPTURE, lambda: harness.fake.advance_clock(7 * HOUR))
     deliver(harness, webhooks)
@@ -208,7 +208,9 @@ def test_a_pending_capture_is_decided_days_later(
     background.expire_payment(payment["payment_no"])
     expire_due()
     background.finish()
-    assert get_payment(client, payment)["status"] == "processing", "money that is on its way does not expire"
+    assert get_payment(client, payment)["status"] == "processing", (
+        "a payment with a pending capture does not expire"
+    )
     [capture_id] = [c["id"] for c in account.captures.values() if c["custom_id"] == payment["payment_no"]]
     account.settle_capture(capture_id, outcome)
     if by == "webhook":
@@ -221,7 +223,7 @@ def test_a_pending_capture_is_decided_days_later(
 def test_a_refused_instrument_is_followed_by_a_further_attempt(
     client: SignedClient, harness: PayPalHarness
 ) -> None:
-    """The further attempt has an order of its own. The refused one stays approved, and is never captured."""
+    """The further attempt has an order of its own. The first order stays approved and is never captured."""
     account = harness.fake.account
     account.declines_instrument = True
     payment = pay(client, harness)

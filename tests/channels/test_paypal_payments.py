@@ -101,7 +101,7 @@ class TestAmounts:
             (99_999_999_999_999, "USD", "999999999999.99"),
         ],
     )
-    def test_amounts_there_and_back(self, minor: int, currency: str, value: str) -> None:
+    def test_amounts_are_converted_both_ways(self, minor: int, currency: str, value: str) -> None:
         assert to_money(minor, currency) == {"currency_code": currency, "value": value}
         assert read_money(to_money(minor, currency)) == (minor, currency)
 
@@ -127,7 +127,7 @@ class TestAmounts:
             {"currency_code": "JPY", "value": "1.5"},
         ],
     )
-    def test_what_is_no_amount_decides_nothing(self, money: Any) -> None:
+    def test_an_invalid_amount_decides_nothing(self, money: Any) -> None:
         with pytest.raises(UnexpectedFormat):
             read_money(money)
 
@@ -202,7 +202,7 @@ class TestCompletion:
         assert "debug_id f7b3a1c9d2e4" in answer.message
 
     def test_one_invoice_is_paid_once(self, paypal: FakePayPal, account: ChannelAccount) -> None:
-        """As when two platforms with the same numbers use one account."""
+        """This happens when two platforms with the same numbers use one account."""
         first, payment = approve(paypal, account)
         complete(first, payment)
         second, other = approve(paypal, account, reference=first.reference)
@@ -308,13 +308,13 @@ class TestFailures:
         ]
         assert len(ours) == 1
 
-    def test_the_pause_that_paypal_wants_is_kept(self, paypal: FakePayPal, account: ChannelAccount) -> None:
+    def test_retry_after_of_paypal_is_respected(self, paypal: FakePayPal, account: ChannelAccount) -> None:
         paypal.plan_fault(Fault.RATE_LIMITED, ORDERS)
         answer = channel.create_payment(build_creation(account=account))
         assert isinstance(answer, NotProcessed)
         assert answer.retry_after_seconds == 2
 
-    def test_nobody_listens(self, account: ChannelAccount, settings: Any) -> None:
+    def test_a_refused_connection_is_not_processed(self, account: ChannelAccount, settings: Any) -> None:
         settings.PAYPAL_API_BASE = "http://127.0.0.1:1"
         answer = channel.create_payment(build_creation(account=account))
         assert isinstance(answer, NotProcessed)
@@ -350,7 +350,7 @@ class TestFailures:
         assert isinstance(ended, Reported)
         assert (ended.value.state, ended.value.failure_code) == (RefundState.FAILED, "refund_failed")
 
-    def test_whose_capture_it_is_is_found(self, paypal: FakePayPal, account: ChannelAccount) -> None:
+    def test_the_payment_of_a_capture_is_found(self, paypal: FakePayPal, account: ChannelAccount) -> None:
         request, payment = approve(paypal, account)
         complete(request, payment)
         [capture_id] = [
@@ -422,7 +422,7 @@ class TestAccessTokens:
         assert len(tokens._kept) == 2
 
     def test_a_wrong_secret_decides_nothing(self, paypal: FakePayPal, account: ChannelAccount) -> None:
-        """It may just be changing: a capture or refund must not fail for good."""
+        """The secret may be under rotation, so a capture or refund must not fail for good."""
         request, payment = create(account)
         paypal.api.credentials.clear()
         tokens.forget_tokens()

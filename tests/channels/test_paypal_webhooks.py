@@ -77,7 +77,7 @@ class TestSignature:
         self.refuse(account, WebhookRequest(webhook.body, {**webhook.headers, header: value}))
 
     def test_a_webhook_of_another_app_is_refused(self, paypal: FakePayPal, account: ChannelAccount) -> None:
-        """Every app's webhooks are signed with the same key: the webhook id tells them apart."""
+        """PayPal signs the webhooks of all apps with the same key: only the webhook id differs."""
         self.refuse(account, build_webhook(UNKNOWN, paypal.url, "0ANOTHERAPPSWEBHOOK"))
 
     def test_both_webhook_ids_verify_during_a_rotation(
@@ -102,7 +102,7 @@ class TestSignature:
     @pytest.mark.parametrize(
         "content", [b"", b"<html>", build_certificate(is_expired=True)], ids=["empty", "html", "expired"]
     )
-    def test_a_certificate_that_proves_nothing(
+    def test_an_invalid_certificate_is_refused(
         self, paypal: FakePayPal, account: ChannelAccount, content: bytes
     ) -> None:
         paypal.certificates[CERTIFICATE_PATH] = content
@@ -187,15 +187,13 @@ class TestEvents:
         assert "PAY-1" in stored
         assert "ana" not in stored.lower()
 
-    def test_an_order_that_has_lapsed_brings_nothing(
-        self, paypal: FakePayPal, account: ChannelAccount
-    ) -> None:
+    def test_a_lapsed_order_brings_no_update(self, paypal: FakePayPal, account: ChannelAccount) -> None:
         approve(paypal, account)
         [webhook] = paypal.take_webhooks()
         paypal.advance_clock(7 * 3600)
         assert parse(account, webhook) == ()
 
-    def test_without_an_answer_the_webhook_comes_again(
+    def test_a_webhook_is_refused_while_its_order_cannot_be_queried(
         self, paypal: FakePayPal, account: ChannelAccount
     ) -> None:
         approve(paypal, account)
@@ -230,7 +228,7 @@ class TestEvents:
             "CUSTOMER.DISPUTE.CREATED",
         ],
     )
-    def test_an_event_of_another_shape_is_no_crash(
+    def test_a_malformed_event_is_no_server_error(
         self, paypal: FakePayPal, account: ChannelAccount, event_type: str, resource: Any
     ) -> None:
         webhook = build_webhook(build_event(event_type, "x", resource), paypal.url, WEBHOOK_ID)

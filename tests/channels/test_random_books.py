@@ -1,7 +1,7 @@
-"""Random schedules over all books: merchants, customers, banks, channels and staff act at random over the simulator,
-Stripe, WeChat Pay and Alipay while days pass and the process dies at named points. At the end every day is reported and
-every case decided, and then all books agree to the cent: by the integrity checks, and by arithmetic of the test's own
-(`tests/channels/random_books/oracle.py`).
+"""Random schedules over all channels: merchants, customers, banks, channels and staff act at random at the simulator,
+Stripe, WeChat Pay and Alipay, while days pass and the process dies at crash points. At the end every day has its
+statement and every case is decided. Then payments, ledger, statements and banks must agree to the cent, by the
+integrity checks and by the test's own computation (`tests/channels/random_books/oracle.py`).
 
     ./scripts/test.sh tests/channels/test_random_books.py --long      many more seeds
 """
@@ -56,7 +56,7 @@ def test_all_books_agree(
     world = World(random.Random(seed), monkeypatch, harnesses)
     world.prepare()
     world.run(LONG_STEPS if pytestconfig.getoption("--long", False) else STEPS)
-    world.come_to_rest()
+    world.finish_all_work()
     record_property("schedule", world.describe())
     wrong = [*find_differences(world), *find_violations()]
     assert not wrong, "\n".join([*wrong, ", ".join(world.history)])

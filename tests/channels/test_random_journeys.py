@@ -1,6 +1,6 @@
 """Random journeys over every payment method: requests and answers are lost, webhooks come late, twice, in any order or
-not at all, and the customer pays whenever he likes. In the end both sides have the same records, and the integrity
-checks find nothing.
+not at all, and the customer pays at a random moment. At the end both sides have the same records, and the integrity
+checks find no violation.
 
     ./scripts/test.sh tests/channels/test_random_journeys.py --long      many more seeds
 """
@@ -25,7 +25,7 @@ pytestmark = [
 
 SEEDS, LONG_SEEDS, STEPS = 3, 100, 12
 WORKER_ROUNDS = 5
-# The outcome is final, or a program is still working on it, or the outcome of the same key is not known yet.
+# The outcome is final, or the operation is still in progress, or an earlier request is still in flight.
 EXPECTED_STATUSES = (200, 202, 402, 409, 422, 503)
 
 
@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class RandomJourney:
-    """One payment, its merchant, its customer and its channel, driven by dice."""
+    """One payment whose merchant, customer and channel act at random."""
 
     def __init__(self, client: SignedClient, harness: ChannelHarness, seed: int) -> None:
         self.client, self.harness, self.dice = client, harness, random.Random(seed)
@@ -53,7 +53,7 @@ class RandomJourney:
             step = self.dice.choice((*often, *often, *seldom, self.work, self.expire))
             self.history.append(step.__name__)
             step()
-        self.come_to_rest()
+        self.finish_all_work()
 
     def pay(self) -> None:
         payment = get_payment(self.client, self.payment)
@@ -88,7 +88,7 @@ class RandomJourney:
         poll_due()
 
     def work(self) -> None:
-        """A cancellation that waits for the end of the customer's page goes on waiting."""
+        """Runs due sagas. A cancellation that waits for the end of the customer's page stays open."""
         background.run_rounds(WORKER_ROUNDS)
 
     def expire(self) -> None:
@@ -96,8 +96,8 @@ class RandomJourney:
             background.expire_payment(self.payment["payment_no"])
             expire_due()
 
-    def come_to_rest(self) -> None:
-        """Everything that is due later happens now, until nothing changes."""
+    def finish_all_work(self) -> None:
+        """Runs all work that is due later, until nothing changes."""
         self.harness.end_pages()
         for _ in range(3):
             background.finish()

@@ -1,4 +1,4 @@
-"""Which accounts move real money: what the address of their API is decides, not the environment."""
+"""The address of an account's API decides whether it moves real money; the environment does not."""
 
 from typing import Any
 

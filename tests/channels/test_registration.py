@@ -1,4 +1,4 @@
-"""A channel in a folder of the tests is registered with one line, and takes a payment through the API."""
+"""A channel in a folder of the tests is registered with one line, and serves a payment through the API."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ PATH = "tests.channels.voucher.channel.VoucherChannel"
 
 @pytest.fixture
 def voucher(settings: Any, monkeypatch: pytest.MonkeyPatch) -> VoucherChannel:
-    """The one line, and the instance that the registry then builds."""
+    """Registers the channel with one line, and returns the instance that the registry builds."""
     monkeypatch.setattr(registry, "_instances", {})
     settings.CHANNELS = [*settings.CHANNELS, PATH]
     channel = registry._find_channel("voucher")

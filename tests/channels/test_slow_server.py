@@ -1,4 +1,4 @@
-"""A server that sends one byte now and then holds no worker longer than the deadline of its call."""
+"""A server that sends one byte at a time cannot hold a worker longer than the deadline of the call."""
 
 import socket
 import threading
@@ -79,5 +79,5 @@ def test_a_call_to_a_dripping_server_ends_at_its_deadline(server: DrippingServer
     caller = threading.Thread(target=ask, daemon=True)
     caller.start()
     caller.join(ENOUGH_SECONDS)
-    assert not caller.is_alive(), "the worker outlived its lease"
+    assert not caller.is_alive(), "the call took longer than the lease"
     assert isinstance(answers[0], UnknownOutcome), answers

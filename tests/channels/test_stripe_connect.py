@@ -57,7 +57,7 @@ def set_fee(account: StoredChannelAccount, fee: ApplicationFee, *, returns: bool
 
 
 def get_fee(fake: FakeStripe) -> tuple[int, int]:
-    """Collected and given back, by Stripe's records."""
+    """Returns the collected and the refunded application fee, by Stripe's records."""
     fees = fake.get_connected(ACCT).application_fees.values()
     return sum(each["amount"] for each in fees), sum(each["amount_refunded"] for each in fees)
 
@@ -143,7 +143,7 @@ class TestWebhooks:
     def test_an_event_signed_with_another_secret_never_names_an_account(
         self, fake: FakeStripe, client: SignedClient, account: StoredChannelAccount
     ) -> None:
-        """A merchant with keys of its own, and the endpoint of the platform's own account."""
+        """The other secrets are that of a merchant with its own keys, and that of the platform's own account."""
         attacker = StoredChannelAccount.objects.create(
             merchant=new_merchant().merchant,
             environment="test",
@@ -191,7 +191,7 @@ class TestWebhooks:
     def test_a_payment_of_another_account_is_not_touched(
         self, fake: FakeStripe, client: SignedClient, account: StoredChannelAccount
     ) -> None:
-        """One connected account's event about a payment of another one: its owner can write our metadata."""
+        """One connected account sends an event about a payment of another one: its owner can write our metadata."""
         add_connected_account(fake, new_merchant(), "acct_1Other")
         payment = opened(client, channel="stripe")
         fake.pay_session(payment["channel_trade_no"])

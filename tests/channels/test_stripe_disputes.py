@@ -190,7 +190,7 @@ def test_a_dispute_of_a_lost_payment_is_booked_when_its_event_comes_again(
 
 @contextmanager
 def _lost(payment: Payment) -> Iterator[None]:
-    """Hides the payment from its channel, under another number."""
+    """Gives the payment another number, so that the channel's events do not find it."""
     _renumber(payment, "PAY-19990101-000001")
     yield
     _renumber(payment, payment.payment_no)

@@ -1,4 +1,4 @@
-"""Answers to disputes at Stripe: drafts, files that are checked, one submission whatever is lost, and acceptance."""
+"""Answers to disputes at Stripe: drafts, checked files, one submission although calls are lost, and acceptance."""
 
 import base64
 import datetime as dt
@@ -49,7 +49,7 @@ def build_pdf(pages: int) -> bytes:
 
 
 def build_encrypted_pdf() -> bytes:
-    """Nobody knows how it is encrypted."""
+    """Builds a PDF with an unknown kind of encryption."""
     return build_pdf(1).replace(b"trailer\n<<", b"trailer\n<</Encrypt <</Filter /Unknown>>")
 
 
@@ -66,7 +66,9 @@ def test_a_draft_is_submitted_with_its_files(
 ) -> None:
     write_draft(client, dispute)
     data(post(client, dispute, "evidence", texts={"customer_name": ""}))
-    assert at_stripe(fake, dispute)["evidence_details"]["submission_count"] == 0, "a draft is ours alone"
+    assert at_stripe(fake, dispute)["evidence_details"]["submission_count"] == 0, (
+        "a draft is not sent to Stripe"
+    )
     answer = data(post(client, dispute, "submit"))
     assert (answer["status"], answer["texts"]) == ("submitted", {"product_description": "tea"})
     assert [(file["field"], file["name"], file["pages"]) for file in answer["files"]] == [
@@ -166,7 +168,7 @@ def test_a_file_is_checked_by_its_content(client: SignedClient, dispute: Dispute
 def test_only_documents_of_answerable_disputes_are_read(
     client: SignedClient, dispute: Dispute, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is read here: other requests have all places."""
+    """The document is not read, because other requests hold all places."""
     monkeypatch.setattr(pdf_pages, "PLACES", threading.BoundedSemaphore(1))
     with pdf_pages.PLACES:
         error(upload(client, dispute, build_pdf(1)), 503, "service_unavailable")

@@ -79,7 +79,7 @@ def test_staff_accept_a_dispute_once_although_the_answer_is_lost(
     assert (response.kind, response.status, response.submitted_by) == ("acceptance", "submitted", "root")
 
 
-def test_what_is_wrong_is_named_at_its_field(dispute: Dispute, browser: Client) -> None:
+def test_an_error_is_shown_at_its_field(dispute: Dispute, browser: Client) -> None:
     unknown = act(browser, dispute, "evidence", field="nonsense", text="x")
     assert "Select a valid choice" in unknown.content.decode()
     executable = act(
@@ -89,7 +89,7 @@ def test_what_is_wrong_is_named_at_its_field(dispute: Dispute, browser: Client) 
     assert not DisputeResponse.objects.exists()
 
 
-def test_a_channel_without_answers_says_so(dispute: Dispute, browser: Client) -> None:
+def test_a_channel_without_dispute_responses_shows_a_message(dispute: Dispute, browser: Client) -> None:
     with without_triggers():  # a dispute never changes its channel
         Dispute.objects.update(channel="simulator")
     text = "This channel takes responses only on its own pages."

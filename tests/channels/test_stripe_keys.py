@@ -89,7 +89,7 @@ class TestRefundKeys:
     def test_replayed_errors_do_not_count_for_the_breaker(
         self, fake: FakeStripe, client: SignedClient, settings: Any
     ) -> None:
-        """Two refunds with a stored 500 each: two faults of the channel, and none for their replays."""
+        """Two refunds get a stored 500 each: these count as two faults, and their replays count as none."""
         settings.CHANNEL_BREAKER_FAULTS = 3
         payment = paid(fake, client)
         for _refund in range(2):
@@ -104,7 +104,7 @@ class TestRefundKeys:
     def test_a_refund_fails_when_every_key_gets_a_500(
         self, fake: FakeStripe, client: SignedClient, settings: Any
     ) -> None:
-        """Certainly no money was refunded: the refund fails, its amount is free again, and no review is opened."""
+        """It is certain that no money was refunded: the refund fails, its reservation ends, and it needs no review."""
         settings.CHANNEL_BREAKER_FAULTS = 1000
         payment = paid(fake, client)
         for _key in range(20):
@@ -203,8 +203,7 @@ class TestCreationKeys:
     def test_a_creation_is_repeated_after_an_outage(
         self, fake: FakeStripe, client: SignedClient, minutes: int
     ) -> None:
-        """The first call is lost. The repetition has the same parameters, or a new key when Stripe refuses them by
-        then."""
+        """The first call is lost. The repetition has the same parameters, or a new key if Stripe then refuses them."""
         fake.plan_fault(Fault.LOSE_REQUEST, CREATE)
         accepted = data(create(client, channel="stripe", expires_in=600), 202)
         ago = timedelta(minutes=minutes)

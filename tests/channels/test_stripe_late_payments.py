@@ -45,7 +45,7 @@ def closed(fake: FakeStripe, client: SignedClient, settings: Any) -> Body:
 
 
 def require_books(payment: Body, fake: FakeStripe, *, taken_is_known: bool = True) -> None:
-    """Our amounts equal Stripe's, and every integrity check passes. Open sagas are not checked for delays."""
+    """Our amounts must equal Stripe's, and every integrity check must pass. Open sagas are not checked for delays."""
     row = Payment.objects.get(payment_no=payment["payment_no"])
     taken, given_back = fake.get_amounts(payment["payment_no"])
     on_its_way = sum(

@@ -45,7 +45,7 @@ def test_metadata_of_a_merchant_never_replaces_our_entries(
         metadata.ORDER_NO: payment["order_no"],
         metadata.ENVIRONMENT: "test",
     }
-    # On a page, a declined card does not end the payment. Only our own entry says that there is no page.
+    # A declined card does not end a payment with a page. Only our own entry says that there is no page.
     assert not fake.pay_session(session["id"], DECLINED_CARD)
     (intent_id,) = [i for i in fake.intents if fake.get_intent(i)["metadata"] == session["metadata"]]
     failed = build_event("payment_intent.payment_failed", fake.get_intent(intent_id))

@@ -1,5 +1,5 @@
 """Payments over the API while requests to Stripe are lost, late, repeated or refused: in the end Stripe's amounts
-and ours agree, and nobody pays or is refunded twice."""
+and ours agree, and no customer pays or is refunded twice."""
 
 from typing import Any
 
@@ -65,7 +65,7 @@ def test_a_payment_is_created_once(fake: FakeStripe, client: SignedClient, fault
     payment = get_payment(client, answer.json()["data"])
     assert payment["payment_url"].startswith("https://checkout.stripe.com/")
     ours = [s for s in fake.sessions.values() if s["client_reference_id"].startswith(payment["payment_no"])]
-    # After a stored 500 another page is created, with a reference of its own. Nobody knows the address of the first.
+    # After a stored 500 another page is created, with another reference. The address of the first was never received.
     assert len(ours) == (2 if fault is Fault.FAIL_AFTER else 1)
     fake.pay_session(payment["channel_trade_no"])
     data(sync(client, payment))
@@ -124,8 +124,8 @@ def test_a_cancel_after_the_customer_paid(fake: FakeStripe, client: SignedClient
 def test_a_compensated_creation_leaves_no_open_page(
     fake: FakeStripe, client: SignedClient, settings: Any
 ) -> None:
-    """The creation is delayed until the payment has failed. The compensation has repeated it with its key, and
-    closed the page: what arrives late opens none."""
+    """The creation is delayed until the payment has failed. The compensation has repeated it with its key and closed
+    the page, so the late request opens no page."""
     settings.CHANNEL_BREAKER_FAULTS = 1000
     for _attempt in range(4):
         fake.plan_fault(Fault.DELAY, CREATE)
@@ -141,7 +141,7 @@ def test_a_compensated_creation_leaves_no_open_page(
 
 
 def test_a_lost_creation_is_repeated_not_queried(fake: FakeStripe, client: SignedClient) -> None:
-    """No list and no search is needed, however many sessions there are."""
+    """The repetition needs no list and no search, which would depend on the number of sessions."""
     fake.plan_fault(Fault.LOSE_ANSWER, CREATE)
     answer = create(client, channel="stripe")
     background.finish()

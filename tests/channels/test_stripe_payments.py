@@ -194,8 +194,8 @@ def test_a_payment_below_the_minimum_of_stripe_is_declined(fake: FakeStripe, cli
 
 
 class TestOldLostCharges:
-    """The charge was sent again hours after its payment started, and its answer was lost: it is in no list of that
-    time, and its key is forgotten."""
+    """The charge was sent again hours after its payment started, and its answer was lost: no list of that time has it,
+    and Stripe has forgotten its key."""
 
     @pytest.mark.parametrize("has_search", [True, False])
     def test_an_old_lost_charge_is_found_by_search(self, fake: FakeStripe, has_search: bool) -> None:

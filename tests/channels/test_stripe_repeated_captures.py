@@ -188,7 +188,7 @@ def test_a_lost_increment_is_made_once(fake: FakeStripe, client: SignedClient, f
 
 
 def test_the_fake_refuses_as_stripe_does(fake: FakeStripe, client: SignedClient) -> None:
-    """Without the check of the channel: more than is held."""
+    """Without the channel's own check, the fake refuses a capture above the capturable amount."""
     payment = hold(fake, client)
     ref = PaymentRef(
         payment["payment_no"], get_platform_account("stripe", "test"), 10.0, payment["channel_trade_no"]

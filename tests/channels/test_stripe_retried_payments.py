@@ -25,7 +25,7 @@ LATER = timedelta(days=3)
 
 @pytest.fixture
 def fake(fake: FakeStripe, settings: Any) -> Iterator[FakeStripe]:
-    """A fake of its own, whose objects the test moves in time."""
+    """A fake of its own, so that the test can change the times of its objects."""
     with fake_stripe() as fresh:
         settings.STRIPE_API_BASE = fresh.url
         yield fresh

@@ -1,5 +1,5 @@
-"""Stripe makes a second refund under one number of ours: it completes a call later that had failed, after its
-successor was made (ADR 19). One number never hides two movements of money."""
+"""Stripe makes a second refund under one of our refund numbers: it completes a call that had failed, after the refund
+was made with a new key (ADR 19). Both movements of money are recorded."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def payment(fake: FakeStripe, client: SignedClient) -> Body:
 
 @pytest.fixture
 def own(fake: FakeStripe, client: SignedClient, payment: Body) -> Body:
-    """Stripe stored a 500 for the first call; the second, with the next key, refunded."""
+    """Stripe stored a 500 for the first call; the second call, with the next key, made the refund."""
     fake.plan_fault(Fault.FAIL_BEFORE, REFUND)
     accepted = data(refund(client, payment, 4_000), 202)
     background.finish()

@@ -26,7 +26,7 @@ CHANNELS = Path(__file__).parents[2] / "docs" / "CHANNELS.md"
 
 @pytest.fixture(autouse=True)
 def _public(fake: FakeStripe, settings: Any) -> None:
-    """Without connected accounts."""
+    """An installation without connected accounts."""
     settings.PUBLIC_BASE_URL = "https://pay.example"
     settings.STRIPE_CONNECT_WEBHOOK_SECRETS = {"test": [], "live": []}
 
@@ -120,7 +120,7 @@ def test_the_document_lists_the_events_that_are_checked() -> None:
 
 
 def test_the_subscribed_events_are_those_with_an_effect(fake: FakeStripe) -> None:
-    """For every event that Stripe publishes."""
+    """The test checks every event type that Stripe publishes."""
     body = PublishedOperation("POST", "/v1/webhook_endpoints").parameters()
     published = [each for each in body["properties"]["enabled_events"]["items"]["enum"] if each != "*"]
     subjects = subjects_of_ours(fake)

@@ -1,5 +1,5 @@
-"""Two sources of what Stripe accepts and shows: its OpenAPI specification (every call in these tests is checked against
-it) and the SDK, which is of the API version that we ask for."""
+"""Two sources describe Stripe's API: its OpenAPI specification, against which these tests check every call, and the
+SDK of the API version that we request."""
 
 import datetime as dt
 import sys
@@ -170,7 +170,7 @@ def names_in(params: Any, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
 
 
 def is_known(kind: Any, path: tuple[str, ...]) -> bool:
-    """Whether the SDK's types have a parameter of this name. The names in a map are free."""
+    """Returns whether the SDK's types have a parameter of this name. The names in a map are free."""
     if not path:
         return True
     if typing_extensions.is_typeddict(kind):

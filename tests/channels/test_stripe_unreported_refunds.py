@@ -36,7 +36,7 @@ def test_refunds_of_the_dashboard_are_booked_once(
     numbers = {fake.refund_in_dashboard(get_intent_id(fake, payment), each)["id"] for each in (3_000, 2_000)}
     fake.requests_seen.clear()
     assert find_unreported_refunds() == 2
-    assert set(fake.requests_seen) == {"GET /v1/refunds"}, "whose they are is in the list"
+    assert set(fake.requests_seen) == {"GET /v1/refunds"}, "the list names the payment of each refund"
     assert find_unreported_refunds() == 0
     found = Refund.objects.exclude(refund_no=own["refund_no"])
     assert set(found.values_list("channel_refund_no", flat=True)) == numbers

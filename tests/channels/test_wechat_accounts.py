@@ -1,4 +1,4 @@
-"""Accounts at WeChat Pay: its keys, while they change too, and the check of credentials."""
+"""Accounts at WeChat Pay: the keys of WeChat Pay, also during a rotation, and the check of credentials."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ class TestPlatformCertificates:
             assert isinstance(channel.find_payment(build_ref(each)), outcome)
 
     def test_both_kinds_are_accepted_while_switching(self, planned: PlannedServer) -> None:
-        """WeChat Pay answers with the certificate until the switch is on, whatever the request asks for."""
+        """Until the switch is on, WeChat Pay signs with the certificate, although the request names the public key."""
         self.plan_signed(planned, "platform")
         self.plan_certificates(planned, "platform")
         planned.plan(200, order_body("SUCCESS"))

@@ -1,4 +1,4 @@
-"""What answers of WeChat Pay mean: their codes, their signatures, and answers that are lost."""
+"""The result of each answer of WeChat Pay: its code, its signature, and lost answers."""
 
 import time
 from collections.abc import Callable
@@ -103,7 +103,7 @@ class TestErrorCodes:
 
 
 class TestSignatures:
-    """An answer that is not proved to be WeChat Pay's decides nothing, whatever it says."""
+    """An answer without a valid signature of WeChat Pay decides nothing."""
 
     @pytest.mark.parametrize("operation", OPERATIONS)
     @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ class TestSignatures:
         assert isinstance(OPERATIONS[operation](), UnknownOutcome)
 
     def test_an_unsigned_401_was_not_executed(self, planned: PlannedServer) -> None:
-        """WeChat Pay cannot sign for somebody whose signature is wrong."""
+        """WeChat Pay cannot sign its answer to a request with a wrong signature."""
         planned.plan(401, error_body("SIGN_ERROR"), headers={})
         assert isinstance(channel.create_payment(build_order()), InvalidRequest)
 

@@ -1,4 +1,4 @@
-"""Orders and refunds of WeChat Pay: what is sent, and what their states mean."""
+"""Orders and refunds of WeChat Pay: the requests that we send, and the results of their states."""
 
 import datetime as dt
 import json
@@ -137,7 +137,7 @@ class TestRepeatedCreation:
     def test_an_open_order_with_other_parameters_is_closed_and_made_anew(
         self, planned: PlannedServer
     ) -> None:
-        """WeChat Pay gives no code for it any more."""
+        """WeChat Pay returns no code for such an order."""
         planned.plan(403, error_body("OUT_TRADE_NO_USED"))
         planned.plan(200, order_body("NOTPAY"))
         planned.plan(200, order_body("NOTPAY"))
@@ -192,7 +192,7 @@ class TestStates:
             ("PROCESSING", RefundState.PENDING, ""),
             ("SUCCESS", RefundState.SUCCEEDED, ""),
             ("CLOSED", RefundState.FAILED, "refund_closed"),
-            # The money is at WeChat Pay, and may still reach the customer.
+            # The money is at WeChat Pay and may still reach the customer.
             ("ABNORMAL", RefundState.PENDING, "refund_abnormal"),
         ],
     )
@@ -229,7 +229,7 @@ class TestClosing:
         assert result.value.state == PaymentState.CANCELLED
         assert json.loads(planned.requests[1].body) == {"mchid": keys.MERCHANT_ID}
 
-    def test_a_customer_who_pays_in_between_was_faster(self, planned: PlannedServer) -> None:
+    def test_an_order_that_is_paid_before_the_close_is_paid(self, planned: PlannedServer) -> None:
         planned.plan(200, order_body("NOTPAY"))
         planned.plan(400, error_body("ORDER_PAID"))
         planned.plan(200, order_body("SUCCESS"))
@@ -247,6 +247,6 @@ class TestClosing:
         planned.plan(204, headers={})
         assert isinstance(self.cancel(), UnknownOutcome)
 
-    def test_nothing_is_closed_that_does_not_exist(self, planned: PlannedServer) -> None:
+    def test_closing_an_unknown_order_is_not_found(self, planned: PlannedServer) -> None:
         planned.plan(404, error_body("ORDER_NOT_EXIST"))
         assert self.cancel() == NotFoundAtChannel()

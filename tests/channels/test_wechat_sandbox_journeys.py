@@ -63,11 +63,11 @@ def test_from_the_code_to_the_statement(client: SignedClient, native: WechatHarn
     assert event.payload["resource"]["transaction_id"] == paid["channel_trade_no"]
     assert "payer" not in event.payload["resource"]
 
-    given_back = data(refund(client, payment, 3_000))
-    assert given_back["status"] == "processing"
+    created_refund = data(refund(client, payment, 3_000))
+    assert created_refund["status"] == "processing"
     native.settle_refunds()
     deliver(native, native.take_webhooks())
-    assert get_refund(client, given_back)["status"] == "succeeded"
+    assert get_refund(client, created_refund)["status"] == "succeeded"
     assert get_payment(client, payment)["refunded_amount"] == 3_000
     assert native.read_amounts(payment["payment_no"]) == (10_000, 3_000)
 
@@ -82,7 +82,7 @@ def test_from_the_code_to_the_statement(client: SignedClient, native: WechatHarn
 def test_a_customer_who_pays_after_closing_gets_the_money_back(
     client: SignedClient, native: WechatHarness
 ) -> None:
-    """WeChat Pay said that the order is closed, and took the money all the same."""
+    """WeChat Pay confirmed the close of the order, and accepted the payment afterwards."""
     payment = data(create(client, channel="wechat", currency="CNY"))
     native.control("faults", mchid=None, kind="error", operation="close", status=204)
     assert data(cancel(client, payment))["status"] == "cancelled"
@@ -212,34 +212,34 @@ class TestRefundRules:
 
 
 class TestAbnormalRefund:
-    """The customer's card is dead. The money has left the merchant, and waits at WeChat Pay."""
+    """The customer's card is closed. The money has left the merchant, and WeChat Pay still holds it."""
 
     def make(self, client: SignedClient, native: WechatHarness) -> tuple[Any, Any]:
         payment = data(create(client, channel="wechat", currency="CNY"))
         native.pay_reference(payment["payment_no"])
         deliver(native, native.take_webhooks())
         native.control("faults", mchid=None, kind="refund_abnormal")
-        given_back = data(refund(client, payment, 10_000))
+        created_refund = data(refund(client, payment, 10_000))
         native.settle_refunds()
         deliver(native, native.take_webhooks())
-        return payment, given_back
+        return payment, created_refund
 
     def test_it_needs_review_and_its_amount_stays_reserved(
         self, client: SignedClient, native: WechatHarness
     ) -> None:
-        payment, given_back = self.make(client, native)
-        assert get_refund(client, given_back)["status"] == "processing"
+        payment, created_refund = self.make(client, native)
+        assert get_refund(client, created_refund)["status"] == "processing"
         review = PaymentReview.objects.get(resolved_at=None)
-        assert (review.subject, review.code) == (given_back["refund_no"], "no_outcome")
+        assert (review.subject, review.code) == (created_refund["refund_no"], "no_outcome")
         assert "merchant platform" in review.text
         assert refund(client, payment, 1).status_code == 422
 
     def test_money_on_another_card_ends_the_review(self, client: SignedClient, native: WechatHarness) -> None:
-        _payment, given_back = self.make(client, native)
-        native.control("refunds/settle", out_refund_no=given_back["refund_no"], status="SUCCESS")
+        _payment, created_refund = self.make(client, native)
+        native.control("refunds/settle", out_refund_no=created_refund["refund_no"], status="SUCCESS")
         background.make_checks_due()
         poll_due()
-        assert get_refund(client, given_back)["status"] == "succeeded"
+        assert get_refund(client, created_refund)["status"] == "succeeded"
         assert not PaymentReview.objects.filter(resolved_at=None).exists()
 
     def test_a_closed_refund_may_be_made_again(self, client: SignedClient, native: WechatHarness) -> None:
@@ -247,10 +247,10 @@ class TestAbnormalRefund:
         native.pay_reference(payment["payment_no"])
         deliver(native, native.take_webhooks())
         native.control("faults", mchid=None, kind="refund_closed")
-        given_back = data(refund(client, payment, 10_000))
+        created_refund = data(refund(client, payment, 10_000))
         native.settle_refunds()
         deliver(native, native.take_webhooks())
-        assert get_refund(client, given_back)["status"] == "failed"
+        assert get_refund(client, created_refund)["status"] == "failed"
         native.pass_refund_pause()
         assert data(refund(client, payment, 10_000))["status"] == "processing"
 
@@ -323,7 +323,7 @@ def test_a_cancel_without_an_answer_is_repeated(native: WechatHarness, operation
 
 
 def test_a_refund_is_pending_until_it_is_settled(native: WechatHarness) -> None:
-    """Acceptance is not success."""
+    """An accepted refund has not succeeded yet."""
     request = native.build_creation()
     payment = create_paid(native, request)
     wanted = build_refund(request, payment, 100)

@@ -152,7 +152,7 @@ def test_a_published_callback_is_verified_and_decrypted() -> None:
 
 
 def test_the_sdk_decrypts_what_the_tests_encrypt() -> None:
-    """So that the callbacks of these tests are WeChat Pay's."""
+    """Shows that the callbacks of these tests have the format of WeChat Pay."""
     sealed = keys.encrypt('{"out_trade_no":"拿铁"}'.encode(), original_type="transaction")
     plain = utils.aes_decrypt(
         sealed["nonce"], sealed["ciphertext"], sealed["associated_data"], keys.API_V3_KEY

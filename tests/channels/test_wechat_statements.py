@@ -147,7 +147,7 @@ def test_a_day_on_which_nothing_happened(planned: PlannedServer) -> None:
 def test_a_day_whose_statement_may_still_be_made(
     planned: PlannedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until 10 o'clock of the next day in Beijing, no file does not mean that nothing happened."""
+    """Until 10 o'clock of the next day in Beijing, a missing file does not prove an empty day."""
     before = dt.datetime(2026, 11, 28, 9, 59, tzinfo=BEIJING)
     monkeypatch.setattr(statements, "read_clock", lambda: before)
     planned.plan(400, json.dumps({"code": "NO_STATEMENT_EXIST", "message": "请求的账单文件不存在"}))
@@ -213,7 +213,7 @@ def test_a_statement_that_cannot_be_right(planned: PlannedServer, text: str) -> 
 def test_a_refund_that_was_under_way_is_queried(
     planned: PlannedServer, in_the_file: str, now: str, state: str
 ) -> None:
-    """A row is not changed after the file was made."""
+    """WeChat Pay changes no row after it has made the file."""
     plan_statement(planned, STATEMENT.replace("`PROCESSING", f"`{in_the_file}"))
     answer = {
         "refund_id": "50000000382019052709732678859",

@@ -1,4 +1,4 @@
-"""Webhooks of WeChat Pay: verified over the raw bytes, decrypted, and refused when anything is not right."""
+"""Webhooks of WeChat Pay: they are verified over the raw bytes, decrypted, and refused when invalid."""
 
 import json
 import time
@@ -197,7 +197,7 @@ def test_a_signed_body_of_another_shape_is_refused(body: bytes) -> None:
 
 
 def test_a_webhook_that_another_apiv3_key_encrypted() -> None:
-    """The merchant has changed the key at WeChat Pay and not here."""
+    """The merchant has changed the APIv3 key at WeChat Pay but not here."""
     account = build_account(credentials=keys.build_credentials(api_v3_key="n" * 32))
     with capture_logs() as logs, pytest.raises(WebhookRefused):
         parse(build_body(TRANSACTION), account=account)

@@ -27,7 +27,7 @@ from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox
 
 SHOP_IP, OPENID = "14.23.150.211", "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
 PAUSE_SECONDS, REFUND_SECONDS = 61, 3
-# What the customer's browser and WeChat add to a creation, for each method.
+# The fields that the customer's browser and WeChat add to a creation, for each method.
 METHOD_FIELDS: dict[str, dict[str, Any]] = {
     "wechat_native": {},
     "wechat_jsapi": {"payment_method_options": {"openid": OPENID}},
@@ -96,7 +96,7 @@ class WechatHarness:
         self.plan(what, "close")
 
     def open_page(self, payment: ChannelPayment) -> None:
-        """It knows the payment from its creation on."""
+        """WeChat Pay knows the payment from its creation on."""
 
     def pay_late(self, reference: str) -> None:
         """The customer was entering the password while the order was closed."""
@@ -110,7 +110,7 @@ class WechatHarness:
         self.advance(REFUND_SECONDS)
 
     def pass_refund_pause(self) -> None:
-        """Passes on both sides: the platform waits by itself before it sends the next refund."""
+        """Lets the pause pass at the sandbox and on the platform, which waits too before it sends the next refund."""
         self.advance(PAUSE_SECONDS)
         pause = dt.timedelta(seconds=PAUSE_SECONDS)
         Refund.objects.update(created_at=F("created_at") - pause, call_at=F("call_at") - pause)
@@ -120,13 +120,13 @@ class WechatHarness:
             SagaStep.objects.filter(id=step.id).update(result={"call_at": call_at.isoformat()})
 
     def publish_lists(self) -> None:
-        """Two days later, the statements of all days until now are certain."""
+        """Moves the clock by two days: then the statements of all days until now exist."""
         self.advance(2 * 86_400)
         later = dt.datetime.now(dt.UTC) + dt.timedelta(days=2)
         self._monkeypatch.setattr(statements, "read_clock", lambda: later)
 
     def end_pages(self) -> None:
-        """It closes every order."""
+        """WeChat Pay can close every order."""
 
     def take_webhooks(self) -> list[WebhookRequest]:
         self.control("run-due", now=True)

@@ -24,7 +24,7 @@ def keys() -> Keys:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[SandboxServer]:
-    """One for all tests: each has an app of its own. The clock stands, and tests move it forward."""
+    """One sandbox for all tests; each test has an app of its own. The clock is stopped, and tests move it forward."""
     clock = Clock(start=datetime(2026, 11, 28, 10, tzinfo=BEIJING), is_stopped=True)
     server = SandboxServer(clock=clock)
     server.start()
@@ -55,7 +55,7 @@ def shop(sandbox: SandboxServer, keys: Keys, notices: Receiver) -> Shop:
 
 @pytest.fixture
 def sdk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> DefaultAlipayClient:
-    """Alipay's own client. It connects to ports 80 and 443 only: here it gets the connection to the sandbox's port."""
+    """Alipay's own client. It connects to ports 80 and 443 only, so the test gives it a connection to the sandbox."""
 
     def connect(url: str, query: str, timeout: float) -> tuple[str, http.client.HTTPConnection]:
         address = urlsplit(url)

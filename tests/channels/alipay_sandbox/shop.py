@@ -24,7 +24,7 @@ WAP = {"product_code": "QUICK_WAP_WAY"}
 
 @dataclass(frozen=True)
 class Keys:
-    """Of all apps of the tests: made once, because that takes long."""
+    """The keys of all apps of the tests, generated once because that takes long."""
 
     app: rsa.RSAPrivateKey
     alipay: rsa.RSAPrivateKey
@@ -43,7 +43,7 @@ class Keys:
 
     @property
     def app_pkcs1(self) -> str:
-        """The form that alipay-sdk-python wants."""
+        """Returns the private key in the format that alipay-sdk-python requires."""
         return _private(self.app, serialization.PrivateFormat.TraditionalOpenSSL)
 
 
@@ -87,7 +87,7 @@ class Shop:
         return {**fields, "sign": base64.b64encode(signature).decode()}
 
     def post(self, fields: dict[str, str], timeout: float = 60) -> requests.Response:
-        """Like the SDKs: common parameters in the query string, biz_content in the body."""
+        """Sends a request as the SDKs do: common parameters in the query string, biz_content in the body."""
         charset = fields.get("charset", "utf-8")
         query = {name: value for name, value in fields.items() if name != "biz_content"}
         body = {name: value for name, value in fields.items() if name == "biz_content"}
@@ -131,7 +131,7 @@ class Shop:
         return self.sign(method, content, notify_url=self.notify_url, return_url=return_url)
 
     def open_page(self, fields: dict[str, str]) -> requests.Response:
-        """The customer's browser posts the form, and follows to the cashier."""
+        """The customer's browser posts the form and follows the redirect to the cashier."""
         return self.http.post(
             self.sandbox.gateway_url, params={"charset": fields["charset"]}, data=fields, timeout=60
         )
@@ -169,7 +169,7 @@ class Shop:
 
 @dataclass
 class Receiver:
-    """Receives notices. `answers`: for an address, what it answers next; then `success`."""
+    """Receives notices. `answers` has the next answers for each address; after them, it answers `success`."""
 
     url: str
     received: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -177,7 +177,7 @@ class Receiver:
     arrived: Condition = field(default_factory=Condition)
 
     def wait_for(self, path: str, count: int) -> bool:
-        """Waits until so many notices have come to this path."""
+        """Waits until `count` notices have arrived at this path."""
         with self.arrived:
             return self.arrived.wait_for(
                 lambda: sum(p == path for p, _ in self.received) >= count, timeout=60

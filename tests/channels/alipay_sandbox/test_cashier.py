@@ -1,4 +1,4 @@
-"""The customer's pages: opened, paid, declined, left; in Chinese with English."""
+"""The customer's pages: they are opened, paid, declined and left, in Chinese with English."""
 
 import re
 from html import unescape
@@ -12,7 +12,7 @@ PAGES = ("alipay.trade.page.pay", "alipay.trade.wap.pay")
 
 
 def click(shop: Shop, page: requests.Response, action: str) -> requests.Response:
-    """Presses one of the page's buttons."""
+    """Presses a button of the page."""
     assert f"value={action} " in page.text
     (address,) = re.findall(r"action='([^']+)'", page.text)
     return shop.http.post(

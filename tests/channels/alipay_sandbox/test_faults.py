@@ -1,4 +1,4 @@
-"""Faults that a test orders: each kind, on its way through real connections."""
+"""Each kind of fault that a test can plan, over real connections."""
 
 import re
 import time
@@ -36,7 +36,7 @@ def test_no_answer(shop: Shop, kind: str, happens: bool) -> None:
     assert shop.refund(number, "10.00", "R1")["fund_change"] == ("N" if happens else "Y")
 
 
-def test_the_caller_waits_in_vain(shop: Shop) -> None:
+def test_the_caller_gets_a_timeout(shop: Shop) -> None:
     shop.fault("query", "timeout_before")
     with pytest.raises(requests.Timeout):
         shop.post(shop.sign("alipay.trade.query", {"out_trade_no": "1"}), timeout=0.05)
@@ -69,7 +69,7 @@ def test_errors_that_are_well_signed(shop: Shop, kind: str, happens: bool, code:
     assert is_refunded(shop, number) == happens
 
 
-def test_a_decline_of_ones_choice(shop: Shop) -> None:
+def test_a_decline_with_a_chosen_code(shop: Shop) -> None:
     shop.fault("create", "decline", code="40006", sub_code="isv.insufficient-isv-permissions")
     answer = shop.call("alipay.trade.precreate", {})
     assert (answer["code"], answer["sub_code"]) == ("40006", "isv.insufficient-isv-permissions")
@@ -107,7 +107,7 @@ def test_slow(shop: Shop, kind: str) -> None:
 
 @pytest.mark.parametrize(("kind", "waits"), [("slow", (0, 9)), ("slow_start", (9, 0))])
 def test_on_which_side_of_the_delay_it_happens(shop: Shop, kind: str, waits: tuple[float, float]) -> None:
-    """Before it is executed, or before it is answered."""
+    """The delay is before the request is executed, or before it is answered."""
     number = shop.paid("10.00")
     shop.fault("refund", kind, seconds=9)
     fields = shop.sign(REFUND, {"out_trade_no": number, "refund_amount": "10.00", "out_request_no": "R1"})
@@ -148,7 +148,7 @@ def test_half_a_bill(shop: Shop) -> None:
 
 
 def test_unreachable() -> None:
-    """A pooled connection does not survive either."""
+    """Pooled connections are closed too."""
     server = SandboxServer()
     server.start()
     session = requests.Session()

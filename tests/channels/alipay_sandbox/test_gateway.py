@@ -1,4 +1,4 @@
-"""The gateway's codes, in the order in which it checks: common/02km9f."""
+"""The error codes of the gateway, in the order of its checks: common/02km9f."""
 
 import json
 from typing import Any

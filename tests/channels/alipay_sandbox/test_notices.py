@@ -1,4 +1,4 @@
-"""Asynchronous notices: what is reported, how often it is repeated, and what can go wrong with them."""
+"""Asynchronous notices: their fields, their repetitions, and their faults."""
 
 import json
 import re
@@ -104,7 +104,8 @@ def test_a_call_to_close_may_name_an_address(shop: Shop, notices: Receiver) -> N
 
 
 def test_the_repetitions(shop: Shop, notices: Receiver) -> None:
-    """4m, 10m, 10m, 1h, 2h, 6h, 15h after the first attempt, with one notify_id; then Alipay gives up."""
+    """A notice is repeated 4m, 10m, 10m, 1h, 2h, 6h and 15h after the first attempt, with one notify_id; then Alipay
+    gives up."""
     notices.answers[urlsplit(shop.notify_url).path] = [(200, b"fail")] * 9
     shop.paid()
     received = sent(shop, notices)
@@ -191,7 +192,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("kind", ["forged_webhook", "tampered_webhook"])
     def test_wrong_signature(self, shop: Shop, notices: Receiver, kind: str) -> None:
-        """Once, whatever the shop answers; the true one has the same notify_id."""
+        """The notice with the wrong signature is sent once; the valid one has the same notify_id."""
         notices.answers[urlsplit(shop.notify_url).path] = [(200, b"fail")]
         shop.fault("notify", kind)
         shop.paid()

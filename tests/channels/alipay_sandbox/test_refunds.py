@@ -85,7 +85,7 @@ def test_the_sellers_account_must_hold_the_money(shop: Shop) -> None:
 
 
 def test_the_query_says_nothing_about_a_refund_that_it_does_not_know(shop: Shop) -> None:
-    """Code 10000 alone says nothing: open/02e7gp."""
+    """The answer has code 10000 and no refund, so the code alone proves nothing: open/02e7gp."""
     number = shop.paid("10.00")
     assert shop.query_refund(number, "R1") == {"code": "10000", "msg": "Success"}
     assert shop.query_refund("never_seen", "R1")["sub_code"] == "ACQ.TRADE_NOT_EXIST"

@@ -1,4 +1,4 @@
-"""Alipay's own SDK against the sandbox: what it signs is accepted, and what the sandbox signs it verifies."""
+"""Alipay's own SDK against the sandbox: the sandbox accepts its signatures, and it verifies those of the sandbox."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""The books under concurrent calls and over a restart, the control API, and the command that starts the server."""
+"""The sandbox's records under concurrent calls and after a restart, its control API, and the command that starts it."""
 
 import ast
 import sqlite3
@@ -85,7 +85,7 @@ def test_a_withdrawal_of_more_than_there_is(shop: Shop) -> None:
 
 
 def test_notices_are_sent_by_themselves(keys: Keys, notices: Receiver) -> None:
-    """With the thread that a started sandbox has; moving the clock wakes it up."""
+    """A thread of the sandbox sends due notices; moving the clock wakes it up."""
     server = SandboxServer(sends_notices=True, clock=Clock(is_stopped=True))
     server.start()
     shop = _shop_at(server, keys, notices)
@@ -150,7 +150,7 @@ def test_other_addresses(shop: Shop) -> None:
 
 
 def test_the_settings_of_the_first_start(tmp_path: Path, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Made once, readable by their owner alone, and enough to call the sandbox."""
+    """The settings are made once, only their owner can read them, and they are enough to call the sandbox."""
     made = iter([keys.app, keys.alipay])
     monkeypatch.setattr(signatures, "make_private_key", lambda: next(made))
     server = SandboxServer()
@@ -177,7 +177,7 @@ def imported(tree: ast.AST) -> list[str]:
 
 
 def test_the_sandbox_imports_nothing_of_the_platform() -> None:
-    """Neither the channel, which is written against the same documents, nor anything else of the project."""
+    """The sandbox shares no code with the channel, which is written from the same documents."""
     files = list(Path(sandbox_server.__file__).parent.glob("*.py"))
     assert len(files) > 20
     for file in files:

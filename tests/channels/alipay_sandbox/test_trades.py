@@ -1,4 +1,4 @@
-"""When a trade comes into being, until when it can be paid, and how it is closed."""
+"""A trade is created when the customer opens it, can be paid until its end, and is then closed."""
 
 import re
 from typing import Any
@@ -141,7 +141,8 @@ def test_time_expire_in_the_past(shop: Shop) -> None:
 
 
 def test_one_order_number(shop: Shop) -> None:
-    """The same terms may be offered again while nobody has paid; other terms, a paid or closed order may not."""
+    """A number can be used again with the same terms while the order is unpaid. Other terms are refused, and so is a
+    paid or closed order."""
     number = shop.precreate("5.00")
     shop.precreate("5.00", out_trade_no=number)
     open_trade(shop, number)
@@ -191,7 +192,7 @@ def test_cancel(shop: Shop) -> None:
     assert [entry["amount_fen"] for entry in ledger["entries"]] == [900, -900]
 
 
-def test_what_cannot_be_cancelled(shop: Shop) -> None:
+def test_a_finished_trade_cannot_be_cancelled(shop: Shop) -> None:
     partly = shop.paid("9.00")
     shop.refund(partly, "1.00", "1")
     assert cancel(shop, out_trade_no=partly)["sub_code"] == "ACQ.REASON_TRADE_REFUND_FEE_ERR"

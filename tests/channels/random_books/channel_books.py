@@ -1,4 +1,4 @@
-"""What each channel has moved, by its own records, and in which order we looked: the truth from outside."""
+"""The money that each channel has moved, read from its own records, in the order in which the test saw it."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ from tests.support.stripe.fake import FakeStripe
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What one object of a channel has moved by now, in all: a payment, a refund, a dispute."""
+    """The money that one object of a channel (a payment, a refund or a dispute) has moved so far."""
 
     kind: str
     key: str
@@ -30,7 +30,8 @@ class Total:
 
 @dataclass(slots=True)
 class Movement:
-    """A change of such a total. `amount_minor` is what the account gained; `seen_at` moves back when a day passes."""
+    """A change of a `Total`. `amount_minor`: by how much the account's money grew. `seen_at` moves back when a day
+    passes."""
 
     number: int
     channel: str
@@ -92,7 +93,7 @@ class SimulatedDispute:
 def build_reader(
     harness: ChannelHarness, disputes: list[SimulatedDispute], known: set[str]
 ) -> Callable[[], Iterator[Total]]:
-    """Reads what belongs to the `known` payments: other tests have left records of theirs."""
+    """Builds a function that reads the records of the `known` payments only: other tests have left records too."""
     match harness:
         case SimulatorHarness():
             return lambda: _read_simulator(disputes, known)
@@ -185,7 +186,7 @@ def _read_alipay(harness: AlipayHarness, known: set[str]) -> Iterator[Total]:
 
 
 def can_be_paid(harness: ChannelHarness, payment: Mapping[str, Any]) -> bool:
-    """Whether the customer's page is open at the channel."""
+    """Returns whether the customer's page is open at the channel."""
     number = payment["payment_no"]
     match harness:
         case SimulatorHarness():

@@ -1,4 +1,4 @@
-"""A day passes: everything that is stored becomes a day older, so that the present is the next day."""
+"""Lets a day pass: moves all stored times back by a day, so that now is the next day."""
 
 from collections import defaultdict
 
@@ -7,7 +7,7 @@ from ledger.closes import close_days, verify_days
 from ledger.models import DailyClose
 from tests.support.triggers import without_triggers
 
-# Further back than any row, so that no row meets the row of the day before on its way.
+# Rows move this far back and forth again, so that no unique key collides with that of the day before.
 _FAR = 10_000
 _FIND_COLUMNS = """
 SELECT column_.table_name, string_agg(
@@ -24,7 +24,7 @@ Closes = dict[tuple[str, str], list[tuple[object, ...]]]
 
 
 def let_a_day_pass() -> None:
-    """The closes of earlier days are made again: their content must be the same, only the day is another."""
+    """Makes the closes of earlier days again: only their days may differ."""
     roll_up()
     close_days()
     before = read_closes()
@@ -42,7 +42,7 @@ def let_a_day_pass() -> None:
 
 
 def read_closes() -> Closes:
-    """What was closed in each chain, oldest first, without its days."""
+    """Returns the closes of each chain, oldest first, without their days."""
     found: Closes = defaultdict(list)
     for each in DailyClose.objects.exclude(transfer_count=0).order_by("day"):
         chain = each.environment, each.currency

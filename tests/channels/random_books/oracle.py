@@ -1,4 +1,4 @@
-"""What the books must say, computed from the channels' records, the banks' files and the merchants' terms.
+"""Computes what the ledger and the payments must have, from the channels' records, bank files and merchants' terms.
 
 Shares no code with the platform: it reads single rows and adds them up here. Of the ledger it takes the order in which
 the platform learned of captures and refunds, because fees depend on it.
@@ -21,7 +21,7 @@ MERCHANT_KINDS = ("merchant_payable", "refunds", "disputes", "platform_fees", "p
 
 
 def find_differences(world: World) -> list[str]:
-    """Empty when saga history, payments, ledger, statements and banks agree to the cent."""
+    """Returns all differences between saga history, payments, ledger, statements and banks, to the cent."""
     entries = read_entries()
     return [
         *compare_payments(world, entries),
@@ -33,7 +33,7 @@ def find_differences(world: World) -> list[str]:
 
 
 def read_entries() -> list[dict[str, Any]]:
-    """All posted entries. `signed` is positive for a debit."""
+    """Returns all posted entries. `signed` is positive for a debit."""
     rows = TransferEntry.objects.filter(phase="posted").values(
         "amount_minor",
         "direction",
@@ -51,7 +51,7 @@ def read_entries() -> list[dict[str, Any]]:
 
 
 def compare_payments(world: World, entries: list[dict[str, Any]]) -> list[str]:
-    """Each payment: the channel's records, our row as merchants see it, and the ledger."""
+    """Compares each payment in the channel's records, in the API and in the ledger."""
     taken, back, disputed = (defaultdict[str, int](int) for _ in range(3))
     for book in world.books.values():
         for each in book.movements:
@@ -78,7 +78,7 @@ def compare_payments(world: World, entries: list[dict[str, Any]]) -> list[str]:
             "captured": (taken[number], shown["captured_amount"]),
             "captured, ledger": (taken[number], -ledger["merchant_payable"]),
             "at the channel, ledger": (at_channel, ledger["channel_receivable"]),
-            "given back, ledger": (
+            "refunded and disputed, ledger": (
                 back[number] + disputed[number],
                 ledger["refunds"] + ledger["disputes"] + ledger["suspense"],
             ),
@@ -95,7 +95,8 @@ def compare_payments(world: World, entries: list[dict[str, Any]]) -> list[str]:
 
 
 def compare_sagas() -> list[str]:
-    """Each refund that a saga has made is one that a channel has made, and each undone one is none."""
+    """Compares each refund with its saga: a completed saga means a refund at the channel, a compensated one means
+    none."""
     wrong = []
     ends = {"completed": ("succeeded", "failed"), "compensated": ("failed",)}
     for saga in SagaInstance.objects.filter(definition="refund.create"):
@@ -116,7 +117,7 @@ def compare_sagas() -> list[str]:
 
 
 def compare_merchants(world: World, entries: list[dict[str, Any]]) -> list[str]:
-    """What each merchant has of each currency: its payments less what went back, fees and payouts."""
+    """Compares each merchant's balance in each currency: payments less refunds, disputes, fees and payouts."""
     owner = {sale.payment_no: sale.shop.merchant.merchant.pk for sale in world.sales}
     expected: dict[tuple[uuid.UUID, str], int] = defaultdict(int)
     for book in world.books.values():
@@ -148,7 +149,7 @@ def compare_merchants(world: World, entries: list[dict[str, Any]]) -> list[str]:
 
 
 def compare_receivables(world: World, entries: list[dict[str, Any]]) -> list[str]:
-    """When all cases are booked, the ledger follows the statements: gross less fees and payouts."""
+    """Compares the channels' receivables with the statements, gross less fees and payouts. All cases are booked."""
     expected: dict[tuple[str, str], int] = defaultdict(int)
     for statement in world.statements:
         for currency, gross in statement.gross_minor.items():
@@ -168,7 +169,7 @@ def compare_receivables(world: World, entries: list[dict[str, Any]]) -> list[str
 
 
 def compare_bank(world: World, entries: list[dict[str, Any]]) -> list[str]:
-    """Channels paid in, merchants were paid out."""
+    """Compares the bank account: payouts of channels less payouts to merchants."""
     expected: dict[str, int] = defaultdict(int)
     for statement in world.statements:
         for currency, amount in statement.paid_minor.items():
@@ -190,7 +191,7 @@ def compare_bank(world: World, entries: list[dict[str, Any]]) -> list[str]:
 
 
 def compute_fees(world: World) -> dict[tuple[uuid.UUID, str], int]:
-    """Of each merchant and currency, by the terms that were valid, in the order of the history."""
+    """Computes the fees of each merchant and currency, by the terms that were valid, in the order of the transfers."""
     today = dt.datetime.now(dt.UTC)
     total: dict[tuple[uuid.UUID, str], int] = defaultdict(int)
     shops = {sale.payment_no: sale.shop for sale in world.sales}
@@ -212,7 +213,7 @@ def compute_fees(world: World) -> dict[tuple[uuid.UUID, str], int]:
                     known["volume"] = sum(
                         minor
                         for day, *owner, minor in captures
-                        # Every capture happened on the real today; `pass_day` has moved both since then.
+                        # At each capture the day was the real today; `pass_day` has moved both days since then.
                         if owner == list(place) and (each.day - day).days < today.day
                     )
                 fee = compute_fee(known["terms"], payment.currency, each.sequence, known["volume"])
@@ -235,7 +236,7 @@ def compute_fees(world: World) -> dict[tuple[uuid.UUID, str], int]:
 
 
 def sum_refunds(transfer: LedgerTransfer) -> int:
-    """What the refund gave back."""
+    """Returns the amount of the refund."""
     return Refund.objects.values_list("amount_minor", flat=True).get(pk=transfer.subject_id)
 
 
@@ -256,7 +257,7 @@ def compute_fee(terms: Mapping[str, Any] | None, currency: str, amount: int, vol
 
 
 def compute_share(known: Mapping[str, Any], currency: str) -> int:
-    """What all refunds together give back."""
+    """Returns the part of the fee that all refunds together return."""
     terms = known.get("terms")
     rate = find_rate(terms, currency)
     if terms is None or rate is None or terms["refund_rule"] == "keep":

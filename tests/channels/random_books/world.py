@@ -1,4 +1,4 @@
-"""Merchants, customers, banks, channels and staff, driven by dice, while processes die."""
+"""Merchants, customers, banks, channels and staff act at random, while processes crash."""
 
 import datetime as dt
 import io
@@ -64,7 +64,7 @@ from tests.support.shop import REFUNDS, Body, cancel, capture, create, get_payme
 from tests.support.signing import SignedClient
 
 AMOUNTS = (10_000, 4_321, 33_333)
-# What the channel keeps of a payment: parts of a million, and minor units.
+# The fee that the channel keeps of a payment: millionths, and minor units.
 CHANNEL_FEES = {"simulator": (15_000, 10), "stripe": (29_000, 30), "wechat": (6_000, 0), "alipay": (6_000, 0)}
 EXPECTED_STATUSES = (200, 202, 402, 404, 409, 422, 502, 503)
 WORKER_ROUNDS = 5
@@ -74,7 +74,7 @@ MAX_PAUSES = 40
 
 
 class Killed(BaseException):
-    """In place of SIGKILL: no handler of the platform catches it."""
+    """Stands for SIGKILL: no handler of the platform catches it."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Shop:
 
 @dataclass
 class Sale:
-    """A payment: where, whose, and how often a webhook still waits."""
+    """A payment with its merchant and the harness of its channel."""
 
     shop: Shop
     harness: ChannelHarness
@@ -104,7 +104,7 @@ class Sale:
 
 @dataclass
 class PaidOut:
-    """A line of a file that the bank got. `returned_minor` came back, less the bank's fee."""
+    """A line of a payout file. `returned_minor`: the amount that the bank returned, less its fee."""
 
     merchant_id: uuid.UUID
     currency: str
@@ -114,7 +114,7 @@ class PaidOut:
 
 @dataclass
 class Statement:
-    """What was in an imported statement: the fee in minor units and what was paid to the platform's bank."""
+    """The sums of an imported statement, by currency: gross, fee, and the payout to the platform's bank."""
 
     channel: str
     gross_minor: dict[str, int]
@@ -179,11 +179,11 @@ class World:
                 self._die_in(step)
             else:
                 step()
-            if step not in (*rarely, *staff[:3]):  # these move nothing at a channel
+            if step not in (*rarely, *staff[:3]):  # these steps move no money at a channel
                 self._look()
 
     def _die_in(self, step: Callable[[], None]) -> None:
-        """The process dies at one of the next named points, if the step comes to so many."""
+        """The process dies at one of the next five crash points, if the step reaches it."""
         with self._dying(self.dice.randrange(1, 6)):
             try:
                 step()
@@ -226,7 +226,7 @@ class World:
         try:
             answer = create(shop.client, key=key, **wanted)
         except Killed:
-            # The merchant's program repeats what was not answered.
+            # The merchant's program repeats a request that got no answer.
             self.deaths += 1
             background.expire_all_leases()
             with self.monkeypatch.context() as patch:
@@ -265,12 +265,12 @@ class World:
         arriving = self.webhooks[:count]
         repeated = [each for each in arriving if self.dice.random() < 0.2]
         for each in arriving:
-            if self._send(*each):  # else, and when the process dies, the channel sends it again
+            if self._send(*each):  # otherwise, and after a crash, the channel sends it again
                 self.webhooks.remove(each)
                 self.webhooks += [each] if each in repeated else []
 
     def _send(self, harness: ChannelHarness, webhook: WebhookRequest) -> bool:
-        """False when the platform cannot apply the event yet, such as while it does not reach the channel."""
+        """Returns False when the platform cannot apply the event yet, such as while it cannot reach the channel."""
         status = send_webhook(harness, webhook).status_code
         release_connections()
         assert status in (200, 503), (status, webhook.body, self.history)
@@ -313,7 +313,7 @@ class World:
         )
 
     def refund_in_dashboard(self) -> None:
-        """Staff of the merchant refund at Stripe, whatever the platform has refunded or a bank disputes."""
+        """Staff of the merchant refund at Stripe, regardless of the platform's refunds and of disputes."""
         paid = [each for each in self.books["stripe"].movements if each.kind == "payment"]
         fake = self._stripe.fake
         if paid:
@@ -408,7 +408,7 @@ class World:
                 state_machine.charge_suspense(payment=locked, actor="ana", reason="agreed")
 
     def change_plan(self) -> None:
-        """In the middle of everything, the first merchant's fees change."""
+        """The fees of the first merchant change."""
         shop = self.shops[0]
         assert shop.terms is not None
         percent = self.dice.choice((19_000, 25_000, 31_000))
@@ -440,13 +440,13 @@ class World:
         ]
 
     def import_day(self) -> None:
-        """A day that is over, of any channel: not always the oldest one."""
+        """Imports the statement of a past day of any channel, not always of the oldest day."""
         days = self.list_days()
         if days:
             self.import_statement_of(*self.dice.choice(days))
 
     def list_days(self) -> list[tuple[str, dt.date]]:
-        """Days that are over and were not reported yet. A channel's file of a day is made once."""
+        """Returns the past days that no statement has reported. A channel makes one file for each day."""
         now = dt.datetime.now(dt.UTC)
         found = set()
         for channel, book in self.books.items():
@@ -540,7 +540,7 @@ class World:
         self.read_files()
 
     def read_files(self) -> None:
-        """What the bank gets, and pays: the rows of the files."""
+        """The bank reads the payout files and pays their rows."""
         for run in PayoutRun.objects.filter(status="sent"):
             content = download_file(run_id=run.id, actor="ann", reason="upload").content.decode()
             for row in content.splitlines()[1:]:
@@ -571,8 +571,8 @@ class World:
 
     # --- The end ---------------------------------------------------------------------------------------------
 
-    def come_to_rest(self) -> None:
-        """Everything that is due later happens now; then two days pass, every day is reported, every case decided."""
+    def finish_all_work(self) -> None:
+        """Finishes all open work. Then two days pass, all days get their statements, and all cases are decided."""
         for harness in self.harnesses:
             harness.end_pages()
         for number in range(1, MAX_PAUSES + 1):
@@ -580,7 +580,7 @@ class World:
             if is_at_rest and number >= 3:
                 break
         background.finish()
-        assert not self.webhooks, f"refused to the end: {self.webhooks}"
+        assert not self.webhooks, f"still refused: {self.webhooks}"
         self._look()
         self.pay_out()
         for _ in range(2):
@@ -593,8 +593,8 @@ class World:
             self.resolve_case(case, writes_off=False)
 
     def _let_pauses_pass(self) -> bool:
-        """True when no saga waits, and no webhook is to be sent again. Each refund of one payment waits for a pause
-        after the one before, and every call waits for the end of an outage."""
+        """Lets pauses pass: between two refunds of one payment, and until the end of an outage. Returns True when no
+        saga waits and no webhook must be sent again."""
         background.run_rounds(background.MAX_ROUNDS)
         advance_time_for_breaker(OUTAGE_SECONDS)
         for harness in self.harnesses:
@@ -609,8 +609,8 @@ class World:
         return is_at_rest and not self.webhooks
 
     def _record_empty_days(self) -> None:
-        """Every day has a statement, also one on which nothing moved at the channel: what the platform learned on that
-        day, and no statement reports, becomes a case."""
+        """Records an empty statement for each day without movements at the channel. Money that the ledger has for that
+        day, and that no statement reports, becomes a case."""
         now = dt.datetime.now(dt.UTC)
         for channel in self.books:
             today = now.astimezone(get_zone(channel)).date()
@@ -626,7 +626,7 @@ class World:
         return payment_no in self.charged
 
     def find_terms(self, shop: Shop, at: dt.datetime) -> dict[str, Any] | None:
-        """The terms that were valid for the shop then."""
+        """Returns the terms that were valid for the shop at this time."""
         valid = [terms for since, terms in shop.terms_since if since <= at]
         return valid[-1].as_json() if valid else None
 
@@ -638,7 +638,7 @@ class World:
         )
 
     def _choose(self, fits: Callable[[Body], object]) -> Sale | None:
-        """A sale whose payment is so now."""
+        """Returns a sale whose payment now fits the condition."""
         candidates = self.dice.sample(self.sales, min(4, len(self.sales)))
         for sale in candidates:
             sale.body = get_payment(sale.shop.client, sale.body)
@@ -651,7 +651,7 @@ class World:
 
 
 def build_terms() -> list[Terms | None]:
-    """Tiers; a fixed part that is kept; no plan."""
+    """Builds three kinds of terms: with tiers; with a fixed part that refunds do not return; no plan."""
     tiers = [
         Rate(currency, (Tier(0, 29_000), Tier(25_000, 15_000), Tier(60_000, 5_000)), fixed_minor=30)
         for currency in ("USD", "CNY")
@@ -674,7 +674,7 @@ def set_terms(shop: Shop, terms: Terms) -> None:
 
 
 def summarize(channel: str, lines: list[ReportedLine], paid: list[ReportedLine]) -> Statement:
-    """WeChat Pay's own sum of the fees is rounded once a day."""
+    """Adds the lines up. WeChat Pay rounds its sum of the fees once a day."""
     gross, fee, out = dict[str, int](), dict[str, int](), dict[str, int]()
     for line in lines:
         gross[line.currency] = gross.get(line.currency, 0) + line.gross_minor

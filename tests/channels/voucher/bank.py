@@ -14,5 +14,5 @@ class VoucherBank:
     # The references of payments that are authorized first.
     manual: set[str] = field(default_factory=set)
     created_at: dict[str, dt.datetime] = field(default_factory=dict)
-    # "request" or "answer": what the next write calls lose.
+    # The part that the next write calls lose: "request" or "answer".
     losses: list[str] = field(default_factory=list)

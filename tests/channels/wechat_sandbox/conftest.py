@@ -13,7 +13,7 @@ from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox, wechat_sand
 
 
 class Shop:
-    """Receives the callbacks of all merchants; `status` is its answer to them. An exception is raised instead."""
+    """Receives the callbacks of all merchants. `status` is its answer, or an exception that it raises."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, dict[str, str], bytes]] = []
@@ -27,7 +27,7 @@ class Shop:
 
 
 class Scene:
-    """A sandbox, its shop, and short names for what tests do with them."""
+    """A sandbox, its shop, and short methods for the steps of tests."""
 
     def __init__(self, sandbox: WechatSandbox, shop: Shop) -> None:
         self.sandbox = sandbox
@@ -48,7 +48,7 @@ class Scene:
         return parsed(answer)
 
     def paid(self, number: str = "order-0001", total: int = 1000) -> str:
-        """The transaction_id of a new order that is paid."""
+        """Creates an order, pays it and returns its transaction_id."""
         assert self.prepay(number, total)[0] == 200
         return operations.pay(self.bank, FIRST_MCHID, number)
 
@@ -70,12 +70,12 @@ class Scene:
         self.bank.faults.plan(Fault(kind, **values))
 
     def run(self, seconds: float = 0) -> None:
-        """Moves the clock and does what is due then."""
+        """Moves the clock and runs all due work."""
         self.bank.advance_clock(seconds)
         run_due(self.bank)
 
     def notices(self) -> list[dict[str, Any] | None]:
-        """What the SDK makes of the callbacks: None where it refuses one."""
+        """Returns the callbacks as the SDK reads them: None where it refuses one."""
         return [self.sdk.callback(headers, body) for _url, headers, body in self.shop.received]
 
 
@@ -86,7 +86,7 @@ def parsed(answer: tuple[int, Any]) -> tuple[int, dict[str, Any]]:
 
 @pytest.fixture
 def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """The sandbox's clock stands, and tests move it forward."""
+    """A sandbox whose clock is stopped; tests move it forward."""
     now = time.time()
     monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: now))
     shop = Shop()

@@ -1,4 +1,4 @@
-"""Bills: when they are ready, and the provider's format to the letter."""
+"""Bills: the time at which they are ready, and the provider's exact format."""
 
 import datetime as dt
 import gzip
@@ -20,7 +20,7 @@ TRADE_TITLE = (
 
 
 def go_to(scene: Scene, hour: int, minute: int = 0, days: int = 0) -> dt.date:
-    """Moves the clock to the next time it is so late in Beijing, and `days` on. Returns the date there."""
+    """Moves the clock to the next time of this hour in Beijing, and `days` further. Returns the date there."""
     now = to_beijing(scene.bank.clock.now())
     target = now.replace(hour=hour, minute=minute, second=0, microsecond=0) + dt.timedelta(days=days)
     if target <= now:
@@ -55,7 +55,7 @@ def test_a_bill_is_ready_on_the_next_day_at_ten_in_beijing(scene: Scene) -> None
     assert errors(scene, day) == (400, "STATEMENT_CREATING")
     go_to(scene, 10)
     assert errors(scene, day) == (200, "")
-    assert errors(scene, day - dt.timedelta(days=1)) == (400, "NO_STATEMENT_EXIST")  # nothing was paid then
+    assert errors(scene, day - dt.timedelta(days=1)) == (400, "NO_STATEMENT_EXIST")  # no order was paid then
     go_to(scene, 12, days=100)
     assert errors(scene, day) == (400, "INVALID_REQUEST")
 

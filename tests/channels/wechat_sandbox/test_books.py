@@ -1,4 +1,4 @@
-"""The books: append-only, consistent under concurrent calls, and kept over a restart."""
+"""The sandbox's records are append-only, consistent under concurrent calls, and survive a restart."""
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ def test_the_ledger_is_append_only(scene: Scene) -> None:
 
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:
-    """With the clock, an undecided refund, and a callback that was not yet accepted."""
+    """A restart keeps the clock, a refund without outcome, and a callback that was not accepted yet."""
     file = tmp_path / "books.sqlite3"
     sent: list[bytes] = []
 

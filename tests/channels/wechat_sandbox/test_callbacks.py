@@ -1,4 +1,4 @@
-"""Callbacks: who gets which, when they are sent again, and those that a merchant must refuse."""
+"""Callbacks: their recipients, their repetitions, and forged ones that a merchant must refuse."""
 
 import http.server
 import threading
@@ -73,7 +73,7 @@ def test_a_callback_survives_a_crash_while_it_is_sent(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "url", ["http://[::1", "http://shop:99999/", f"http://{64 * 'a'}.com/", "http:///path"]
 )
-def test_an_address_that_is_none_stops_no_other_callback(scene: Scene, url: str) -> None:
+def test_an_invalid_address_stops_no_other_callback(scene: Scene, url: str) -> None:
     scene.bank.send_callback = send_over_http
     assert scene.prepay(notify_url=url)[0] == 200
     operations.pay(scene.bank, FIRST_MCHID, "order-0001")

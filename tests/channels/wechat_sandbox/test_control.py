@@ -1,4 +1,4 @@
-"""The control API over HTTP: what a test in another process does, and what it may not."""
+"""The control API over HTTP, which tests in other processes use, and its restrictions."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_wrong_commands_say_what_is_wrong(
 
 
 def test_only_json_is_taken(scene: Scene) -> None:
-    """So that a page in a browser on this machine cannot send commands."""
+    """Otherwise a page in a browser on this machine could send commands."""
     url = f"{scene.sandbox.url}/sandbox/clock"
     answer = requests.post(
         url, data='{"advance_seconds": 1}', headers={"Content-Type": "text/plain"}, timeout=60

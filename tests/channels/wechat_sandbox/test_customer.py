@@ -1,4 +1,4 @@
-"""The customer's pages: pay, decline or pay later, by QR, by H5 and from a shop's page in WeChat."""
+"""The customer pays, declines or leaves, by QR code, by H5 and on a shop's page in WeChat."""
 
 import base64
 import time

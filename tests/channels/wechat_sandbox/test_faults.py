@@ -1,4 +1,4 @@
-"""What the planned faults do to a call: whether it happened, and what the client gets."""
+"""Planned faults of a call: whether the call has an effect, and what the client gets."""
 
 from typing import Any
 
@@ -91,7 +91,7 @@ def test_the_sdk_refuses_an_answer_whose_signature_is_wrong(scene: Scene, kind: 
 
 
 def test_a_stale_answer_is_an_hour_old(scene: Scene) -> None:
-    """The SDK does not look at the time."""
+    """The SDK does not check the time."""
     scene.plan(FaultKind.STALE_TIMESTAMP)
     assert scene.prepay()[0] == 200
 

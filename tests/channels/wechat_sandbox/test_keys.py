@@ -13,7 +13,7 @@ from tests.support.wechat_sandbox import FIRST_MCHID, SECOND_MCHID, key_of
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """With the RSA keys of the other tests, which take long to make."""
+    """A folder with the RSA keys of the other tests, because new keys take long."""
     owners = {
         "platform_certificate_key": "platform certificate",
         "platform_public_key_pair": "platform public key",
@@ -34,7 +34,7 @@ def test_the_keys_are_made_once_and_read_by_nobody_else(folder: Path) -> None:
 
 
 def test_the_platform_reads_the_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As payment_platform/settings does; the second merchant is a comment."""
+    """The test reads the file as payment_platform/settings does; the second merchant is a comment in it."""
     made = keys.load_or_create(folder, [FIRST_MCHID, SECOND_MCHID])
     merchant = made.identities[0].merchant
     file = folder / "settings.env"

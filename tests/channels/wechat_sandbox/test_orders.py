@@ -104,7 +104,7 @@ def test_an_h5_link_lives_five_minutes(scene: Scene) -> None:
     [(None, 7 * 86400), (3600, 3600), (1, 60), (-3600, 60), (100 * 86400, 90 * 86400)],
 )
 def test_until_when_an_order_can_be_paid(scene: Scene, time_expire_in: int | None, last_second: int) -> None:
-    """Not given: 7 days; less than a minute becomes a minute, more than 90 days become 90."""
+    """Without time_expire an order ends after 7 days; less than a minute becomes a minute, more than 90 days 90."""
     options = {}
     if time_expire_in is not None:
         options["time_expire"] = format_rfc3339(scene.bank.clock.now() + time_expire_in)
@@ -115,7 +115,7 @@ def test_until_when_an_order_can_be_paid(scene: Scene, time_expire_in: int | Non
     scene.run(seconds=4)
     with pytest.raises(CannotPay, match="失效"):
         operations.pay(scene.bank, FIRST_MCHID, "order-late")
-    # To be too late to pay is not to be closed: "并非订单关闭的时间".
+    # An order that can no longer be paid is not closed yet: "并非订单关闭的时间".
     assert scene.query("order-late")[1]["trade_state"] == "NOTPAY"
 
 

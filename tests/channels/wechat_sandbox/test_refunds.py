@@ -1,4 +1,4 @@
-"""The rules for refunds: one number refunds once, limits, and what becomes of an accepted one."""
+"""The rules for refunds: one number refunds once, limits, and the outcomes of an accepted refund."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_wrong_parameters_are_refused_by_name(scene: Scene, changes: dict[str, A
     assert answer[1]["detail"]["field"] == field
 
 
-def test_what_was_not_paid_cannot_be_refunded(scene: Scene) -> None:
+def test_an_unpaid_order_cannot_be_refunded(scene: Scene) -> None:
     assert error_of(scene.refund()) == (404, "RESOURCE_NOT_EXISTS")
     scene.prepay()
     assert error_of(scene.refund()) == (404, "RESOURCE_NOT_EXISTS")
@@ -104,7 +104,7 @@ def test_within_365_days(scene: Scene) -> None:
 
 
 def test_not_enough_money(scene: Scene) -> None:
-    """The refund does not exist then; the same number works when the merchant has money again."""
+    """The refund is not created; the same number works when the merchant has money again."""
     scene.paid()
     operations.move_money(scene.bank, FIRST_MCHID, -500)
     assert error_of(scene.refund(amount=1000)) == (403, "NOT_ENOUGH")

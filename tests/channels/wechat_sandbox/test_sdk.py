@@ -1,4 +1,4 @@
-"""The second witness: the SDK `wechatpayv3`, which was written from WeChat Pay's documentation by others."""
+"""The SDK `wechatpayv3` as a second witness: other people wrote it from WeChat Pay's documentation."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Requests that are not signed as documented are refused, whatever else they hold."""
+"""Requests without a signature as documented are refused."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def call(
     authorization: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> requests.Response:
-    """A call that is signed as documented, but for what the arguments change."""
+    """Sends a call that is signed as documented, except for the changes of the arguments."""
     at, nonce = int(time.time()) + seconds_off if timestamp is None else timestamp, "0123456789abcdef"
     signed = body if signed_body is None else signed_body
     message = f"{method}\n{signed_path or path}\n{at}\n{nonce}\n".encode() + signed + b"\n"
