@@ -1,4 +1,4 @@
-"""A payment that the customer has approved is completed by us, once."""
+"""The platform completes a payment that the customer has approved, once."""
 
 import datetime as dt
 from dataclasses import replace
@@ -133,7 +133,7 @@ def test_the_approval_has_lapsed_already(client: SignedClient, approving: Approv
 
 
 def test_a_cancelled_payment_is_never_completed(client: SignedClient, approving: ApprovingChannel) -> None:
-    """The channel cannot take the approval back; what we do not complete lapses."""
+    """The channel cannot revoke the approval, which lapses because we do not complete it."""
     payment = approved(client, approving)
     at_channel = approving.find_payment(build_ref(payment))
     approving.cancel_payment = lambda _request: at_channel  # type: ignore[attr-defined]
@@ -177,7 +177,7 @@ def test_the_worker_dies_and_the_approval_lapses(client: SignedClient, approving
 def test_a_late_report_of_the_approval_changes_nothing(
     client: SignedClient, approving: ApprovingChannel, has_lapsed: bool
 ) -> None:
-    """The channel still processes what we have completed, such as a transfer from the customer's bank."""
+    """The channel still processes the completed payment, such as a transfer from the customer's bank."""
 
     def process(request: CompletePayment) -> PaymentResult:
         found = approving.find_payment(request.payment)

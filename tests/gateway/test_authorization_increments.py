@@ -1,4 +1,4 @@
-"""A larger authorization: accepted, declined, with a lost answer, and what refuses it (ADR 35)."""
+"""Authorization increments: accepted, declined, with a lost answer, and refused before the call (ADR 35)."""
 
 from typing import Any
 
@@ -168,7 +168,7 @@ def test_ten_increments_at_most(client: SignedClient) -> None:
     assert details["max_increments"] == 10
 
 
-def test_an_increment_that_is_closed_by_hand_is_believed_later(client: SignedClient) -> None:
+def test_an_increment_that_was_resolved_by_hand_is_recorded_when_reported(client: SignedClient) -> None:
     script = "no_webhook,increment:timeout_after*always,query:timeout_before*always"
     payment, key = authorized(client, "no_webhook"), new_no("key")
     SimulatedPayment.objects.filter(reference=payment["payment_no"]).update(simulate=script)

@@ -1,4 +1,4 @@
-"""What a channel declares is checked before an order exists, and each error names the field."""
+"""A request is checked against the channel's capabilities before an order exists, and each error names the field."""
 
 import datetime as dt
 from dataclasses import replace
@@ -129,8 +129,8 @@ def test_options_that_are_missing_or_not_known(
     assert set(details) == {f"payment_method_options.{name}" for name in wrong}
 
 
-def test_what_fits_reaches_the_channel(client: SignedClient, tight: AdditionalChannel) -> None:
-    """The request has all that the merchant said about the customer and the method."""
+def test_valid_fields_reach_the_channel(client: SignedClient, tight: AdditionalChannel) -> None:
+    """The channel gets all the merchant's fields about the customer and the method."""
     seen: list[Any] = []
     tight.before = lambda operation, request: seen.append(request)
     payment = data(
@@ -289,7 +289,7 @@ class TestPaymentMethods:
         assert (wallet["payment_method"], wallet["min_amount"]) == ("wallet", None)
 
     @pytest.mark.parametrize("changes", [{"amount": 90}, {"currency": "USD"}, {"country": "US"}])
-    def test_what_cannot_take_the_payment_is_left_out(
+    def test_methods_that_cannot_take_the_payment_are_left_out(
         self, client: SignedClient, tight: AdditionalChannel, changes: dict[str, Any]
     ) -> None:
         answer = self.read(client, **{"amount": 10_000, "currency": "CNY", **changes})
@@ -304,7 +304,7 @@ class TestPaymentMethods:
     def test_a_method_that_the_account_has_switched_off(
         self, client: SignedClient, acme: NewMerchant, tight: AdditionalChannel
     ) -> None:
-        """The list, a payment with the method and the dry run say the same."""
+        """The list of methods, a payment with the method and the dry run agree."""
         account = add_account(acme, "tight", payment_methods=["wallet"])
         answer = self.read(client, amount=10_000, currency="CNY")
         names = [each["payment_method"] for each in answer["items"] if each["channel"] == "tight"]

@@ -1,4 +1,4 @@
-"""The card that paid: kept with the payment, shown by the API, never stored with more than four digits."""
+"""The card of a payment: it is stored with the payment, shown by the API, and never has more than four digits."""
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -20,7 +20,7 @@ def send(payment: dict[str, object], card: object) -> str:
     return bank.read_effect(bank.send_webhook(webhook))
 
 
-def test_the_webhook_that_pays_tells_the_card(client: SignedClient) -> None:
+def test_the_webhook_of_the_payment_reports_the_card(client: SignedClient) -> None:
     payment = shop.opened(client)
     assert payment["card"] is None
     assert send(payment, {"brand": "mastercard", "last4": "4444"}) == "applied"
@@ -30,7 +30,7 @@ def test_the_webhook_that_pays_tells_the_card(client: SignedClient) -> None:
     assert "4444" not in str(stored), "the stored webhook stays redacted"
 
 
-def test_a_later_report_completes_a_paid_payment(client: SignedClient) -> None:
+def test_a_later_webhook_adds_the_card(client: SignedClient) -> None:
     payment = shop.opened(client)
     assert send(payment, None) == "applied"
     for _time in range(2):
@@ -39,9 +39,7 @@ def test_a_later_report_completes_a_paid_payment(client: SignedClient) -> None:
 
 
 @pytest.mark.parametrize("card", ["4242424242424242", {"brand": "visa", "last4": "4242424242424242"}, [1]])
-def test_a_report_that_looks_like_a_card_number_pays_and_is_not_kept(
-    client: SignedClient, card: object
-) -> None:
+def test_a_card_with_more_than_four_digits_is_not_stored(client: SignedClient, card: object) -> None:
     payment = shop.opened(client)
     assert send(payment, card) == "applied"
     kept = Payment.objects.get(payment_no=payment["payment_no"])
@@ -51,12 +49,12 @@ def test_a_report_that_looks_like_a_card_number_pays_and_is_not_kept(
 
 
 @pytest.mark.parametrize(
-    ("method", "state", "is_told"),
+    ("method", "state", "has_card"),
     [("", "paid", True), ("", "authorized", True), ("", "open", False), ("simulator_qr", "paid", False)],
 )
-def test_the_simulator_chooses_the_card_by_the_amount(method: str, state: str, is_told: bool) -> None:
+def test_the_simulator_chooses_the_card_by_the_amount(method: str, state: str, has_card: bool) -> None:
     paid = SimulatedPayment(payment_method=method, state=state, amount=10_200, captured=10_200)
     card = ledger.to_channel_payment(paid).card
-    assert card == (CARDS[102 % len(CARDS)] if is_told else None)
+    assert card == (CARDS[102 % len(CARDS)] if has_card else None)
     told = ledger.describe_payment(paid, ledger.to_channel_payment(paid)).get("card")
-    assert told == ({"brand": "unionpay", "last4": "9424", "wallet": ""} if is_told else None)
+    assert told == ({"brand": "unionpay", "last4": "9424", "wallet": ""} if has_card else None)

@@ -1,4 +1,4 @@
-"""A payment stays with the account that took it: no webhook, listing or setting of another account touches it."""
+"""A payment stays with the account that took it: no webhook, list or setting of another account changes it."""
 
 import json
 import time
@@ -37,7 +37,7 @@ def add_account(merchant_id: uuid.UUID | None, **values: Any) -> StoredChannelAc
 
 
 def send(payment: dict[str, Any], token: str) -> Any:
-    """The bank says that the payment is paid, at the webhook address of an account."""
+    """Sends a webhook to the address of an account that reports the payment as paid."""
     body = json.dumps(bank.build_webhook(payment, state="paid", captured_minor=10_000)).encode()
     headers = webhooks.sign(body, timestamp=int(time.time()))
     address = f"/api/v1/webhooks/simulator{f'/{token}' if token else ''}"

@@ -196,7 +196,7 @@ class Stuck:
 
     name: str
     inside: threading.Semaphore
-    let_go: threading.Event
+    released: threading.Event
     capabilities = CAPABILITIES
     is_sandbox = False
 
@@ -209,7 +209,7 @@ class Stuck:
     def __getattr__(self, _operation: str) -> Any:
         def wait(_request: Any) -> UnknownOutcome:
             self.inside.release()
-            assert self.let_go.wait(PATIENCE_SECONDS)
+            assert self.released.wait(PATIENCE_SECONDS)
             return UnknownOutcome("timeout")
 
         return wait
@@ -218,7 +218,7 @@ class Stuck:
 def test_a_slow_channel_takes_no_more_than_its_share_of_the_places(
     client: SignedClient, settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of eight places, one merchant gets three at a channel that hangs."""
+    """At a channel that hangs, one merchant gets three of the eight places."""
     settings.CHANNEL_CALLS_PER_PROCESS = 8
     stuck = Stuck("stripe", threading.Semaphore(0), threading.Event())
     monkeypatch.setitem(registry._instances, "channels.stripe.channel.StripeChannel", stuck)
@@ -228,23 +228,23 @@ def test_a_slow_channel_takes_no_more_than_its_share_of_the_places(
 
     refused = data(create(client, channel="stripe"), 202)
     assert opened(client, channel="simulator")["payment_url"]
-    assert not any(answer.done() for answer in waiting), "neither waited for the slow calls"
+    assert not any(answer.done() for answer in waiting), "no slow call has ended yet"
     step = SagaStep.objects.get(saga__business_id=refused["payment_no"], step_name="CallPaymentChannel")
     assert (step.retry_count, step.in_doubt) == (0, False)
     assert "in flight" in step.error_message
 
-    stuck.let_go.set()
+    stuck.released.set()
     assert [answer.result().status_code for answer in waiting] == [202, 202, 202]
 
 
 def test_hanging_accounts_leave_places_to_every_other_one(settings) -> None:  # type: ignore[no-untyped-def]
     """Each account that hangs gets fewer places than the one before, and a newcomer always finds one."""
     settings.CHANNEL_CALLS_PER_PROCESS = 16
-    inside, let_go = threading.Semaphore(0), threading.Event()
+    inside, released = threading.Semaphore(0), threading.Event()
 
     def hang() -> UnknownOutcome:
         inside.release()
-        assert let_go.wait(PATIENCE_SECONDS)
+        assert released.wait(PATIENCE_SECONDS)
         return UnknownOutcome("timeout")
 
     waiting = []
@@ -254,7 +254,9 @@ def test_hanging_accounts_leave_places_to_every_other_one(settings) -> None:  # 
         for _thread in range(share):
             waiting.append(in_background(lambda guard=guard: guard.call("find_payment", hang)))
             assert inside.acquire(timeout=PATIENCE_SECONDS)
-        assert isinstance(guard.call("find_payment", hang), NotProcessed), "it has its share"
+        assert isinstance(guard.call("find_payment", hang), NotProcessed), (
+            "the account holds its share already"
+        )
     answered = NotFoundAtChannel()
     for guard in (
         get_guard("somebank", ChannelAccount("test", uuid7())),
@@ -262,7 +264,7 @@ def test_hanging_accounts_leave_places_to_every_other_one(settings) -> None:  # 
         get_guard("otherbank", ChannelAccount("test")),
     ):
         assert guard.call("find_payment", lambda: answered) is answered
-    let_go.set()
+    released.set()
     assert all(isinstance(each.result(), UnknownOutcome) for each in waiting)
 
 
@@ -282,16 +284,16 @@ def test_a_slow_merchant_leaves_places_to_others_of_the_same_account() -> None:
 
 
 def test_webhooks_that_call_have_places_apart_from_the_calls_of_their_account(settings, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """Webhooks whose calls hang take neither the places of other accounts nor those of calls of their own account, and
-    nothing stops webhooks that are parsed without a call."""
+    """Webhooks whose calls hang use neither the places of other accounts nor the places of their own account's other
+    calls. Webhooks that are parsed without a call are not limited."""
     settings.CHANNEL_CALLS_PER_PROCESS = 8
     slow, quick = add_channel(monkeypatch, "slow"), add_channel(monkeypatch, "quick")
     slow.capabilities = replace(CAPABILITIES, has_calls_in_webhooks=True)
-    inside, let_go = threading.Semaphore(0), threading.Event()
+    inside, released = threading.Semaphore(0), threading.Event()
 
     def hang(_account: ChannelAccount, _request: WebhookRequest) -> WebhookEvent:
         inside.release()
-        assert let_go.wait(PATIENCE_SECONDS)
+        assert released.wait(PATIENCE_SECONDS)
         return WebhookEvent(uuid7().hex, "nothing", ())
 
     slow.parse_webhook = hang  # type: ignore[attr-defined]
@@ -305,7 +307,7 @@ def test_webhooks_that_call_have_places_apart_from_the_calls_of_their_account(se
     answered = NotFoundAtChannel()
     for account in (ChannelAccount("test"), ChannelAccount("test", uuid7())):
         assert get_guard("slow", account).call("find_payment", lambda: answered) is answered
-    let_go.set()
+    released.set()
     assert [each.result().status_code for each in waiting] == [200] * 4
     assert send_webhook("slow").status_code == 200, "the places were released"
 

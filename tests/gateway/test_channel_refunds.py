@@ -85,7 +85,7 @@ def test_a_sync_records_it_without_a_webhook(client: SignedClient) -> None:
 
 
 def test_a_second_refund_with_our_number_is_recorded_separately(client: SignedClient) -> None:
-    """Also when the bank does not name the payment."""
+    """This holds too if the bank does not name the payment."""
     payment = paid(client)
     own = data(refund(client, payment, 1_000))
     update = bank.list_webhooks(payment["payment_no"])[-1]

@@ -23,7 +23,7 @@ def test_a_submitted_payment_is_neither_cancelled_nor_expired(client: SignedClie
     bank.pay(payment)
     background.expire_payment(payment["payment_no"])
     error(cancel(client, payment), 409, "payment_not_cancellable")
-    assert expire_due() == 1, "here it still looks unpaid"
+    assert expire_due() == 1, "the platform has no update yet"
     background.finish()
     assert get_payment(client, payment)["status"] == "pending"
     bank.deliver_webhooks(payment["payment_no"])
@@ -65,4 +65,4 @@ def test_refused_cancellations_of_an_expired_payment_are_repeated_with_growing_p
         resolve_open_reviews(
             payment_no=payment["payment_no"], actor="ana", reason="the channel is well again"
         )
-    assert expire_due() == 1, "after a person has seen to it"
+    assert expire_due() == 1, "after staff have resolved the review"

@@ -32,7 +32,7 @@ OF_OTHER_CHANNELS = {
 
 
 def find_literals(folder: str, result: str) -> set[str]:
-    """The codes that the code of a folder names where it builds this result."""
+    """Returns the codes that the modules of a folder pass to this kind of result."""
     codes = set()
     for file in Path(settings.BASE_DIR, folder).glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -75,7 +75,7 @@ def test_every_code_is_translated() -> None:
     assert not [code for code in FAILURE_LABELS if chinese[code] == english[code]]
 
 
-def test_a_code_of_a_channels_own_is_shown_as_it_is() -> None:
+def test_an_undocumented_code_of_a_channel_is_shown_unchanged() -> None:
     with translation.override("en"):
         assert describe_failure("do_not_honour", "No.") == "[do_not_honour] No."
         assert describe_failure("card_blocked", "") == "The card is blocked. [card_blocked]"

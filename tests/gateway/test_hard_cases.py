@@ -1,4 +1,4 @@
-"""Well-known failures between a platform and a bank, each under its name. The auditor checks the data after each."""
+"""Well-known failures between a platform and a bank, each under its name. All integrity checks run after each test."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 # Neither the creation nor any query about it is ever answered.
 SILENT = "no_webhook,timeout_after*always,query:timeout_before*always"
-UNHEARD = "no_webhook,timeout_before*always"
+NEVER_ARRIVED = "no_webhook,timeout_before*always"
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def _page(payment_no: str) -> dict[str, Any]:
     return {"payment_no": payment_no, "payment_url": f"/checkout/{token}"}
 
 
-def _rolled_back(client: SignedClient, simulate: str) -> dict[str, Any]:
+def _compensated(client: SignedClient, simulate: str) -> dict[str, Any]:
     """A payment that was compensated because its creation could not be confirmed."""
     payment: dict[str, Any] = data(create(client, simulate), 202)
     background.finish()
@@ -56,7 +56,7 @@ def _rolled_back(client: SignedClient, simulate: str) -> dict[str, Any]:
 
 def test_null_compensation(client: SignedClient) -> None:
     """The bank gets a cancel for a payment that it does not know."""
-    payment = _rolled_back(client, UNHEARD)
+    payment = _compensated(client, NEVER_ARRIVED)
     assert get_payment(client, payment)["status"] == "failed"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
     assert bank.read_ledger(payment["payment_no"]) == []
@@ -65,9 +65,9 @@ def test_null_compensation(client: SignedClient) -> None:
 def test_null_compensation_when_the_bank_does_not_know_the_payment(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """Not every channel records a cancel for an unknown payment: `NotFoundAtChannel` ends the compensation too."""
+    """Some channels answer a cancel of an unknown payment with `NotFoundAtChannel`: that ends the compensation too."""
     line.after = lambda operation, answer: NotFoundAtChannel() if operation == "cancel_payment" else answer
-    payment = _rolled_back(client, UNHEARD)
+    payment = _compensated(client, NEVER_ARRIVED)
     assert get_payment(client, payment)["status"] == "failed"
     assert get_order(client, payment["order_no"])["status"] == "cancelled"
 
@@ -75,7 +75,7 @@ def test_null_compensation_when_the_bank_does_not_know_the_payment(
 def test_a_creation_that_arrives_after_its_compensation_is_refused(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """The creation was in flight all the time. The tombstone that the cancel left makes the bank refuse it."""
+    """The creation arrives at the bank after the cancel. The bank has recorded the cancel and declines the creation."""
     sent: list[CreatePayment] = []
 
     def remember(operation: str, request: Any) -> None:
@@ -83,7 +83,7 @@ def test_a_creation_that_arrives_after_its_compensation_is_refused(
             sent.append(request)
 
     line.before = remember
-    payment = _rolled_back(client, UNHEARD)
+    payment = _compensated(client, NEVER_ARRIVED)
     for request in sent:
         answer = SimulatorChannel().create_payment(replace(request, metadata={"simulate": "auto_pay"}))
         assert isinstance(answer, Declined), answer
@@ -93,7 +93,7 @@ def test_a_creation_that_arrives_after_its_compensation_is_refused(
 
 def test_late_channel_success_after_compensation(client: SignedClient) -> None:
     """The bank captures money for a payment that it has confirmed as cancelled: it is refunded."""
-    payment = _rolled_back(client, SILENT.replace("no_webhook,", ""))
+    payment = _compensated(client, SILENT.replace("no_webhook,", ""))
     bank.pay_closed_payment(_page(payment["payment_no"]))
     assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
     background.finish()
@@ -122,11 +122,11 @@ def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: Inter
     """The customer pays while our cancel is in flight: the payment succeeds, and the cancel is refused."""
     payment = opened(client, "no_webhook")
 
-    def be_faster(operation: str, _request: Any) -> None:
+    def pay_first(operation: str, _request: Any) -> None:
         if operation == "cancel_payment":
             bank.pay(payment)
 
-    line.before = be_faster
+    line.before = pay_first
     cancel(client, payment)
     background.finish()
     now = get_payment(client, payment)
@@ -137,15 +137,15 @@ def test_success_at_the_channel_races_a_cancel(client: SignedClient, line: Inter
 def test_success_at_the_channel_races_a_compensation(
     client: SignedClient, line: InterceptedSimulator
 ) -> None:
-    """The customer pays between the last query and the compensation, which queries first: the payment is honoured."""
+    """The customer pays between the last query and the cancel of the compensation: the payment succeeds."""
     paid: list[str] = []
 
-    def be_faster(operation: str, request: Any) -> None:
+    def pay_first(operation: str, request: Any) -> None:
         if operation == "cancel_payment" and not paid:
             paid.append(request.payment.reference)
             bank.pay(_page(request.payment.reference))
 
-    line.before = be_faster
+    line.before = pay_first
     payment = data(create(client, SILENT), 202)
     background.finish()
     assert paid == [payment["payment_no"]]
@@ -165,7 +165,7 @@ def test_a_charge_with_a_lost_answer_is_not_a_failure(client: SignedClient) -> N
 def test_the_channel_does_not_know_what_it_has_reported(
     client: SignedClient, line: InterceptedSimulator, operation: str
 ) -> None:
-    """Nobody can say what became of the money: the saga needs review, and no worker fails over it."""
+    """The outcome cannot be known: the saga needs review, and no worker fails because of it."""
     if operation == "capture":
         payment = authorized(client, "no_webhook")
         calls = {"capture_payment", "find_payment"}

@@ -260,7 +260,7 @@ def test_a_failed_refund_succeeds(client: SignedClient) -> None:
     bank.complete_failed_refund(refunded["refund_no"])
     update = build_refund_update(refunded, RefundState.SUCCEEDED)
     assert apply_refund_update(update=update, source=UpdateSource("simulator")) == "nothing_new", (
-        "it may be an old report"
+        "the update may be an old one"
     )
     assert Refund.objects.get().next_check_at is not None, "the channel is queried"
     assert apply_refund_update(update=update, source=UpdateSource("simulator"), is_current=True) == "applied"
@@ -301,7 +301,7 @@ def test_a_failed_refund_succeeds_after_the_amount_was_refunded_again(
 def test_a_failed_refund_succeeds_when_nothing_is_left_to_refund(
     client: SignedClient, declines_first: bool
 ) -> None:
-    """It failed at once, or after it had succeeded."""
+    """The refund failed at once, or after it had succeeded."""
     payment = paid(client, "refund_declined" if declines_first else "")
     if declines_first:
         refunded = declined_refund(client, payment, 10_000)
@@ -320,7 +320,7 @@ def test_a_failed_refund_succeeds_when_nothing_is_left_to_refund(
     assert (row["status"], row["previous_status"], row["late_refunded_amount"]) == ("failed", "failed", 0)
     assert "10000 more" in Payment.objects.get().attention_reason
     assert len(events_of(payment, "refund.late_success")) == 1
-    assert has_listed_outcome(Refund.objects.get(refund_no=refunded["refund_no"]), update), "it is known"
+    assert has_listed_outcome(Refund.objects.get(refund_no=refunded["refund_no"]), update), "it is recorded"
 
 
 def test_a_succeeded_refund_fails_and_can_be_repeated(client: SignedClient) -> None:
@@ -345,7 +345,7 @@ def test_a_succeeded_refund_fails_and_can_be_repeated(client: SignedClient) -> N
 
 
 def test_the_channel_is_queried_after_a_changed_outcome(client: SignedClient) -> None:
-    """Reports overtake each other; the answer to a query decides."""
+    """Channel updates may arrive in the wrong order, so the answer to a query decides."""
     payment = paid(client)
     refunded = data(refund(client, payment, 10_000))
     update = build_refund_update(refunded, RefundState.FAILED)

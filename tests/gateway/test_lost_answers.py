@@ -40,7 +40,7 @@ def bank_decides(payment: dict) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_lost_cancel_while_the_bank_processes_the_payment(client: SignedClient, fault: str) -> None:
-    """The cancel is refused for good, and the payment neither needs review nor waits."""
+    """The cancel fails, and the payment continues without review or delay."""
     payment = opened(client, f"processing:600,cancel:{fault}", capture_method="manual")
     bank.pay(payment)
     key = new_no("key")
@@ -76,7 +76,7 @@ REFUSED = [
 
 
 def answer_once(monkeypatch: pytest.MonkeyPatch, call: str, answer: InvalidRequest) -> None:
-    """Makes the next such call fail before it reaches the bank."""
+    """Gives the next call of this operation an answer without sending it to the bank."""
     answers, reaches = [answer], getattr(SimulatorChannel, call)
     monkeypatch.setattr(
         SimulatorChannel,
@@ -110,7 +110,7 @@ def test_a_refused_query_decides_nothing(
 def test_a_refused_query_within_a_call_decides_nothing(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """The channel's own look-up before the call was refused: the call is repeated."""
+    """The query that the channel's module makes before the call was refused: the call is repeated."""
     answer_once(monkeypatch, call, REFUSED[0])
     if call == "create_payment":
         accepted = data(create(client), 202)
@@ -151,9 +151,9 @@ def test_an_invalid_request_is_not_a_decline(
     assert details["failure_message"] == "x: Received unknown parameter: x"
 
 
-def test_a_compensation_honours_a_submitted_payment(client: SignedClient) -> None:
-    """The outcome of the creation is unknown, and the merchant cancels. The bank is processing the customer's payment:
-    the cancel is refused for good, and the payment continues."""
+def test_a_submitted_payment_continues_despite_its_compensation(client: SignedClient) -> None:
+    """The outcome of the creation is unknown, and the merchant cancels. The bank is processing the customer's payment,
+    so the cancel fails and the payment continues."""
     lost = "auto_pay,processing:600,timeout_after*always,query:timeout_before*always"
     payment = data(create(client, lost, capture_method="manual"), 202)
     key = new_no("key")

@@ -1,4 +1,4 @@
-"""A page that the channel cannot close: the customer can still pay, so a cancellation waits for its end."""
+"""A page that the channel cannot close: the customer can still pay, so a cancellation waits for the page's end."""
 
 import datetime as dt
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def page(monkeypatch: pytest.MonkeyPatch) -> AdditionalChannel:
-    """Its page cannot be closed: until the end nobody can say that the payment will not come into being."""
+    """A channel whose page cannot be closed: until its end, the customer can still create the payment."""
     channel = add_channel(monkeypatch, "page")
     until = timezone.now() + dt.timedelta(hours=2)
     channel.cancel_payment = lambda _request: NotYet(until)  # type: ignore[attr-defined]
@@ -34,7 +34,7 @@ def page_ends(channel: AdditionalChannel) -> None:
     channel.find_payment = lambda _ref: NotFoundAtChannel()  # type: ignore[attr-defined]
 
     def close(request: CancelPayment) -> PaymentResult:
-        """The bank of the test closes its page too, for the audit."""
+        """Closes the simulator's page too, so that the integrity checks pass."""
         channel._simulator.cancel_payment(request)
         return NotFoundAtChannel()
 
@@ -70,7 +70,7 @@ def test_a_cancel_waits_for_the_end_of_the_page(client: SignedClient, page: Addi
     assert get_payment(client, payment)["status"] == "cancelled"
 
 
-def test_money_that_comes_meanwhile_wins(client: SignedClient, page: AdditionalChannel) -> None:
+def test_a_payment_meanwhile_ends_the_cancellation(client: SignedClient, page: AdditionalChannel) -> None:
     payment = open_page(client)
     data(cancel(client, payment), 202)
     pay_on_page(page, payment)
@@ -92,7 +92,7 @@ def test_the_update_wakes_the_cancellation(client: SignedClient, page: Additiona
 
 
 def test_the_channel_closes_the_payment_meanwhile(client: SignedClient, page: AdditionalChannel) -> None:
-    """The cancellation ends with it, so that a further attempt need not wait for the end of the page."""
+    """The cancellation ends at once, so that a further attempt need not wait for the end of the page."""
     payment = open_page(client)
     data(cancel(client, payment), 202)
     del page.find_payment, page.cancel_payment  # type: ignore[attr-defined]
@@ -118,7 +118,7 @@ def test_an_expired_payment_closes_only_after_its_page(client: SignedClient, pag
 
 
 def test_a_cancel_during_the_creation_closes_at_once(client: SignedClient, page: AdditionalChannel) -> None:
-    """Nobody has got the page of a payment whose creation was never answered."""
+    """The customer never got the page, because the creation was never answered."""
     script = {"page": "timeout_before*always,no_webhook"}
     payment = data(create(client, channel="page", metadata=script), 202)
     data(cancel(client, payment), 202)

@@ -176,7 +176,7 @@ def test_a_charge_with_a_lost_answer_is_recorded_later(client: SignedClient, fau
     assert get_order(client, payment["order_no"])["status"] == "paid"
 
 
-def test_a_charge_with_only_lost_answers_is_honoured(client: SignedClient) -> None:
+def test_a_charge_with_only_lost_answers_succeeds(client: SignedClient) -> None:
     """Retries run out, the saga compensates, and the cancel finds the payment paid."""
     payment = data(create(client, "auto_pay,timeout_after*always,query:timeout_before*always"), 202)
     background.finish()
@@ -321,7 +321,7 @@ def test_a_finished_payment_is_not_cancelled(client: SignedClient, end: str) -> 
     assert details["status"] == end
 
 
-def test_a_cancel_that_finds_the_payment_paid_honours_it(client: SignedClient) -> None:
+def test_a_payment_that_a_cancel_finds_paid_succeeds(client: SignedClient) -> None:
     payment = opened(client, "no_webhook")
     bank.pay(payment)
     details = error(cancel(client, payment), 409, "payment_not_cancellable")

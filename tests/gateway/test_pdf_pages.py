@@ -1,4 +1,4 @@
-"""A document that is made to exhaust its reader only ends the process that reads it."""
+"""A PDF file that exhausts its reader ends only the process that reads it."""
 
 import zlib
 
@@ -14,18 +14,18 @@ def test_pages_are_counted() -> None:
 
 
 def test_a_document_that_takes_hours_is_not_read() -> None:
-    """A tree of a billion pages, in 1,380 bytes."""
+    """The file has a tree of a billion pages in 1,380 bytes."""
     assert count_pdf_pages(build_tree(levels=9, width=10), cpu_seconds=1) is None
 
 
 @pytest.mark.parametrize(("size", "pages"), [(10, 0), (30_000_000, None)])
 def test_a_document_that_takes_too_much_memory_is_not_read(size: int, pages: int | None) -> None:
-    """30 MB, compressed twice: some hundred bytes."""
+    """The file has 30 MB, which take some hundred bytes because they are compressed twice."""
     assert count_pdf_pages(build_compressed_tree(size), memory_bytes=80 * 2**20) == pages
 
 
 def build_tree(*, levels: int, width: int) -> bytes:
-    """Each level has its kid `width` times."""
+    """Each node of the page tree refers to the same child `width` times."""
     kids = [b"%d 0 R " % (level + 3) * width for level in range(levels)]
     nodes = [b"<</Type/Pages/Count 1/Kids[%s]>>" % each for each in kids]
     document, offsets = b"%PDF-1.7\n", []

@@ -61,7 +61,8 @@ def test_each_channel_and_environment_is_claimed_by_itself(client: SignedClient)
 
 
 def test_the_most_overdue_for_its_interval_comes_first(client: SignedClient) -> None:
-    """A minute is much for a payment that is polled each minute, and little for one that is polled every six hours."""
+    """A minute of delay counts more for a payment that is polled each minute than for one that is polled every six
+    hours."""
     new, old = open_payments(client, 2)
     make_due(new)
     make_due(old, checks=9)

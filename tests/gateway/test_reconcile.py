@@ -55,7 +55,9 @@ def test_no_differences(client: SignedClient) -> None:
     error(create(client, "decline"), 402, "payment_declined")
     authorized(client)
     data(cancel(client, opened(client)))
-    data(create(client, "auto_pay", channel="stripe"))  # the simulator stands in: its books have it
+    data(
+        create(client, "auto_pay", channel="stripe")
+    )  # the simulator serves the payment, so its ledger has it
     given = paid(client)
     for amount in (1, 2, 3, 4):
         data(refund(client, given, amount))
@@ -177,7 +179,7 @@ def test_a_list_that_breaks_off_exits_with_2(client: SignedClient, monkeypatch: 
 
 
 def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two thousand entries, never more than two batches are in memory."""
+    """The list has two thousand entries, and never more than two batches are in memory."""
     monkeypatch.setattr(batches, "BATCH", 100)
     simulator = intercept_simulator(monkeypatch)
     payment = opened(client)

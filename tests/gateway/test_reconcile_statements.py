@@ -1,4 +1,4 @@
-"""Reconciliation with daily statements, which list what was paid on a day in Beijing, not what was created."""
+"""Reconciliation with daily statements, which list the payments paid on a day in Beijing, not those created on it."""
 
 import datetime as dt
 from typing import Any
@@ -71,7 +71,7 @@ def listed(payment: Body, paid: dt.datetime) -> ListingEntry[ChannelPayment]:
 
 
 def reconcile(day: int) -> tuple[list[str], int]:
-    """The kinds of differences of one Beijing day, and how many payments were compared."""
+    """Returns the kinds of differences of one Beijing day, and the number of compared payments."""
     counts = ComparedCounts()
     scope = ReconciliationScope("statements", "test", at(0, 0, day=day), at(0, 0, day=day + 1))
     return [each.kind for each in find_differences(scope=scope, counts=counts)], counts.payments

@@ -1,4 +1,4 @@
-"""Captures that leave the rest held, and what may happen between them (ADR 35)."""
+"""Captures in part, which leave the rest authorized, and the events between them (ADR 35)."""
 
 from dataclasses import replace
 from typing import Any
@@ -243,7 +243,7 @@ def test_a_webhook_before_the_answer_settles_the_capture(client: SignedClient) -
 
 
 def test_an_update_ends_a_capture_that_is_in_review(client: SignedClient) -> None:
-    """Otherwise no second capture and no cancellation could begin."""
+    """While it is in review, no second capture and no cancellation can begin."""
     payment = authorized(client, "capture:timeout_after*always,query:timeout_before*always")
     data(capture(client, payment, amount=3_000, final_capture=False), 202)
     background.finish()
@@ -256,10 +256,10 @@ def test_an_update_ends_a_capture_that_is_in_review(client: SignedClient) -> Non
     assert captured_of(capture_part(client, payment, 2_000)) == ("authorized", 5_000, 5_000)
 
 
-def test_a_capture_that_the_channel_decides_later_is_not_told_as_failed(
+def test_a_capture_that_the_channel_decides_later_is_not_reported_as_failed(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As PayPal does: it accepts the capture and says for days that it is pending."""
+    """The channel accepts the capture and reports it as pending for days, as PayPal does."""
     simulator = intercept_simulator(monkeypatch)
     payment, key = authorized(client), new_no("key")
 
@@ -313,7 +313,7 @@ def test_a_channel_that_takes_a_capture_back_needs_review(client: SignedClient) 
 
 
 def test_more_money_for_a_payment_that_has_succeeded_needs_review(client: SignedClient) -> None:
-    """Captured in the channel's dashboard, after the capture that we took for the last one."""
+    """Staff capture in the channel's dashboard after the capture that counted as the last one."""
     payment = authorized(client, "no_webhook")
     assert data(capture(client, payment, amount=4_000))["status"] == "succeeded"
     same, more = (
@@ -326,7 +326,7 @@ def test_more_money_for_a_payment_that_has_succeeded_needs_review(client: Signed
 
 
 @pytest.mark.parametrize("resolution", ["watch", "paid", "unpaid"])
-def test_a_capture_that_is_closed_by_hand(client: SignedClient, resolution: str) -> None:
+def test_a_capture_that_is_resolved_by_hand(client: SignedClient, resolution: str) -> None:
     payment, key = authorized(client, "no_webhook"), new_no("key")
     capture_part(client, payment, 3_000)
     script = "no_webhook,capture:timeout_after*always,query:timeout_before*always"

@@ -1,4 +1,4 @@
-"""What a refund reserves and settles on the payment, or on the attempt whose duplicate payment it gives back."""
+"""The amounts that a refund reserves and settles, on the payment or on the attempt with a duplicate payment."""
 
 import uuid
 from typing import Any

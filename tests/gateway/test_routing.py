@@ -133,7 +133,7 @@ def test_a_rule_about_something_unknown_does_not_match(acme: NewMerchant) -> Non
     assert choose_channel(acme, card_bin="424242") == "west"
 
 
-def test_the_api_tells_what_rules_are_about(client: SignedClient) -> None:
+def test_fields_of_the_api_match_the_conditions_of_rules(client: SignedClient) -> None:
     rule("south")
     rule("north", priority=1, payment_method="other", country="DE")
     rule("west", priority=2, card_brand="visa", card_bin="4242")
@@ -144,7 +144,7 @@ def test_the_api_tells_what_rules_are_about(client: SignedClient) -> None:
         assert payment["channel"] == channel
 
 
-def test_a_rule_with_an_account_never_sends_money_elsewhere(acme: NewMerchant) -> None:
+def test_a_rule_with_an_account_never_uses_another_account(acme: NewMerchant) -> None:
     own, others = add_account(acme, "north"), add_account(new_merchant(name="Other"), "north")
     rule("south")
     rule("north", priority=2, channel_account=others)
@@ -175,7 +175,7 @@ class TestMethodsThatAnAccountHasSwitchedOn:
         for method, account in (("page", page), ("other", other), ("", page)):
             assert choose_route(acme, payment_method=method).choice == ChannelChoice("north", str(account.id))
 
-    def test_the_money_goes_to_no_account_of_the_platform_instead(self, acme: NewMerchant) -> None:
+    def test_no_account_of_the_platform_takes_the_payment_instead(self, acme: NewMerchant) -> None:
         add_account(None, "north")
         own = add_account(acme, "north", payment_methods=["page"])
         rule("north", priority=2)
@@ -192,7 +192,7 @@ class TestMethodsThatAnAccountHasSwitchedOn:
         with pytest.raises(ValidationFailed):
             choose_route(acme, payment_method="other")
 
-    def test_the_dry_run_says_why(self, acme: NewMerchant) -> None:
+    def test_the_dry_run_shows_the_reason(self, acme: NewMerchant) -> None:
         own = add_account(acme, "north", payment_methods=["page"])
         rule("north")
         payment = RoutedPayment(acme.merchant.id, "test", "", 10_000, "USD", 1800, payment_method="other")

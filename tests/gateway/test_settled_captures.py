@@ -1,4 +1,4 @@
-"""The succeeded captures add up to what the channel has captured, whatever it reports and when."""
+"""The succeeded captures add up to the captured amount of the channel, in any order of its updates."""
 
 import uuid
 

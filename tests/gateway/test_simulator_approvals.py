@@ -1,4 +1,4 @@
-"""What a merchant sees of payments with `simulator_approval`, whatever happens to the completing call."""
+"""Payments with `simulator_approval` as merchants see them, for each outcome of the completing call."""
 
 import pytest
 from django.db.models.functions import Now

@@ -1,4 +1,4 @@
-"""`manage.py reconcile --since-restore`: what the channel did after the restore point is found and adopted, once."""
+"""`manage.py reconcile --since-restore` finds and adopts, once, the channel's changes after the restore point."""
 
 import datetime as dt
 import json
@@ -66,7 +66,7 @@ def kinds(found: list[Body]) -> dict[str, str]:
 
 
 def reviews(payment: Body) -> dict[str, str]:
-    """The open ones: what each is about, and its text."""
+    """Returns the open reviews: the code, subject and text of each."""
     rows = PaymentReview.objects.filter(payment__payment_no=payment["payment_no"], resolved_at=None)
     return {f"{row.code} {row.subject}": row.text for row in rows}
 
@@ -194,7 +194,7 @@ def test_payments_in_an_older_state_are_updated(client: SignedClient) -> None:
 
 
 def test_a_payment_of_long_ago_is_queried_soon(client: SignedClient) -> None:
-    """It is on no list of the time since the restore point."""
+    """No list of the time since the restore point has the payment."""
     payment = opened(client)
     SimulatedPayment.objects.update(created_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
     Payment.objects.update(next_check_at=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))
@@ -204,7 +204,7 @@ def test_a_payment_of_long_ago_is_queried_soon(client: SignedClient) -> None:
     assert due.year < 2100
 
 
-def test_a_saga_that_was_at_work_at_the_restore_point_repeats_its_call(client: SignedClient) -> None:
+def test_a_saga_that_was_in_progress_at_the_restore_point_repeats_its_call(client: SignedClient) -> None:
     """The bank has charged, and the database was restored to the moment before the answer."""
     lost = data(create(client, "auto_pay,timeout_after_charge*9"), 202)
     point = RestorePoint()
@@ -288,7 +288,7 @@ def test_a_further_attempt_of_a_known_payment(client: SignedClient) -> None:
 
 
 def test_an_attempt_of_another_merchant_is_not_adopted(client: SignedClient, acme: NewMerchant) -> None:
-    """A merchant's own account lists whatever number the merchant gave its payment."""
+    """The owner of an account can give payments any number in its lists."""
     order_no = new_no()
     error(create(client, "decline", order_no=order_no), 402, "payment_declined")
     point = RestorePoint()
@@ -321,7 +321,7 @@ def test_all_attempts_of_a_lost_payment(client: SignedClient) -> None:
 
 
 def test_an_adopted_duplicate_payment_is_not_refunded_once_more(client: SignedClient) -> None:
-    """The lost time has refunded it, and the channel's refunds are read after its payments."""
+    """It was refunded after the restore point. The channel's refunds are read after its payments."""
     point = RestorePoint()
     order_no = new_no()
     error(create(client, "decline", order_no=order_no), 402, "payment_declined")
@@ -334,7 +334,7 @@ def test_an_adopted_duplicate_payment_is_not_refunded_once_more(client: SignedCl
     found, _, code = reconcile()
     assert (code, set(kinds(found).values())) == (0, {"adopted"})
     background.finish()
-    assert list(LedgerEntry.objects.order_by("id").values()) == before, "the bank refunds nothing more"
+    assert list(LedgerEntry.objects.order_by("id").values()) == before, "the bank makes no other refund"
     assert [row.refund_no for row in Refund.objects.all()] == [lost.refund_no]
     assert f"duplicate_payment {number}-2" in reviews(retried)
 
@@ -343,7 +343,7 @@ def test_an_adopted_duplicate_payment_is_not_refunded_once_more(client: SignedCl
 def test_a_late_payment_that_was_refunded_in_the_lost_time_is_not_refunded_again(
     client: SignedClient, is_listed: bool
 ) -> None:
-    """The payment is known and closed. One that was created long ago is found by its refund alone."""
+    """The payment is known and closed. If it was created long ago, only the list of refunds has it."""
     payment = opened(client)
     data(cancel(client, payment))
     point = RestorePoint()
@@ -372,7 +372,7 @@ def test_a_duplicate_payment_that_was_refunded_in_the_lost_time_is_not_refunded_
 
 
 def restore_and_reconcile(point: RestorePoint, *, is_listed: bool) -> dict[str, str]:
-    """The lost refund is the only one, here and at the bank. Returns the other findings."""
+    """Restores and reconciles: the lost refund must be the only one, here and at the bank. Returns other findings."""
     background.finish()
     lost = Refund.objects.get()
     before = list(LedgerEntry.objects.order_by("id").values())
@@ -381,7 +381,7 @@ def restore_and_reconcile(point: RestorePoint, *, is_listed: bool) -> dict[str, 
         SimulatedPayment.objects.update(created_at=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
     found, _, code = reconcile()
     background.finish()
-    assert list(LedgerEntry.objects.order_by("id").values()) == before, "the bank refunds nothing more"
+    assert list(LedgerEntry.objects.order_by("id").values()) == before, "the bank makes no other refund"
     assert [(row.refund_no, row.status) for row in Refund.objects.all()] == [(lost.refund_no, "succeeded")]
     by_reference = kinds(found)
     assert (by_reference.pop(lost.refund_no), code) == ("adopted", 0)
@@ -487,7 +487,7 @@ def test_origins_that_cannot_be_read_name_their_line(line: str, tmp_path: Path) 
 def test_the_account_of_a_merchant_takes_no_payment_of_another(
     acme: NewMerchant, client: SignedClient
 ) -> None:
-    """The owner of an account at the channel can write whatever it likes into its lists."""
+    """The owner of an account at the channel can write anything into its lists."""
     add_account(acme, "stripe", credentials={"secret_key": "sk_test_own", "webhook_secret": "whsec_own"})
     (served,) = get_channels_of_accounts("stripe")
     other = new_merchant(name="Other").merchant.id

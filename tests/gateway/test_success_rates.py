@@ -1,4 +1,4 @@
-"""Routing by success rate: what is counted, and what the counts do to the choice."""
+"""Routing by success rate: which outcomes are counted, and how the counts change the choice."""
 
 import uuid
 from collections import Counter
@@ -59,12 +59,12 @@ def approx(count: float) -> Any:
 
 
 def payments(count: int) -> list[RoutedPayment]:
-    """Always the same merchant and rules, and so the same draws."""
+    """Builds payments of one merchant with fixed numbers, so that each run makes the same pseudo-random choices."""
     first = RoutedPayment(uuid.UUID(int=1), "test", "", 10_000, "USD", 1800)
     return [replace(first, order_no=f"ORDER-{number}") for number in range(count)]
 
 
-def test_only_what_the_channel_causes_is_counted(client: SignedClient) -> None:
+def test_only_outcomes_that_the_channel_causes_are_counted(client: SignedClient) -> None:
     data(pay(client, "auto_pay"))
     data(pay(client, "auto_pay"))
     data(pay(client, ""))  # waits for its customer
@@ -144,12 +144,12 @@ def test_draws_follow_the_counts() -> None:
     few = {"a": OutcomeCounts(9, 1), "b": OutcomeCounts(8, 2)}
     many = {"a": OutcomeCounts(900, 100), "b": OutcomeCounts(800, 200)}
     share = sum(order_by_success_rate(few, order)[0] == "a" for order in orders) / 2_000
-    assert 0.6 < share < 0.85, "ten outcomes say little"
+    assert 0.6 < share < 0.85, "ten outcomes prove little"
     assert all(order_by_success_rate(many, order)[0] == "a" for order in orders)
 
 
 def test_the_codes_of_the_channels_are_known() -> None:
-    """A new code of a channel for a failure of its own must be counted, or be about the payment itself."""
+    """Each failure code of a channel must be classified: as the channel's failure, or as one of the payment itself."""
     about_the_payment = {
         "card_not_supported",
         "currency_not_supported",

@@ -1,4 +1,4 @@
-"""An event can bring several updates, in a body of any form, and is acknowledged as its channel wants it."""
+"""An event can have several updates and any kind of body, and is acknowledged as its channel expects."""
 
 import itertools
 from dataclasses import replace
@@ -70,7 +70,7 @@ def test_several_updates_of_which_one_is_unknown(
 
 
 def rename(old: str, new: str) -> None:
-    """As if no payment had the old number: a restore has lost it."""
+    """Gives the payment another number, as if a restore had lost the old one."""
     with without_triggers() as cursor:
         for table, column in (("payments", "payment_no"), ("payment_attempts", "reference")):
             cursor.execute(f"UPDATE {table} SET {column} = %s WHERE {column} = %s", [new, old])
@@ -83,7 +83,7 @@ def list_open_reviews() -> list[str]:
 def test_an_update_whose_payment_becomes_known_is_applied_when_the_event_comes_again(
     client: SignedClient, bank: AdditionalChannel
 ) -> None:
-    """Those that were known are not applied twice: the review of the first one would open again."""
+    """Updates of known payments are not applied twice: otherwise the review of the first one would open again."""
     first, second = waits(client), waits(client)
     number = second["payment_no"]
     updates = (paid(first, amount_minor=9_999), paid(second))
@@ -103,7 +103,7 @@ def test_an_update_whose_payment_becomes_known_is_applied_when_the_event_comes_a
     assert (stored.effect, stored.unknown_updates, list_open_reviews()) == ("parked", None, [])
 
 
-def test_an_update_that_fails_takes_the_others_back(client: SignedClient, bank: AdditionalChannel) -> None:
+def test_an_update_that_fails_rolls_the_others_back(client: SignedClient, bank: AdditionalChannel) -> None:
     """A refund of a payment that is not known to be paid cannot be recorded yet: the event is not acknowledged, so the
     channel sends it again."""
     first, second = sorted((waits(client), waits(client)), key=lambda payment: str(payment["payment_no"]))
@@ -135,7 +135,7 @@ def test_the_acknowledgement_is_the_channels(client: SignedClient, bank: Additio
 
 @pytest.mark.parametrize("body", [b"trade_status=TRADE_SUCCESS&buyer=a%40b.example", b"\xff\xfe", b""])
 def test_a_body_that_is_not_json(client: SignedClient, bank: AdditionalChannel, body: bytes) -> None:
-    """Without a record of the channel, only its size is stored: nothing says which of it is personal."""
+    """If the channel provides no payload to store, only the size of the body is stored: it may have personal data."""
     payment = waits(client)
     assert data(send(bank, paid(payment), body=body))["effect"] == "applied"
     assert ChannelEvent.objects.get().payload == {"unreadable": True, "bytes": len(body)}

@@ -201,7 +201,7 @@ def test_a_webhook_arrives_before_the_answer(client: SignedClient) -> None:
     background.finish()
     assert background.saga_of(payment["payment_no"], "payment.create").status == "completed"
     row = Payment.objects.get(payment_no=payment["payment_no"])
-    assert (row.status, row.next_check_at) == ("succeeded", None), "it is not polled any more"
+    assert (row.status, row.next_check_at) == ("succeeded", None), "the payment is not polled any more"
     assert _events(payment) == ["payment.created", "payment.succeeded"]
 
 
