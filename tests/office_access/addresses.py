@@ -42,7 +42,7 @@ class Address:
 
 
 def list_addresses() -> Iterator[Address]:
-    """Without the regular expressions of Django's pages of an app and of what was not found."""
+    """Lists all addresses, without the regular expressions of Django for pages of an app and unknown pages."""
     models = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in apps.get_models()}
 
     def walk(patterns: list[object], where: str = "") -> Iterator[tuple[str | None, str]]:

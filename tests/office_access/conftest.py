@@ -15,10 +15,10 @@ PASSWORD = "correct horse battery"
 
 
 def member(name: str, *roles: str, password: str | None = None) -> User:
-    """Creates the account without a password where none is needed: hashing one takes a third of a second."""
+    """Creates an account. It gets a password only if the test needs one: hashing takes a third of a second."""
     user = User.objects.create_user(name, password=password, is_staff=True)
     groups = list(Group.objects.filter(name__in=roles))
-    assert len(groups) == len(roles), "the groups are there after every migrate"
+    assert len(groups) == len(roles), "migrate creates the groups"
     user.groups.set(groups)
     return user
 
@@ -31,7 +31,7 @@ def signed_in(user: User) -> Client:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time of the test. It moves only when the test says so, so that no code of an authenticator app ends."""
+    """The time of the test. Only the test moves it, so that no code of an authenticator app expires."""
     now = [time.time()]
     monkeypatch.setattr(time, "time", lambda: now[0])
     return now

@@ -1,4 +1,4 @@
-"""In a real browser, under the real content security policies: enrol and use a second factor, pay a demo payment."""
+"""A second factor, a passkey and a demo payment in a real browser, under the real content security policies."""
 
 import re
 from base64 import b32decode
@@ -21,28 +21,28 @@ pytestmark = [
 
 @pytest.fixture
 def page(chromium: Browser, live_server: Any, settings: Any) -> Iterator[Page]:
-    """Fails the test if the page sent a request to another host, or the browser refused something."""
+    """A page that fails the test if it sends a request to another host, or if the browser reports an error."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     context = chromium.new_context(base_url=live_server.url, locale="en-US")
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MILLISECONDS)
-    strangers, complaints = [], []
+    foreign_requests, errors = [], []
 
     def record_request(request: Request) -> None:
         if urlsplit(request.url).scheme != "data" and not request.url.startswith(live_server.url):
-            strangers.append(request.url)
+            foreign_requests.append(request.url)
 
     def record_error(message: ConsoleMessage) -> None:
         if message.type == "error":
-            complaints.append(message.text)
+            errors.append(message.text)
 
     page.on("request", record_request)
     page.on("console", record_error)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     context.close()
-    assert strangers == []
-    assert complaints == []
+    assert foreign_requests == []
+    assert errors == []
 
 
 def sign_in(page: Page, name: str, code: str = "") -> None:
@@ -87,7 +87,7 @@ def test_a_second_factor_is_enrolled_and_used(page: Page, settings: Any) -> None
 
 
 def test_a_passkey_is_added_and_used(page: Page, live_server: Any, settings: Any) -> None:
-    """The browser's own authenticator, in software, makes the bytes."""
+    """The browser's virtual authenticator makes the passkey."""
     settings.STAFF_OTP_THROTTLE_SECONDS = 0
     settings.PUBLIC_BASE_URL = live_server.url
     vera = member("vera", "Viewer", password=PASSWORD)

@@ -91,7 +91,7 @@ def test_a_wrong_credential_is_named_at_its_field_and_not_repeated(admin: Client
     assert entries() == []
 
 
-def test_without_an_answer_only_a_tick_saves(admin: Client, stripe: FakeStripe) -> None:  # noqa: F811
+def test_unchecked_credentials_are_saved_only_on_request(admin: Client, stripe: FakeStripe) -> None:  # noqa: F811
     stripe.plan_fault(Fault.UNAVAILABLE, BALANCE)
     assert admin.post(f"{LIST}add-stripe/", NEW).status_code == 409
     assert not StoredChannelAccount.objects.exists()

@@ -55,7 +55,7 @@ def test_a_connected_account_is_added_for_a_merchant(admin: Client, account: Sto
     assert (entry.action, entry.after["account_no"]) == ("channel_account.create", ACCT)
 
 
-def test_a_form_without_merchant_or_with_a_strange_account_is_refused(
+def test_a_form_without_a_merchant_or_with_an_invalid_account_is_refused(
     admin: Client, acme: NewMerchant
 ) -> None:
     for wrong in ({"merchant_email": ""}, {"credential_stripe_account": "acct_1Stranger"}):

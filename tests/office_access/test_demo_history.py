@@ -75,7 +75,7 @@ def test_every_scenario_is_created_once_without_violations(settings: Any) -> Non
     assert [result for result in report.results if not result.passed] == []
     with connection.cursor() as cursor:
         assert find_all_violations(cursor) == []
-    assert not StaffAction.objects.exists(), "staff did none of it"
+    assert not StaffAction.objects.exists(), "staff took no part in it"
     before = row_counts()
     assert f"0 payments added, {COUNT} there before" in seed()
     assert {**row_counts(), "consistency_runs": 0, "consistency_results": 0} == {
@@ -86,7 +86,7 @@ def test_every_scenario_is_created_once_without_violations(settings: Any) -> Non
 
 
 def test_a_second_run_completes_the_history(settings: Any) -> None:
-    settings.LOCAL_STACK = False  # the accounts of staff come with the quick start
+    settings.LOCAL_STACK = False  # the quick start creates the accounts of staff
     plans = list(plan_payments(6))
     assert [plan.order_no for plan in plans] == [plan.order_no for plan in plan_payments(6)]
     seed_history(payments=3)
@@ -114,7 +114,9 @@ def test_the_local_stack_has_staff_actions_and_webhook_deliveries(settings: Any)
     assert set(FeePlanChange.objects.values_list("state", flat=True)) == {"approved", "pending"}
     assert set(BankAccount.objects.values_list("status", flat=True)) == {"active", "awaiting_approval"}
     oldest = WebhookAttempt.objects.earliest("started_at")
-    assert oldest.started_at - oldest.delivery.event.created_at < dt.timedelta(minutes=5), "both were moved"
+    assert oldest.started_at - oldest.delivery.event.created_at < dt.timedelta(minutes=5), (
+        "both times were moved back"
+    )
     assert PaymentHour.objects.values("hour").distinct().count() > COUNT / 2
     assert ConsistencyRun.objects.latest("id").failed_checks == 0
     with connection.cursor() as cursor:

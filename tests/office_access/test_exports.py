@@ -1,4 +1,4 @@
-"""CSV exports: no formulas, an audit entry before the first byte, resumed after a crash of the worker."""
+"""CSV exports: no formulas, an audit entry before the first byte, and recovery after a worker's crash."""
 
 import csv
 import gzip
@@ -64,7 +64,7 @@ def rows(answer: Any) -> list[dict[str, str]]:
     assert answer.status_code == 200
     assert answer["Content-Type"] == "text/csv; charset=utf-8"
     content = b"".join(answer.streaming_content)
-    assert content.startswith(b"\xef\xbb\xbf"), "Excel needs the mark"
+    assert content.startswith(b"\xef\xbb\xbf"), "Excel needs the byte order mark"
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
 
 
@@ -94,12 +94,12 @@ def test_a_short_export_is_downloaded_at_once(
 
 def test_an_export_is_in_the_audit_log_before_the_first_byte(finance: Client, payments: list[str]) -> None:
     answer = ask(finance)
-    assert StaffAction.objects.count() == 1, "and not a byte was read"
+    assert StaffAction.objects.count() == 1, "no byte of the answer was read yet"
     rows(answer)
 
 
 def _first_and_last_payment() -> tuple[Payment, Payment]:
-    """Of two days, if the test runs at midnight."""
+    """The first and the last payment, which are of different days if the test runs at midnight."""
     return Payment.objects.earliest("created_at"), Payment.objects.latest("created_at")
 
 
@@ -128,7 +128,7 @@ def test_an_export_holds_no_formula(start: str, finance: Client, client: SignedC
         assert rows(ask(finance))[0]["subject"] == f"'{text}"
 
 
-def test_commas_quotes_and_chinese_survive(finance: Client, client: SignedClient) -> None:
+def test_commas_quotes_and_chinese_are_preserved(finance: Client, client: SignedClient) -> None:
     text = '咖啡, "zwei" Beutel; 100%'
     shop.opened(client, subject=text)
     assert rows(ask(finance))[0]["subject"] == text
@@ -242,7 +242,7 @@ class TestLong:
         dead = services._claim_export()
         assert dead is not None
         assert services._write_chunk(dead)
-        assert services.write_unfinished() == 0, "its lease has not ended"
+        assert services.write_unfinished() == 0, "the lease of the dead worker has not expired"
         Export.objects.update(lease_expires_at=Now())
         assert services.write_unfinished() == 2
         assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments

@@ -34,8 +34,8 @@ def decide(browser, verb: str, reason: str = "agreed") -> int:
 def test_a_plan_needs_two_people_and_is_then_charged(client: SignedClient, acme: NewMerchant) -> None:
     fin, fay = signed_in(member("fin", "Finance")), signed_in(member("fay", "Finance"))
     shown = fin.post(VERSION, WANTED, follow=True).content.decode()
-    assert "100.00 → 3.20" in shown, "what a payment would cost"
-    assert decide(fin, "approve") == 409, "not by the person who requested it"
+    assert "100.00 → 3.20" in shown, "the page shows the fee of an example payment"
+    assert decide(fin, "approve") == 409, "the requester cannot approve"
     assert not FeePlanVersion.objects.exists()
     assert decide(fay, "approve") == 302
     assert fin.post(ASSIGN, {**WANTED, "merchant_email": acme.merchant.email}).status_code == 302

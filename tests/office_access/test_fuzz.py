@@ -1,5 +1,5 @@
-"""No parameter, no form and no object id makes a page of the back office answer 500, and invisible characters are
-shown. The views are called without middleware and without drawing (`direct_calls.py`): ten times as many requests."""
+"""No parameter, form or object id makes a page of the back office answer 500, and invisible characters are shown. The
+views are called without middleware and rendering (`direct_calls.py`), which allows ten times as many requests."""
 
 import itertools
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ STRANGE = (
     "NaN",
     "a\u202e\x1b[31m\r\nSet-Cookie: x=1",
 )
-# Of every list; the others are those of its filters.
+# The parameters of every list; filters have others.
 OF_A_LIST = (
     "q",
     "o",
@@ -52,7 +52,7 @@ OF_A_LIST = (
     "_facets",
     "_changelist_filters",
 )
-# Of every page that is not a list.
+# The parameters of every page that is not a list.
 OF_A_PAGE = (
     "q",
     "term",
@@ -67,7 +67,7 @@ OF_A_PAGE = (
     "state",
     "code",
 )
-# A form of these could call a channel or a merchant's server when nothing in it is wrong.
+# With valid values, the forms of these pages could call a channel or a merchant's server.
 CALLING_OUT = ("channel_accounts_", "webhooks_")
 
 
@@ -94,7 +94,7 @@ def with_query(path: str, **parameters: str) -> str:
 
 
 def test_no_list_fails_for_a_strange_parameter(rows: World, root: User, subtests: pytest.Subtests) -> None:
-    """Each kind of filter gets every strange value once, each filter of its kind one of them."""
+    """The first filter of each kind gets every strange value, and all others get one."""
     values = itertools.cycle(STRANGE)
     known = set()
     for model in admin.site._registry:
@@ -113,7 +113,7 @@ def test_no_list_fails_for_a_strange_parameter(rows: World, root: User, subtests
 
 
 def parameters_of_filters(address: str, user: User) -> Iterator[tuple[str, str]]:
-    """Yields each parameter with what reads it: the class of the filter, of its field, and the lookup."""
+    """Yields each parameter with its kind: the class of the filter, the class of its field, and the lookup."""
     page: Any = call_view(address, user)
     for spec in page.context_data["cl"].filter_specs:
         field = type(getattr(spec, "field", None)).__name__
@@ -122,7 +122,7 @@ def parameters_of_filters(address: str, user: User) -> Iterator[tuple[str, str]]
 
 
 def test_no_object_id_fails(rows: World, root: User) -> None:
-    """On each page of an object; few, because all of them read the object in the same way."""
+    """Each page of an object gets one value, because all of them read the id in the same way."""
     values = itertools.cycle(("x", "%00", "9" * 40, "_5F00", "' OR 1=1", "x" * 3000))
     for address in list_addresses():
         if address.has_object and "path:" in address.route:
@@ -130,7 +130,7 @@ def test_no_object_id_fails(rows: World, root: User) -> None:
 
 
 def test_no_page_and_no_form_fails(rows: World, root: User, subtests: pytest.Subtests) -> None:
-    """GETs come first: a form that is accepted may change what later pages show. Every role sends an empty form."""
+    """GETs come first, because an accepted form may change later pages. Every role sends an empty form."""
     found = [each for each in list_addresses() if not is_list_or_object(each) and "(" not in each.route]
     people = [with_permissions(member(role.lower(), role)) for role in Role]
     readers = itertools.cycle([root, *people])
@@ -154,7 +154,7 @@ def is_list_or_object(address: Address) -> bool:
 
 
 def strange_forms(address: Address, path: str, user: User, values: Iterator[str]) -> Iterator[dict[str, str]]:
-    """Forms in which everything is strange, and for a page with a form those in which one field is."""
+    """Yields forms with only strange values. For a page with a form, it also yields forms with one strange value."""
     for value in itertools.islice(values, 2):
         yield dict.fromkeys((*OF_A_PAGE, "reason", "token", "item", "take", "seen", "approval"), value)
     page: Any = call_view(path, user)
@@ -186,7 +186,7 @@ def plausible_value(field: forms.Field, initial: Any) -> str:
 
 
 def test_drawing_a_strange_value_does_not_fail(rows: World) -> None:
-    """Through every middleware and template."""
+    """These requests pass through every middleware and template."""
     browser = Client(raise_request_exception=False)
     browser.force_login(User.objects.get(username="root"))
     payments = reverse("admin:gateway_payment_changelist")
@@ -214,7 +214,9 @@ def test_sign_in_never_redirects_to_another_host(transactional_db: None, setting
 def test_invisible_characters_are_shown(rows: World, root: User) -> None:
     hiding = ["a\u202eb\x1b[31m", "o\u2066x\x7f"]
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")  # payments do not change what they are
+        cursor.execute(
+            "SET LOCAL session_replication_role = replica"
+        )  # the database refuses to change a payment
         cursor.execute(
             "UPDATE payments SET subject = %s, order_no = %s WHERE payment_no = %s", [*hiding, rows.paid]
         )

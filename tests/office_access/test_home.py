@@ -75,7 +75,7 @@ def test_the_button_leads_to_the_payment_page() -> None:
     assert "100.00" in page.content.decode()
     assert '<html lang="en">' in page.content.decode()
     assert Payment.objects.get().status == "pending"
-    assert browser.post("/demo-payment").status_code == 403, "a foreign form makes nothing"
+    assert browser.post("/demo-payment").status_code == 403, "a form of another site creates no payment"
     assert browser.get("/demo-payment").status_code == 405
     assert Payment.objects.count() == 1
 

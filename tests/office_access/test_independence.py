@@ -38,7 +38,7 @@ def company(settings) -> None:  # type: ignore[no-untyped-def]
 
 
 def settled(name: str, email: str, role: str = "Finance") -> User:
-    """An account made long ago, with a second factor."""
+    """Creates an account that is 100 days old and has a second factor."""
     user = member(name, role)
     User.objects.filter(pk=user.pk).update(email=email, date_joined=timezone.now() - dt.timedelta(days=100))
     Authenticator(user=user, name="authenticator", confirmed=True, sealed_key="x").save()

@@ -31,7 +31,7 @@ from webhooks.fanout import fan_out_batch
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 ROLES: dict[str, str] = {"staff_actions": "Admin"}
-# What a line of an export is told apart by, and what that is of a row of the list.
+# The column that identifies a line of an export, and its value for a row of the list.
 KEYS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "payments": ("payment_no", lambda row: row.payment_no),
     "refunds": ("refund_no", lambda row: row.refund_no),
@@ -72,7 +72,7 @@ def business(client: SignedClient) -> None:
 def test_an_export_has_the_rows_that_the_list_shows(
     business: None, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first query is asked on the page itself, with the form on it; the others call the views directly."""
+    """The first query uses the rendered page and its form; the others call the views directly."""
     pat = with_permissions(member("pat", ROLES.get(kind, "Admin")))
     browser = signed_in(pat)
     model = KINDS[kind].model
@@ -86,11 +86,11 @@ def test_an_export_has_the_rows_that_the_list_shows(
         assert listed.status_code == 200, query
         shown = [KEYS[kind][1](row) for row in listed.context_data["cl"].result_list]
         exported = [row[KEYS[kind][0]] for row in _export(pat, _build_form(listed.context_data))]
-        if kind == "staff_actions":  # asking for an export is in the audit, too, before it is read
+        if kind == "staff_actions":  # requesting an export adds entries to the audit log
             exported = exported[len(exported) - len(shown) :]
         assert exported == shown, query
         seen.add(tuple(shown))
-    assert len(seen) > 1, "no filter made a difference"
+    assert len(seen) > 1, "some filter must change the rows"
 
 
 def _queries(changelist: Any) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _queries(changelist: Any) -> Iterator[str]:
 
 
 def _value(parameter: str) -> str:
-    """For a time, the middle of the existing rows."""
+    """Returns a value for a filter. For a time, it is in the middle of the existing rows."""
     if parameter in INPUTS:
         return INPUTS[parameter]
     if parameter == "merchant":

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 ROLES = {"V": "Viewer", "S": "Support", "F": "Finance", "O": "Operator", "A": "Admin"}
 ALL = "VSFOA"
 
-# Who sees the lists and pages of a model. Nobody adds, changes or deletes a row by hand.
+# The roles that see the lists and pages of a model. No role adds, changes or deletes a row by hand.
 VIEW_PERMISSIONS = {
     "auth.Group": "A",
     "auth.User": "A",
@@ -90,7 +90,7 @@ VIEW_PERMISSIONS = {
     "simulator.SimulatedPayment": "OA",
     "simulator.SimulatedRefund": "OA",
 }
-# Pages on which something is done, by the name of their address.
+# Pages with an operation, by the name of their URL.
 PAGES = {
     "admin_find": ALL,
     "admin_find_merchants": ALL,
@@ -185,10 +185,10 @@ PAGES |= {
 }
 # Pages that need a permission for their model, which each role has.
 PAGES_OF_A_MODEL = {"gateway_routingrule_try", "work_queue"}
-# Their parts depend on the permissions, so they are drawn for every role.
+# These pages are rendered for every role, because their parts depend on the permissions.
 DIFFERENT_FOR_EACH_ROLE = {"index", "admin_more", "work_queue"}
-DRAWN_ELSEWHERE = ("_changelist", "_history")
-# What may be done, wherever the button is.
+RENDERED_IN_OTHER_TESTS = ("_changelist", "_history")
+# The roles that have each permission for an operation.
 OPERATION_PERMISSIONS = {
     "staff.answer_disputes": "FA",
     "staff.approve_operation": "FOA",
@@ -217,7 +217,7 @@ EXEMPT_URLS = {None, "app_list", "autocomplete", "login", "logout", "view_on_sit
 EXEMPT_URLS |= {"approvals_approval_decide", "gateway_payment_decide", "sagas_sagainstance_decide"}
 # Forms of a list: each asks for the permission to view that list (tests/office/test_list_tools.py).
 EXEMPT_URLS |= {"staff_list_columns", "staff_list_views", "staff_list_view"}
-# The switch between test and live: a choice of one's own.
+# The switch between test and live, which each person has.
 EXEMPT_URLS |= {"staff_environment"}
 # The forms of one's own second factor, and the link of an invitation.
 EXEMPT_URLS |= {"second_factor_begin", "second_factor_confirm", "second_factor_codes", "staff_invitation"}
@@ -228,7 +228,7 @@ EXEMPT_URLS |= {"passkey_sign_in", "passkey_sign_in_confirm"}
 EXEMPT_URLS |= {"step_up"}
 # Sessions of another person and the forms to end sessions (tests/office_access/test_sessions.py).
 EXEMPT_URLS |= {"staff_sessions_of", "staff_sessions_end", "staff_sessions_of_end"}
-# To the provider of single sign-on and back, and the way out.
+# Redirects to the provider of single sign-on and back, and sign-out.
 EXEMPT_URLS |= {"single_sign_on", "single_sign_on_callback", "single_sign_on_link", "staff_sign_out"}
 ACTIONS = {
     f"sagas.SagaInstance {operation.value}": "OA" for operation in Operation if operation != "skip_step"
@@ -271,7 +271,7 @@ def has_view_permission(person: User, model: type[Model] | None) -> bool:
     return admin.site._registry[model].has_view_permission(request)
 
 
-def test_every_address_has_a_decision_and_none_is_stale() -> None:
+def test_every_url_has_its_roles_and_none_is_stale() -> None:
     found = {(each.name, each.model) for each in list_addresses() if each.name not in EXEMPT_URLS}
     assert [name for name, model in found if get_allowed_roles(name, model) is None] == []
     assert set(PAGES) - {name for name, _model in found} == set()
@@ -279,8 +279,8 @@ def test_every_address_has_a_decision_and_none_is_stale() -> None:
 
 
 def test_every_page_for_every_role(rows: None, subtests: pytest.Subtests) -> None:
-    """Each page is drawn for one role, through every middleware. The view itself decides about the others. Lists are
-    drawn in tests/ops/test_admin_pages.py, and histories look all the same."""
+    """Each page is rendered for one role, through every middleware; for the others, its view is called directly. Lists
+    are rendered in tests/ops/test_admin_pages.py, and all histories use one template."""
     people = {letter: with_permissions(member(role.lower(), role)) for letter, role in ROLES.items()}
     browsers = {letter: signed_in(person) for letter, person in people.items()}
     without_role = with_permissions(member("nobody"))
@@ -291,7 +291,7 @@ def test_every_page_for_every_role(rows: None, subtests: pytest.Subtests) -> Non
         with subtests.test(name):
             for letter, person in people.items():
                 expected = 200 if letter in allowed else 403
-                is_drawn = letter == allowed[:1] and not name.endswith(DRAWN_ELSEWHERE)
+                is_drawn = letter == allowed[:1] and not name.endswith(RENDERED_IN_OTHER_TESTS)
                 if is_drawn or name in DIFFERENT_FOR_EACH_ROLE:
                     assert browsers[letter].get(address).status_code == expected, letter
                 elif letter in allowed[1:] and name not in PAGES:

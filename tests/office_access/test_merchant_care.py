@@ -148,7 +148,7 @@ def test_the_volume_is_read_from_an_index(acme: NewMerchant) -> None:
     from backoffice.services.merchant_panels import VOLUMES
 
     with connection.cursor() as cursor:
-        # What a big table would make too dear, whatever the statistics of this small one say.
+        # These scans and sorts would be too slow on a big table; the statistics of this small one would allow them.
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
         given = {"merchant": acme.merchant.pk, "most": 10, "days": 30, "succeeded": "succeeded"}
         cursor.execute(f"EXPLAIN {VOLUMES}", given)
@@ -159,7 +159,7 @@ def test_the_volume_is_read_from_an_index(acme: NewMerchant) -> None:
 
 
 def test_the_page_shows_who_acts_for_a_merchant(admin: Client, acme: NewMerchant) -> None:
-    """The contact first; then the last action of each person and key on what belongs to the merchant."""
+    """The contact comes first, then the last action of each person and key on the merchant's objects."""
     test_key, live_key = acme.test_key.api_key, acme.live_key.api_key
     merchant_page = reverse("admin:merchants_merchant_change", args=[acme.merchant.pk])
     suspend = reverse("admin:merchants_merchant_suspend", args=[acme.merchant.pk])

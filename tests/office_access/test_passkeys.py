@@ -95,7 +95,7 @@ def test_a_passkey_signs_in_without_password_and_code(
 
 
 def test_adding_needs_a_code(client: Client, vera: User) -> None:
-    for token in ("", "000000", compute_code_of(vera)):  # the last one was used to sign in
+    for token in ("", "000000", compute_code_of(vera)):  # the last code was used to sign in
         answer = client.post(f"{PASSKEYS}add/", {"name": "Laptop", "token": token})
         assert answer.status_code == 302
     assert client.post(f"{PASSKEYS}confirm/", {"response": "{}"}).status_code == 302
@@ -141,7 +141,7 @@ def test_a_copied_key_and_another_key_are_refused(
     add(client, vera, security_key)
     sign_in(security_key)
     security_key.counter = 0
-    assert not is_signed_in(sign_in(security_key)), "a copy that counts from the beginning"
+    assert not is_signed_in(sign_in(security_key)), "a copy of the key has a lower counter"
     stranger = SecurityKey(ORIGIN, HOST, credential_id=security_key.credential_id)
     assert not is_signed_in(sign_in(stranger)), "another private key"
 
@@ -270,7 +270,9 @@ def test_a_reset_of_the_second_factor_removes_passkeys(
         "x" * 30_000,
     ],
 )
-def test_garbage_is_refused(client: Client, vera: User, security_key: SecurityKey, response: str) -> None:
+def test_malformed_responses_are_refused(
+    client: Client, vera: User, security_key: SecurityKey, response: str
+) -> None:
     add(client, vera, security_key)
     known = json.loads(security_key.get({"challenge": "AAAA"}))
     broken = [json.dumps({**known, "response": each}) for each in (None, 1, {}, {"clientDataJSON": "!"})]

@@ -69,12 +69,14 @@ def test_after_enrollment_a_code_is_required_and_works_once(vera: User) -> None:
     without = sign_in(second)
     assert without.status_code == 200
     assert "Enter the code" in unescape(without.content.decode())
-    assert "is wrong" in unescape(sign_in(second, compute_code(key)).content.decode()), "spent by enrolling"
+    assert "is wrong" in unescape(sign_in(second, compute_code(key)).content.decode()), (
+        "the enrollment used this code"
+    )
     assert second.get(PAYMENTS)["Location"].startswith(LOGIN)
     fresh = compute_code(key, steps_ahead=1)
     assert sign_in(second, fresh).status_code == 302
     assert second.get(PAYMENTS).status_code == 200
-    assert sign_in(browser(), fresh).status_code == 200, "a code that was looked at over the shoulder"
+    assert sign_in(browser(), fresh).status_code == 200, "a code works once"
 
 
 def test_a_recovery_code_works_once(vera: User) -> None:
@@ -100,7 +102,7 @@ def test_new_recovery_codes_replace_the_old_ones(vera: User) -> None:
 
 
 def test_a_password_alone_cannot_replace_the_second_factor(vera: User) -> None:
-    """The session began before the person enrolled in another browser."""
+    """The old session began before the person enrolled a second factor in another browser."""
     old, new = browser(), browser()
     sign_in(old)
     sign_in(new)
@@ -108,7 +110,7 @@ def test_a_password_alone_cannot_replace_the_second_factor(vera: User) -> None:
     answer = old.post(f"{PAGE}begin/")
     assert answer["Location"].startswith(LOGIN)
     assert Authenticator.objects.filter(confirmed=False).count() == 0
-    assert old.get(PAYMENTS)["Location"].startswith(LOGIN), "and it is signed out"
+    assert old.get(PAYMENTS)["Location"].startswith(LOGIN), "the old session is signed out"
 
 
 def test_the_wait_after_wrong_codes_grows_up_to_a_limit(vera: User, settings) -> None:  # type: ignore[no-untyped-def]

@@ -76,7 +76,7 @@ def test_sessions_and_second_factors_have_no_pages() -> None:
 
 
 def test_only_offered_filters_are_looked_up(subtests: pytest.Subtests) -> None:
-    """Every model × every field, including those of related models, × every lookup."""
+    """The test tries every lookup on every field of every model, including fields of related models."""
     user = User(is_superuser=True, is_active=True, username="root")
     for model, model_admin in admin.site._registry.items():
         offered = offered_by(model_admin, asking(user))
@@ -98,7 +98,7 @@ ALL_SECRETS = {name for names in SECRET.values() for name in names}
 
 
 def paths_of(model: type[Model]) -> list[str]:
-    """The model's own fields, and the fields of models that a relation leads to, in both directions."""
+    """Returns the model's own fields, and the fields of related models, in both directions."""
     own = [field.name for field in model._meta.get_fields() if isinstance(field, Field)]
     related = [
         f"{relation.name}__{field.name}"
@@ -138,7 +138,7 @@ def rows(transactional_db: None, world: World, client: SignedClient) -> None:
 
 
 def test_secret_columns_are_never_loaded(rows: None, subtests: pytest.Subtests) -> None:
-    """Checked on the SQL statements. Django itself reads the session and the user."""
+    """The test reads the SQL statements. It leaves out the session and the user, which Django itself reads."""
     browser = signed_in(User.objects.create_superuser("root"))
     secret = {model: columns_of(model) for model in apps.get_models() if model not in (User, StaffSession)}
     for model, model_admin in admin.site._registry.items():
@@ -182,8 +182,8 @@ def test_searches_orders_filters_and_exports_name_no_secret() -> None:
 
 
 @pytest.mark.parametrize("order", ["1", "-1", "1.2.3", "99", "-99", "x", "password", "-password.1", "%00"])
-def test_an_order_is_never_chosen_by_the_reader(order: str) -> None:
-    """Sorting by a hash would reveal it, too."""
+def test_a_list_of_users_cannot_be_sorted_by_a_parameter(order: str) -> None:
+    """Sorting by a hash would reveal the hash."""
     browser = signed_in(User.objects.create_superuser("root"))
     member("a")
     member("b")

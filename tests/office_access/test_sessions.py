@@ -56,7 +56,7 @@ def test_a_person_sees_their_sessions(vera: User, settings: Any) -> None:
     assert "Firefox on Windows" in table
     assert "127.0.0.1" in table
     assert table.count("This session") == 1
-    assert table.count('name="session"') == 1  # the other one can be ended
+    assert table.count('name="session"') == 1  # only the other session can be ended
     row = session_of(browser)
     assert browser.cookies["sessionid"].value not in text, "the key would let the reader use the session"
     assert row.session_key not in text
@@ -106,7 +106,7 @@ def test_an_administrator_ends_sessions_of_others_with_a_reason(vera: User) -> N
     assert page in admin.get(f"/admin/auth/user/{vera.pk}/change/").content.decode()
     assert admin.get(page).content.decode().count('name="session"') == 2
     admin.post(end)
-    assert is_signed_in(first), "a reason is missing"
+    assert is_signed_in(first), "without a reason the session does not end"
     admin.post(end, {"reason": "lost phone", "session": str(session_of(first).public_id)})
     assert [is_signed_in(each) for each in (first, second)] == [False, True]
     admin.post(end, {"reason": "left"})
@@ -228,6 +228,6 @@ def test_a_session_keeps_its_beginning_when_it_is_stored_again(vera: User) -> No
         ("", "Unknown browser"),
     ],
 )
-def test_a_browser_in_words(user_agent: str, words: str) -> None:
+def test_the_name_of_a_browser(user_agent: str, words: str) -> None:
     with override("en"):
         assert sessions.describe_browser(user_agent) == words

@@ -1,4 +1,4 @@
-"""Single sign-on with a real provider of OpenID Connect: who gets in, with which roles, whose answers are refused."""
+"""Single sign-on with a real OpenID Connect provider: accounts, their roles, and refused answers of the provider."""
 
 import base64
 import hmac
@@ -70,7 +70,9 @@ def provider(server: OpenIdProvider, settings: Any) -> Iterator[OpenIdProvider]:
     settings.OIDC_ISSUER, settings.OIDC_CLIENT_ID = server.issuer, "back-office"
     settings.OIDC_CLIENT_SECRET = CLIENT_SECRET
     settings.OIDC_TIMEOUT_SECONDS = 60
-    settings.OIDC_CLOCK_SKEW_SECONDS = 600  # a busy machine takes long from the sign-in to its answer
+    settings.OIDC_CLOCK_SKEW_SECONDS = (
+        600  # on a busy machine, the answer arrives long after the sign-in began
+    )
     settings.OIDC_GROUP_ROLES = {"pay-view": "Viewer", "pay-finance": "Finance"}
     server.add_person("vera-1", **VERA)
     with override("en"):
@@ -279,7 +281,7 @@ def test_a_person_links_their_own_account_with_a_code(provider: OpenIdProvider) 
 
 
 def test_unlinking_and_a_link_for_a_password_need_two_people(provider: OpenIdProvider) -> None:
-    """One who did both could sign in as that person."""
+    """A person who did both could sign in as the other person."""
     user = sso_accounts.sign_in(VERA).user
     sso_accounts.unlink(user_id=user.pk, actor="ann", reason="a new account at the provider")
     with pytest.raises(OperationRefused, match="Another person must"):
@@ -337,7 +339,7 @@ def signed_with_client_secret(claims: Claims, _key: RSAKey) -> str:
 
 
 def signed_with_public_key(claims: Claims, key: RSAKey) -> str:
-    """Anybody can do that, if the recipient trusts the token's word about the algorithm."""
+    """The public key is the HMAC secret: this forgery works if the recipient trusts the token's `alg`."""
     signed = ".".join(map(encode, ({"alg": "HS256", "kid": key.thumbprint()}, claims)))
     mac = hmac.digest(key.as_pem(private=False), signed.encode(), "sha256")
     return f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
@@ -390,7 +392,7 @@ FORGERIES: dict[str, Callable[[Claims, RSAKey], str | None]] = {
 
 @dataclass(frozen=True)
 class Genuine:
-    """The claims that the provider really sends, and its key."""
+    """The claims that the provider sends, and its key."""
 
     claims: Claims
     key: RSAKey
@@ -419,7 +421,7 @@ def genuine(provider: OpenIdProvider) -> Genuine:
 
 
 def test_a_forged_id_token_is_refused(genuine: Genuine, subtests: pytest.Subtests) -> None:
-    """The forgeries are made of what the provider really sends, one change in each."""
+    """Each forgery is a genuine token of the provider with one change."""
     assert genuine.verify_with()["sub"] == "vera-1", "the unaltered token"
     for name, forge in FORGERIES.items():
         with subtests.test(name), pytest.raises(SignInRefused):
@@ -435,7 +437,7 @@ def test_clocks_may_differ_a_little(genuine: Genuine, settings: Any) -> None:
     assert genuine.verify_with(**wrong)["sub"] == "vera-1"
 
 
-def test_the_provider_must_have_checked_the_person_lately(genuine: Genuine) -> None:
+def test_the_provider_must_have_checked_the_person_recently(genuine: Genuine) -> None:
     """`auth_time` is a JSON number (OpenID Connect Core 1.0, section 2), so it may have a fraction."""
     now = int(time.time())
     accepted, refused = (now, now + 0.5), (now - 7200, None, "now", True, float("nan"), float("inf"))
@@ -466,7 +468,8 @@ def test_another_check_of_the_person_can_be_demanded(provider: OpenIdProvider, s
 
 
 def test_the_time_of_the_providers_check_counts_before_sensitive_actions(provider: OpenIdProvider) -> None:
-    """`auth_time` says when; without one nothing is known. Another check at the provider leads back to the action."""
+    """`auth_time` is the time of the check; without it, the check does not count. Another check at the provider leads
+    back to the action."""
     browser, now = new_browser(), int(time.time())
     assert sign_in(provider, browser).status_code == 302
     for auth_time, checked_at in ((None, 0), (now - 5000, now - 5000)):
@@ -484,7 +487,7 @@ def test_the_time_of_the_providers_check_counts_before_sensitive_actions(provide
 
 @pytest.fixture
 def vera_as_admin(provider: OpenIdProvider, settings: Any) -> Client:
-    """Signed in at a provider that follows `max_age` and has known her for two hours. She has no factor here."""
+    """Vera's browser. She signed in two hours ago at a provider that supports `max_age`, and has no factor here."""
     settings.STAFF_STEP_UP_SECONDS = 900
     settings.OIDC_CLOCK_SKEW_SECONDS = 60
     settings.OIDC_GROUP_ROLES = {"pay-view": "Admin"}
@@ -497,7 +500,7 @@ def vera_as_admin(provider: OpenIdProvider, settings: Any) -> Client:
 
 
 def begin_step_up(browser: Client, action: str) -> str:
-    """Opens a sensitive action and chooses the only way that the page offers. Returns the address at the provider."""
+    """Opens a sensitive action and follows the only link of its page. Returns the address at the provider."""
     answer = browser.get(action)
     assert urlsplit(answer["Location"]).path == "/admin/confirm/"
     page = browser.get(answer["Location"]).content.decode()
@@ -509,7 +512,7 @@ def begin_step_up(browser: Client, action: str) -> str:
 def test_step_up_of_an_account_that_only_uses_single_sign_on(
     provider: OpenIdProvider, vera_as_admin: Client
 ) -> None:
-    """The session at the provider is two hours old: the provider checks the person again, and says when."""
+    """The session at the provider is two hours old, so the provider checks the person again and reports the time."""
     address = begin_step_up(vera_as_admin, INVITE)
     asked = parse_qs(urlsplit(address).query)
     assert (asked["max_age"], asked["prompt"]) == (["0"], ["login"])
@@ -522,8 +525,8 @@ def test_step_up_of_an_account_that_only_uses_single_sign_on(
 def test_a_step_up_without_max_age_is_refused(
     provider: OpenIdProvider, vera_as_admin: Client, removed: tuple[str, ...]
 ) -> None:
-    """The request passes through the browser, where `max_age` can be taken out. Then the provider sends no `auth_time`,
-    even if `prompt=login` was left in and it did check the person."""
+    """The request passes through the browser, where `max_age` can be removed. Then the provider sends no `auth_time`,
+    even if `prompt=login` stays and it checks the person."""
     parts = urlsplit(begin_step_up(vera_as_admin, INVITE))
     query = {name: values for name, values in parse_qs(parts.query).items() if name not in removed}
     address = parts._replace(query=urlencode(query, doseq=True)).geturl()
@@ -545,7 +548,7 @@ def test_a_provider_that_does_not_check_again_is_refused(
 def test_a_person_may_take_their_time_at_the_provider(
     provider: OpenIdProvider, vera_as_admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pages of the provider that follow the check, such as a consent, take longer than clocks differ."""
+    """Pages of the provider after the check, such as a consent, take longer than the allowed clock difference."""
     address = begin_step_up(vera_as_admin, INVITE)
     provider.alter_token = with_claims(exp=int(time.time()) + 7200)
     back = provider.approve(address, "vera-1")
@@ -554,7 +557,7 @@ def test_a_person_may_take_their_time_at_the_provider(
     assert come_back(vera_as_admin, back)["Location"] == INVITE
 
 
-def test_an_answer_is_for_the_browser_that_asked_and_only_once(provider: OpenIdProvider) -> None:
+def test_an_answer_is_accepted_once_and_only_in_its_browser(provider: OpenIdProvider) -> None:
     browser, victim = new_browser(), new_browser()
     location = provider.approve(begin(browser), "vera-1")
     cookie = browser.cookies["single_sign_on"].value
@@ -569,7 +572,7 @@ def test_an_answer_is_for_the_browser_that_asked_and_only_once(provider: OpenIdP
 
 
 def test_a_code_of_another_sign_in_is_refused(provider: OpenIdProvider) -> None:
-    """An attacker's code in the victim's sign-in: state fits, PKCE does not."""
+    """The victim's sign-in gets the attacker's code: `state` is right, and PKCE fails."""
     victim, attacker = new_browser(), new_browser()
     state = parse_qs(urlsplit(begin(victim)).query)["state"][0]
     attackers = parse_qs(urlsplit(provider.approve(begin(attacker), "vera-1")).query)["code"][0]
@@ -587,7 +590,7 @@ def test_a_code_of_another_sign_in_is_refused(provider: OpenIdProvider) -> None:
         ({"code": "unknown", "iss": "https://evil.example.com"}, "could not be verified"),
     ],
 )
-def test_an_error_of_the_provider_has_a_page(
+def test_an_error_of_the_provider_is_shown_on_a_page(
     provider: OpenIdProvider, query: dict[str, str], text: str
 ) -> None:
     browser = new_browser()
@@ -600,7 +603,7 @@ def test_an_error_of_the_provider_has_a_page(
 @pytest.mark.parametrize(
     "address", ["https://evil.example.com/", "//evil.example.com", "javascript:alert(1)", "foo"]
 )
-def test_nobody_is_sent_to_another_host(provider: OpenIdProvider, address: str) -> None:
+def test_a_sign_in_never_redirects_to_another_host(provider: OpenIdProvider, address: str) -> None:
     assert sign_in(provider, new_browser(), next=address)["Location"] == "/admin/"
 
 
@@ -613,7 +616,7 @@ def test_a_sign_in_gets_a_new_session(provider: OpenIdProvider) -> None:
     assert browser.cookies["sessionid"].value != "chosen-by-an-attacker-0123456789"
 
 
-def test_a_provider_that_is_down_has_a_page(provider: OpenIdProvider, settings: Any) -> None:
+def test_an_error_page_is_shown_while_the_provider_is_down(provider: OpenIdProvider, settings: Any) -> None:
     browser = new_browser()
     location = provider.approve(begin(browser), "vera-1")
     sso_metadata.forget_metadata()

@@ -60,7 +60,7 @@ def test_an_invited_member_sets_a_password_and_has_the_roles(admin: Client) -> N
     assert sorted(nina.groups.values_list("name", flat=True)) == ["Finance", "Support"]
     client = Client()
     assert client.post("/admin/login/", {"username": "nina", "password": PASSWORD}).status_code == 302
-    assert Client().get(link).status_code == 200, "used up: no form behind it"
+    assert Client().get(link).status_code == 200, "the link is used up and shows no form"
     invited, chosen = StaffAction.objects.order_by("id")
     assert (invited.actor, invited.action, invited.after["roles"]) == (
         "admin",
@@ -98,7 +98,9 @@ def test_new_roles_apply_from_the_next_request(admin: Client) -> None:
     session = signed_in(vera)
     assert session.get("/admin/exports/export/").status_code == 200
     assert admin.post(page("roles", vera), {"roles": ["Viewer"], "reason": "moved"}).status_code == 302
-    assert session.get("/admin/exports/export/")["Location"].startswith("/admin/login/"), "a role was lost"
+    assert session.get("/admin/exports/export/")["Location"].startswith("/admin/login/"), (
+        "the person lost a role"
+    )
     assert signed_in(vera).get("/admin/exports/export/").status_code == 403
     done = StaffAction.objects.get()
     assert (done.before, done.after) == ({"roles": ["Finance"]}, {"roles": ["Viewer"]})

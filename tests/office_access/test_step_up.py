@@ -79,7 +79,9 @@ def test_only_sensitive_permissions_need_it(clock: list[float], settings: Any) -
     assert not is_step_up_needed(session, Permission.APPROVE)
     record_check(session, checked_at=clock[0] - 901)  # the provider's session is older
     assert is_step_up_needed(session, Permission.APPROVE)
-    record_check(session, checked_at=clock[0] + 10**6)  # a provider's clock is wrong: it counts from now
+    record_check(
+        session, checked_at=clock[0] + 10**6
+    )  # the provider's clock is ahead: the time counts from now
     assert session[step_up.CHECKED_AT] == clock[0]
     clock[0] += 901
     assert is_step_up_needed(session, Permission.APPROVE)
