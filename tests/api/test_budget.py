@@ -42,7 +42,7 @@ def line(monkeypatch: pytest.MonkeyPatch) -> InterceptedSimulator:
 
 @pytest.fixture(autouse=True)
 def _warm(client: SignedClient) -> None:
-    """Opens connections, fills caches and loads modules."""
+    """Makes one request, which opens connections, fills caches and loads modules."""
     data(create(client, key=new_no("key")))
 
 

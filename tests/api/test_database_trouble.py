@@ -1,4 +1,4 @@
-"""A database that cannot serve at this moment is a 503 that says when to repeat, and the repetition is done once.
+"""While the database is unavailable, a request gets 503 with Retry-After, and its repetition has one effect.
 
 The errors are PostgreSQL's own: a trigger raises them with the SQLSTATE of
 https://www.postgresql.org/docs/current/errcodes-appendix.html.
@@ -37,13 +37,13 @@ UNAVAILABLE = {
 
 
 class Failing:
-    """A table whose next writes fail with a code."""
+    """Makes the next writes to a table fail with an SQLSTATE."""
 
     def __init__(self) -> None:
         self._tables: list[str] = []
         with connection.cursor() as cursor:
             cursor.execute("DROP SEQUENCE IF EXISTS failures_of_a_test")
-            cursor.execute("CREATE SEQUENCE failures_of_a_test")  # no rollback takes back what it counted
+            cursor.execute("CREATE SEQUENCE failures_of_a_test")  # a rollback does not reset the sequence
 
     def writes(self, event: str, table: str, code: str, *, times: int = 1_000_000) -> None:
         self._tables.append(table)
@@ -109,7 +109,7 @@ def test_a_healthy_session_is_kept(failing: Failing, client: SignedClient) -> No
 def test_a_conflict_is_repeated(
     failing: Failing, client: SignedClient, event: str, table: str, code: str
 ) -> None:
-    """In the commit of the claim, and in the one after the call: the merchant notices nothing."""
+    """The conflict is in the commit of the claim, or in the commit after the call. The merchant gets no error."""
     failing.writes(event, table, code, times=2)
     assert data(create(client, "auto_pay"))["status"] == "succeeded"
     assert SagaInstance.objects.get().status == "completed"
@@ -128,7 +128,7 @@ def test_a_defect_is_not_reported_as_an_outage(failing: Failing, client: SignedC
 
 
 def test_database_trouble_outside_the_api(failing: Failing) -> None:
-    """The API's own handler does not cover the back office and the middlewares."""
+    """The back office and the middlewares are not covered by the API's error handler."""
     failing.writes("INSERT", "axes_accessattempt", "25006")
     browser = Client(raise_request_exception=False)
     answer = browser.post("/admin/login/", {"username": "nobody", "password": "wrong"})

@@ -63,7 +63,7 @@ ITEMS = st.lists(
 
 
 def bent(field_names: list[str]) -> st.SearchStrategy[Callable[[dict[str, Any]], dict[str, Any]]]:
-    """Changes to a valid body: fields replaced, left out or added."""
+    """Builds changes of a valid body: some fields are replaced, left out or added."""
     names = st.sampled_from(field_names) | ANY_TEXT
     left_out = st.sets(st.sampled_from(field_names), max_size=1)
     changes = st.dictionaries(names, JSON, max_size=3)

@@ -13,8 +13,8 @@ from tests.support.work import Prepare, Work, measure_work
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-# Function calls may differ by 10 % and include those of the test's client; the other counts are exact. A change that
-# needs less lowers the budget.
+# Function calls may differ by 10 % and include those of the test's client; the other counts are exact. If a change
+# needs less, lower the budget.
 CREATION = Work(statements=4, commits=2, database_round_trips=6, redis_round_trips=2, function_calls=7_480)
 REPLAY = Work(statements=1, commits=0, database_round_trips=1, redis_round_trips=1, function_calls=2_450)
 REFUND = Work(statements=12, commits=2, database_round_trips=16, redis_round_trips=2, function_calls=16_340)

@@ -1,6 +1,6 @@
 """Every list of the API reads little more than its page, with every filter (issue 11, C5).
 
-Rows and blocks are counted, not time. The same over a million rows, with the time of each statement:
+The test counts rows and blocks, not time. To run it over a million rows and see the time of each statement:
 
     LIST_ROWS=1000000 ./scripts/test.sh tests/api/test_list_plans.py -n 0 -s
 """
@@ -23,13 +23,13 @@ from webhooks.models import WebhookDelivery
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 ROWS, LIMIT = int(os.environ.get("LIST_ROWS", "20000")), 20
-# Each of at most eight statuses is read by itself where a list is split, and the page's rows once more.
+# A list may be split into at most eight statuses, each of which is read by itself; then the page's rows are read.
 MOST_ROWS, MOST_BLOCKS = 9 * (LIMIT + 1), 400
 API = "/api/v1"
 
 
 def requests_of(middle: str) -> Iterator[tuple[str, str, int]]:
-    """Table, address, and how many rows it answers."""
+    """Yields the table, the address, and the number of rows in the answer."""
     for table, path, rare in (
         ("payments", "payments", "status=authorized"),
         ("refunds", "refunds", "status=failed"),

@@ -172,7 +172,7 @@ def _about_webhooks(client: SignedClient) -> list[Endpoint]:
 def send(
     client: SignedClient, path: str, body: bytes | Body | Any, method: str = "POST", **headers: str
 ) -> Any:
-    """Sends with a fresh key, so that no nonce is stored: no row of any table may change."""
+    """Sends a request with a new idempotency key, so that no nonce is stored: no row of any table may change."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return client.request(method, path, body=raw, idempotency_key=new_no("key"), **headers)
 
@@ -359,7 +359,7 @@ def test_all_wrong_fields_are_named_at_once(client: SignedClient) -> None:
 
 
 def test_unusual_valid_values_are_accepted(client: SignedClient) -> None:
-    """Shows that the refusals above have no other reason."""
+    """Shows that the requests above are refused for their wrong fields only."""
     for change in (
         {"amount": 1},
         {"amount": 999_999_999_999},

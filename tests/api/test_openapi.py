@@ -16,7 +16,7 @@ from tests.support.signing import demo_client
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 DEMO = {"X-API-Key": demo_client().key, "X-Signature": demo_client().secret}
-# Random requests for each operation, beside those that try each limit of the document in turn.
+# The number of random requests for each operation, besides those that test each limit of the document.
 EXAMPLES, LONG_EXAMPLES = 10, 100
 OPERATIONS = [
     f"{method.upper()} {path}" for path, methods in document()["paths"].items() for method in methods
@@ -35,7 +35,7 @@ def schema(transactional_db: None) -> Any:
 
 @cache
 def _read_schema() -> Any:
-    """The document as schemathesis reads it, which is imported here because that takes a second of each process."""
+    """Reads the document with schemathesis, which is imported here because the import takes a second."""
     import schemathesis
 
     return schemathesis.openapi.from_wsgi("/api/schema", application)
@@ -50,8 +50,8 @@ def test_every_operation_answers_as_documented(
 
 
 def _generated_test(schema: Any, operation: str, examples: int) -> Callable[[], None]:
-    """The test that `schema.parametrize()` makes for an operation. The decorator makes those of all operations while
-    pytest collects, in each of its processes: 3 s of CPU."""
+    """Builds the test that `schema.parametrize()` makes for an operation. The decorator itself would build the tests of
+    all operations during collection, in each process of pytest, which takes 3 s of CPU."""
     from schemathesis.checks import load_all_checks, not_a_server_error
     from schemathesis.generation.feedback import FeedbackSources
     from schemathesis.pytest._test_builder import build_operation_test
@@ -78,7 +78,7 @@ def _generated_test(schema: Any, operation: str, examples: int) -> Callable[[], 
 
 
 def _real_call(schema: Any, path: str, method: str, body: Any = None, **names: str) -> Any:
-    """A call with real values; its answer must match the document."""
+    """Makes a call with real values. Its answer must match the document."""
     from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi.checks import (
         content_type_conformance,

@@ -10,12 +10,12 @@ from tests.api.test_openapi import DEMO, _read_schema
 from tests.contract.document import document
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
-# Sequences, and requests in each.
+# The number of sequences, and of requests in each.
 FEW, MANY, LENGTH = 3, 300, 8
 
 
 def links() -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Each link with its name, and the schema of the answer that has it."""
+    """Returns each link with its name and the schema of the answer that has it."""
     return [
         (name, link, response["content"]["application/json"]["schema"])
         for methods in document()["paths"].values()
@@ -62,7 +62,7 @@ def test_no_sequence_of_requests_fails(transactional_db: None, pytestconfig: pyt
     seed_demo_merchant()
     seen: set[str] = set()
 
-    # A document of its own: what other tests have sent must not choose the sequences.
+    # A schema of its own: requests of other tests must not influence the sequences.
     class Sequences(_read_schema.__wrapped__().as_state_machine()):  # type: ignore[misc]
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
             return {"headers": DEMO}

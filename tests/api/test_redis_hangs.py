@@ -15,17 +15,17 @@ from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-# One timeout for each use until the outage is known. It was 5 to 10 s.
+# Each use of Redis waits for one timeout until the outage is known. Earlier it was 5 to 10 s.
 FIRST_SECONDS = 3.0
-# Of five payments, two wait for the reconnecting thread.
+# Two of the five payments wait for the reconnecting thread.
 NEXT_FIVE_SECONDS = 6.0
-# On a loaded machine everything takes longer: so many times what two requests take there with Redis.
+# On a loaded machine everything takes longer: the limit is this many times the duration of two requests with Redis.
 LOADED = 20
 
 
 @pytest.fixture
 def server(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[OwnRedis]:
-    """Cache, rate limits, breakers and hints of this process use it."""
+    """A Redis server that serves the cache, rate limits, breakers and wake-up hints of this process."""
     settings.RATE_LIMIT_PER_SECOND = 100
     with own_redis() as server:
         cache = settings.CACHES["default"]

@@ -1,4 +1,5 @@
-"""JSON that two programs may read differently, so that a check of the one lets through what the other one does."""
+"""JSON that two programs may read differently, so that one program accepts a request that the other one executes
+otherwise."""
 
 import json
 
@@ -74,7 +75,8 @@ def test_it_is_refused(body: bytes) -> None:
 
 
 def test_each_unambiguous_form_is_read() -> None:
-    """So that the refusals above have no other reason. The largest depth and the largest character are valid."""
+    """Shows that the documents above are refused for their ambiguity only. The largest depth and the largest character
+    are valid."""
     assert parse_json(PAYMENT.encode()) == {"amount": 100}
     assert parse_json(b'\t\r\n {"a" : "\\u00e9\\ud83d\\ude00"} ') == {"a": "é😀"}
     assert parse_json('{"a": "\U0010ffff\u2028"}'.encode()) == {"a": "\U0010ffff\u2028"}

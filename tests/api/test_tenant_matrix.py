@@ -1,5 +1,5 @@
-"""Every address of the API, asked with the keys of others: 404 and nothing changes, or an answer without a trace of the
-owner. An address that is missing below fails this test: add what a request to it names.
+"""Every address of the API is requested with the keys of others: the answer is 404 and nothing changes, or the answer
+has no data of the owner. An address that is missing below fails this test: add its request.
 """
 
 import json
@@ -43,7 +43,7 @@ HOOK = "http://127.0.0.1:8080/hook"
 SPAN = {"created_from": "2025-01-01T00:00:00Z", "created_to": "2025-01-02T00:00:00Z"}
 FILE = {"field": "receipt", "name": "a.png", "content": "iVBORw0KGgo="}
 
-# Requests that name an object of the owner, in the address or in the body. A stranger gets 404.
+# Requests that name an object of the owner in the address or in the body. Another merchant gets 404.
 OBJECTS: dict[str, Body] = {
     "GET payments/<str:payment_no>": {},
     "POST payments/<str:payment_no>/cancel": {},
@@ -82,14 +82,14 @@ OBJECTS: dict[str, Body] = {
     "GET payouts/<str:payout_no>": {},
     "DELETE webhook-endpoints/<uuid:endpoint_id>": {},
 }
-# What only reads, and names no object: nothing of the owner is in the answer.
+# Requests that only read and name no object: the answer has no data of the owner.
 READS = {
     "GET payments", "GET refunds", "GET disputes", "GET orders", "GET merchant",
     "GET merchant/api-keys", "GET channel-accounts", "GET events", "GET webhook-endpoints", "GET webhook-deliveries",
     "GET balance", "GET balance-transactions", "GET statements", "GET payable-balance", "GET payouts",
     "GET payment-methods",
 }  # fmt: skip
-# What a stranger makes or changes for themselves, with the owner's number where the caller chooses the number.
+# Requests with which another merchant creates or changes its own objects, with the owner's numbers where possible.
 WRITES: dict[str, Body] = {
     "POST payments": payment_request(order_no="<order_no>"),
     "POST orders": order_request(order_no="<second_order_no>"),
@@ -97,12 +97,12 @@ WRITES: dict[str, Body] = {
     "POST webhook-endpoints": {"url": HOOK},
     "POST webhook-endpoints/callback/rotate-secret": {},
 }
-# A stranger without a payout plan, and a live key at the simulator.
+# The other merchant has no payout plan, and a live key cannot use the simulator.
 REFUSED_ANYWAY = {"no_payout_plan", "channel_not_available"}
 CHOSEN_BY_THE_CALLER = {"order_no", "second_order_no"}
-# A channel signs these; no merchant's key is asked for.
+# Channels sign these requests; they need no API key.
 SIGNED_BY_CHANNELS = {"POST webhooks/<str:channel>", "POST webhooks/<str:channel>/<str:token>"}
-# Names no object, and calls Stripe.
+# The request names no object, and calls Stripe.
 OTHERS = {"POST channel-accounts"}
 # The owner's own request would call Stripe (tests/channel_accounts/test_api.py makes it).
 CALLS_THE_CHANNEL = {
@@ -112,7 +112,7 @@ CALLS_THE_CHANNEL = {
 
 
 def requests_of_the_api() -> Iterator[str]:
-    """Yields method and route of everything that the URL configuration serves below /api/v1/."""
+    """Yields method and route of every address below /api/v1/ in the URL configuration."""
 
     def walk(patterns: list[Any], where: str) -> Iterator[tuple[str, URLPattern]]:
         for pattern in patterns:
@@ -137,7 +137,7 @@ def test_every_request_of_the_api_has_an_entry_and_none_is_stale() -> None:
 
 @pytest.fixture
 def owned(acme: NewMerchant, client: SignedClient, settings: Any, tmp_path: Any) -> dict[str, str]:
-    """Acme's objects, one of each kind, by the name that addresses and queries have for them."""
+    """Acme's objects, one of each kind, by their names in addresses and queries."""
     settings.MEDIA_ROOT = tmp_path
     payment = paid(client)
     given_back = data(refund(client, payment, 1))
@@ -166,7 +166,7 @@ def owned(acme: NewMerchant, client: SignedClient, settings: Any, tmp_path: Any)
 
 
 def send(client: SignedClient, request: str, body: Body, owned: dict[str, str]) -> TestResponse:
-    """A write has an Idempotency-Key, so that no nonce is stored."""
+    """Sends a request. A write has an Idempotency-Key, so that no nonce is stored."""
     method, route = request.split(" ")
     path = API + re.sub(r"<\w+:(\w+)>", lambda found: owned[found[1]], route)
     if method == "GET":
@@ -176,7 +176,7 @@ def send(client: SignedClient, request: str, body: Body, owned: dict[str, str]) 
 
 
 def contents() -> dict[str, str]:
-    """A digest of the rows of each table. Deleting needs a nonce even with an Idempotency-Key, and stores it."""
+    """Returns a digest of the rows of each table, without nonces: a DELETE always needs a nonce and stores it."""
     tables = {model._meta.db_table for model in apps.get_models() if model._meta.managed} - {"request_nonces"}
     digests = {}
     with connection.cursor() as cursor:
@@ -215,7 +215,7 @@ def require_no_trace(answer: TestResponse, owned: dict[str, str]) -> None:
 
 
 def list_filters() -> list[tuple[str, str]]:
-    """Every query parameter of every list, as documented."""
+    """Returns every documented query parameter of every list."""
     return [
         (path, parameter["name"])
         for path, methods in document()["paths"].items()
@@ -257,7 +257,7 @@ def make_everything_live() -> None:
 def test_the_owner_finds_each_of_these_objects(
     owned: dict[str, str], client: SignedClient, subtests: pytest.Subtests
 ) -> None:
-    """So that no 404 above has another reason than the key."""
+    """Shows that the requests above get 404 only because of their key."""
     revoking = "POST merchant/api-keys/<uuid:key_id>/revoke"
     for request, body in OBJECTS.items():
         if request not in CALLS_THE_CHANNEL | {revoking}:

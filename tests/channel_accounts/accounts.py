@@ -1,4 +1,4 @@
-"""What tests send to the API of channel accounts."""
+"""Requests of tests to the API of channel accounts."""
 
 from typing import Any
 

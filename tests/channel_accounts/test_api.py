@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 BALANCE = "GET /v1/balance"
 
 
-def test_credentials_come_in_and_never_go_out(
+def test_credentials_are_stored_and_never_returned(
     client: SignedClient, stripe: FakeStripe, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = new_no("key")
@@ -137,7 +137,7 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(
     assert row_counts() == before
 
 
-def test_what_stripe_refuses_is_not_saved(client: SignedClient, stripe: FakeStripe) -> None:
+def test_credentials_that_stripe_refuses_are_not_saved(client: SignedClient, stripe: FakeStripe) -> None:
     stripe.plan_fault(Fault.EXPIRED_API_KEY, BALANCE)
     details = error(client.post(ACCOUNTS, account_request(save_unchecked=True)), 400, "validation_failed")
     assert list(details) == ["credentials.secret_key"]
@@ -147,7 +147,7 @@ def test_what_stripe_refuses_is_not_saved(client: SignedClient, stripe: FakeStri
     assert not StoredChannelAccount.objects.exists()
 
 
-def test_without_an_answer_only_a_wish_saves_unchecked(client: SignedClient, stripe: FakeStripe) -> None:
+def test_unchecked_credentials_are_saved_only_on_request(client: SignedClient, stripe: FakeStripe) -> None:
     key = new_no("key")
     stripe.plan_fault(Fault.UNAVAILABLE, BALANCE)
     answer = client.post(ACCOUNTS, account_request(), idempotency_key=key)

@@ -1,4 +1,4 @@
-"""Connected accounts: only staff may name one, and one number belongs to one merchant."""
+"""Connected accounts: only staff can add one, and one number belongs to one merchant."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_a_merchant_cannot_name_one(
 def test_a_merchant_cannot_change_one(
     stripe: FakeStripe, client: SignedClient, connected: StoredChannelAccount
 ) -> None:
-    """Not its number, not into an account with keys of its own, not the fee."""
+    """The merchant cannot change the number or the fee, and cannot give the account its own keys."""
     address = f"{ACCOUNTS}/{connected.id}"
     own_keys = client.post(f"{address}/rotate", {"credentials": CREDENTIALS}, idempotency_key=new_no("key"))
     error(own_keys, 403, "account_managed_by_platform")

@@ -1,4 +1,4 @@
-"""A hostile merchant at the API of channel accounts: whatever it sends, the answer names the field."""
+"""A hostile merchant at the API of channel accounts: each invalid request gets an answer that names the field."""
 
 import json
 from typing import Any
@@ -80,7 +80,7 @@ def test_garbage_is_refused_by_name(
 
 
 def test_a_surrogate_is_refused(client: SignedClient, stripe: FakeStripe) -> None:
-    """As an escape of JSON: UTF-8 has none."""
+    """A lone surrogate arrives as an escape of JSON, because UTF-8 cannot encode it."""
     body = json.dumps(account_request(credentials={**CREDENTIALS, "secret_key": "sk_test_\ud800"}))
     answer = client.request("POST", ACCOUNTS, body=body.encode(), idempotency_key=new_no("key"))
     assert answer.status_code == 400
@@ -88,7 +88,7 @@ def test_a_surrogate_is_refused(client: SignedClient, stripe: FakeStripe) -> Non
 
 
 class TestAnAccountThatIsDisabled:
-    """Its payments stay with it: what was begun is finished, captured and refunded with its credentials."""
+    """Payments stay with a disabled account: they are finished, captured and refunded with its credentials."""
 
     @pytest.fixture
     def account(self, acme: NewMerchant, monkeypatch: pytest.MonkeyPatch) -> StoredChannelAccount:

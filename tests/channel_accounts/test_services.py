@@ -60,7 +60,7 @@ def test_a_rotation_without_overlap_ends_the_previous_credentials_at_once() -> N
 
 
 def test_a_repeated_rotation_keeps_the_previous_credentials() -> None:
-    """Its caller lost the first answer, and channels still sign with the old secret."""
+    """The caller lost the first answer and repeats the rotation. Channels still sign with the old secret."""
     account = add()
     for _time in range(2):
         services.rotate_credentials(account_id=account.id, checked=NEW)
@@ -97,7 +97,7 @@ def test_another_process_sees_a_write_after_a_few_seconds(monkeypatch: pytest.Mo
 
 
 def test_a_row_that_was_read_before_a_write_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The write commits between the statement of a reader and its turn at the cache."""
+    """The write commits after a reader's statement and before the reader fills the cache."""
     account = add()
     find = selectors.find_account
 
@@ -119,7 +119,8 @@ def choose(merchant: NewMerchant) -> uuid.UUID | None:
 
 
 def test_a_merchants_own_account_comes_first(acme: NewMerchant) -> None:
-    """Then one that the platform added, then the platform's own; never that of another merchant."""
+    """The order is: the merchant's own account, one that the platform added for it, the platform's own account. An
+    account of another merchant is never used."""
     assert choose(acme) is None
     shared = add()
     assert choose(acme) == shared.id

@@ -90,7 +90,7 @@ def _disputed(payment: Payment) -> None:
 
 
 def _paid_out(merchant_id: uuid.UUID) -> None:
-    """Paid and returned, failed, and canceled."""
+    """Makes payouts that are paid and returned, that fail, and that are canceled."""
     give_plan(merchant_id)
     give_bank_account(merchant_id)
     age_ledger()

@@ -64,11 +64,13 @@ def unpublished() -> int:
 
 
 def without_repetitions(messages: list[Received]) -> list[Received]:
-    """Drops messages whose id came before."""
+    """Drops messages with an id that an earlier message has."""
     seen: dict[str, Received] = {}
     for message in messages:
         before = seen.setdefault(message.headers["ce_id"], message)
-        assert (before.key, before.value) == (message.key, message.value), "an id means one event"
+        assert (before.key, before.value) == (message.key, message.value), (
+            "messages with one id are of one event"
+        )
     return list(seen.values())
 
 

@@ -1,6 +1,6 @@
-"""The Kafka sink over TLS and SASL, as a broker sees it.
+"""The Kafka sink over TLS and SASL, tested from the side of the broker.
 
-librdkafka's mock cluster knows neither. The broker here answers as far as the authentication:
+librdkafka's mock cluster supports neither. The broker here answers requests until the authentication:
 https://kafka.apache.org/protocol (ApiVersions 18, SaslHandshake 17, SaslAuthenticate 36).
 """
 
@@ -28,11 +28,11 @@ VERSIONS = {API_VERSIONS: 3, HANDSHAKE: 1, AUTHENTICATE: 1}
 
 @dataclass
 class Broker:
-    """Takes one connection, keeps what was sent in it by the number of the request, and hangs up after the last."""
+    """Accepts one connection, stores the request of each kind, and closes the connection after the last kind."""
 
     certificate: tuple[Path, Path]
     last: int
-    authority: Path | None = None  # of the clients' certificates, when it asks for one
+    authority: Path | None = None  # the authority of client certificates, if the broker requires one
     requests: dict[int, bytes] = field(default_factory=dict)
     client: str = ""  # the name in the client's certificate
     is_over: threading.Event = field(default_factory=threading.Event)
@@ -55,7 +55,9 @@ class Broker:
         if self.authority:
             context.load_verify_locations(self.authority)
             context.verify_mode = ssl.CERT_REQUIRED
-        with contextlib.suppress(OSError):  # the client hangs up when it does not trust us
+        with contextlib.suppress(
+            OSError
+        ):  # the client closes the connection when it does not trust the broker
             plain, _address = self._listener.accept()
             with context.wrap_socket(plain, server_side=True) as connection:
                 self.client = str((connection.getpeercert() or {}).get("subject", ""))
@@ -86,7 +88,7 @@ def _mechanisms() -> bytes:
 
 
 def connect(broker: Broker, **settings: str) -> None:
-    """Until the connection is over, which it is once the broker has seen enough or the client hangs up."""
+    """Connects a producer, and waits until the broker or the client has closed the connection."""
     connection = read_settings("events", KAFKA_BROKERS=broker.address, **settings)["KAFKA_CONNECTION"]
     producer = Producer({**PRODUCER, **connection}, logger=librdkafka_log)
     producer.produce("payment.events", b"{}")

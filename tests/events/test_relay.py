@@ -73,7 +73,7 @@ def unpublished() -> int:
 def eventually(true: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
 
 
@@ -185,7 +185,7 @@ def test_another_relay_becomes_the_leader() -> None:
             eventually(lambda: unpublished() == 0)
             assert (first.types, second.types) == (["one0", "one1", "one2"], [])
             stop_first.set()
-            eventually(lambda: leader not in leaders())  # it may publish once more until it has noticed
+            eventually(lambda: leader not in leaders())  # it may publish once more until it notices
             emit("two")
             eventually(lambda: second.types == ["two"])
 

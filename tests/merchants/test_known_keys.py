@@ -23,4 +23,4 @@ def test_only_keys_with_a_verified_signature_are_known(
     assert known_keys.find_merchant("pk_test_made_up") is None
     monkeypatch.setattr(known_keys, "MAX_KEYS", 1)
     known_keys.remember_key("pk_test_another", acme.merchant.id)
-    assert known_keys.find_merchant(acme.test_key.key) is None, "the memory is bounded"
+    assert known_keys.find_merchant(acme.test_key.key) is None, "the number of stored keys is limited"

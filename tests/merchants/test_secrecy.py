@@ -51,7 +51,7 @@ def test_no_secret_is_in_a_table(given_secrets):
 
 
 def _content(redis, name) -> bytes:
-    """Reads hashes (ours), and lists and sets that other tests left in Celery's queue. A key may expire meanwhile."""
+    """Reads a value of Redis: hashes are ours; lists and sets are in Celery's queue. The key may expire meanwhile."""
     match redis.type(name):
         case b"string":
             return redis.get(name) or b""

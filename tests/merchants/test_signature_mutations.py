@@ -1,5 +1,5 @@
-"""No changed byte of a signed request is accepted, wherever it is. Requests that some programs take for the same one
-are refused too."""
+"""A signed request with any changed byte is refused. Requests that some programs read as the same one are refused
+too."""
 
 import itertools
 import time
@@ -25,12 +25,13 @@ PARTS = SignedParts(
     body=b'{"amount":100}',
 )
 TEXTS = ("method", "path", "query", "timestamp", "nonce", "idempotency_key")
-# Every byte but the line end, which no header and no request line can hold (tests/edge).
+# Every byte except the line end, which no header and no request line can contain (tests/edge).
 BYTES = [chr(number) for number in range(256) if number != 10]
 
 
 def changed_texts(text: str) -> set[str]:
-    """Each byte replaced by every other one, left out, doubled, or exchanged with the next one."""
+    """Yields texts with one change: a byte is replaced by every other byte, left out, doubled, or exchanged with the
+    next one."""
     found = set()
     for place in range(len(text)):
         before, this, after = text[:place], text[place], text[place + 1 :]
@@ -56,7 +57,7 @@ def test_each_changed_byte_of_the_body_gives_another_signature() -> None:
 
 
 def test_text_that_moves_to_the_next_part_gives_another_signature() -> None:
-    """Of two neighbours, the end of the one is written before the other: together they read the same."""
+    """The end of one part moves to the beginning of the next part, so that both together read the same."""
     honest = compute_signature(PARTS, secret=SECRET)
     for left, right in itertools.pairwise(TEXTS):
         before, after = getattr(PARTS, left), getattr(PARTS, right)
@@ -105,7 +106,7 @@ def send(
 
 
 def test_a_request_that_looks_the_same_is_refused(honest: dict[str, str]) -> None:
-    """A path that leads nowhere is 404 before any signature is looked at."""
+    """An unknown path gets 404 before the signature is checked."""
     before = ApiKey.objects.count()
     for name, values in LOOKS_THE_SAME.items():
         for value in values:
@@ -141,7 +142,7 @@ def test_each_changed_digit_of_a_signature_is_refused(honest: dict[str, str]) ->
 
 
 def test_the_untouched_request_is_accepted_and_nothing_was_spent(honest: dict[str, str]) -> None:
-    """So that no refusal above has another reason."""
+    """Shows that the requests above are refused for their change only."""
     assert send({**honest, "X-Signature": "v1=" + "0" * 64}) == "invalid_credentials"
     began = ApiKey.objects.count()
     answer = Client().generic(

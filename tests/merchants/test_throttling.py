@@ -19,7 +19,7 @@ PATH = "/api/v1/merchant"
 
 @pytest.fixture
 def slow(settings):
-    """One request in 1000 seconds, three at once: however slow the machine is, no other becomes due."""
+    """Limits a key to one request in 1000 seconds and a burst of three: even on a slow machine, no other is allowed."""
     settings.RATE_LIMIT_PER_SECOND, settings.RATE_LIMIT_BURST = 0.001, 3
 
 
@@ -46,7 +46,7 @@ def test_a_request_after_retry_after_is_admitted(acme, settings):
 
 
 def _let_pass(key_id: uuid.UUID, seconds: int) -> None:
-    """Takes back the moment at which the bucket is empty again: as if so many seconds had passed."""
+    """Moves the stored time of the bucket back, as if this many seconds had passed."""
     redis, name = get_redis_connection("default"), f"payment-gateway:rate-limit:{key_id}"
     empty_at = redis.get(name)
     assert empty_at is not None

@@ -95,7 +95,7 @@ def test_payments_are_listed_by_any_number(client: SignedClient) -> None:
 
 @pytest.mark.parametrize("order_no", [".", ".."])
 def test_a_number_that_no_address_can_hold_is_refused(client: SignedClient, order_no: str) -> None:
-    """Clients and proxies take `/orders/..` for `/`: such an order could never be asked for."""
+    """Clients and proxies read `/orders/..` as `/`, so nobody could request such an order."""
     details = error(client.post(ORDERS, order_request(order_no=order_no)), 400, "validation_failed")
     assert list(details) == ["order_no"]
 
@@ -140,7 +140,7 @@ def test_an_order_without_payment_is_cancelled(client: SignedClient) -> None:
     now = data(cancel_order(client, order["order_no"], reason="changed my mind"))
     assert now["status"] == "cancelled"
     assert now["cancelled_at"]
-    assert data(cancel_order(client, order["order_no"])) == now, "cancelling twice is no mistake"
+    assert data(cancel_order(client, order["order_no"])) == now, "cancelling twice is allowed"
 
 
 def test_an_open_payment_is_cancelled_at_the_channel_first(client: SignedClient) -> None:
@@ -173,7 +173,7 @@ def test_an_order_whose_channel_does_not_answer_is_cancelled_later(client: Signe
 
 
 def test_cancelling_and_paying_an_order_at_the_same_moment(client: SignedClient) -> None:
-    """The payment wins the row by a moment: the cancel must see it, and not close the order under it."""
+    """The payment locks the row first: the cancel must see the payment and must not cancel the order."""
     order = ordered(client)
     with transaction.atomic():
         Order.objects.select_for_update().get(order_no=order["order_no"])

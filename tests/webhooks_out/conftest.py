@@ -15,7 +15,7 @@ from webhooks import claims, endpoint_state
 
 @pytest.fixture(autouse=True)
 def _patient_with_slow_machines(settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No endpoint is slow because the machine is. A call still ends before its lease."""
+    """On a slow machine, no endpoint counts as slow. A call still ends before its lease expires."""
     settings.WEBHOOK_TIMEOUT_SECONDS = 0.8 * claims.LEASE_SECONDS
     for module in (claims, endpoint_state):
         monkeypatch.setattr(module, "SLOW_SECONDS", claims.LEASE_SECONDS / 2)

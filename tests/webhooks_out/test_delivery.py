@@ -183,7 +183,7 @@ def test_a_410_disables_the_endpoint_and_notifies_the_others(
     opened(client)
     deliver_due()
     assert [webhook.path for webhook in receiver.received] == ["/gone", "/well"], (
-        "disabled means no further call"
+        "a disabled endpoint gets no further call"
     )
     assert WebhookDelivery.objects.get(endpoint=row).status == DeliveryStatus.FAILED
 
@@ -261,7 +261,7 @@ def test_a_stale_worker_writes_nothing(client: SignedClient, receiver: Receiver)
     registered(client, receiver.url())
     opened(client)
     late = claim_one()
-    assert claims.claim_deliveries(lane=Lane.FAST, places=10) == [], "it is leased"
+    assert claims.claim_deliveries(lane=Lane.FAST, places=10) == [], "a worker holds the lease"
     WebhookDelivery.objects.update(due_at=Now(), lease_expires_at=Now())
     (newer,) = claims.claim_deliveries(lane=Lane.FAST, places=10)
     assert (newer.delivery_id, newer.fence) == (late.delivery_id, late.fence + 1)

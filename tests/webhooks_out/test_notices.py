@@ -27,8 +27,8 @@ def mail(settings) -> Iterator[MailServer]:
         yield server
 
 
-def gone(client: SignedClient, receiver: Receiver) -> Body:
-    """Registers an endpoint, the only one, and lets it be disabled."""
+def disable_endpoint(client: SignedClient, receiver: Receiver) -> Body:
+    """Registers the merchant's only endpoint, which is then disabled because it answers 410."""
     receiver.respond = lambda _webhook: WebhookResponse(410)
     endpoint = registered(client, receiver.url("/hook/address-with-a-token"))
     opened(client)
@@ -43,7 +43,7 @@ def expire_leases() -> None:
 def test_the_merchant_gets_one_email(
     client: SignedClient, acme: NewMerchant, receiver: Receiver, mail: MailServer
 ) -> None:
-    endpoint = gone(client, receiver)
+    endpoint = disable_endpoint(client, receiver)
     assert mail.messages == [], "the webhook worker does not wait for the mail server"
     assert [send_disabled_endpoint_emails(), send_disabled_endpoint_emails()] == [1, 0]
     (message,) = mail.messages
@@ -61,7 +61,7 @@ def test_a_failed_email_is_sent_again_later(
     client: SignedClient, receiver: Receiver, mail: MailServer
 ) -> None:
     """When the mail server hangs up without an answer, it is not known whether it accepted the message."""
-    gone(client, receiver)
+    disable_endpoint(client, receiver)
     mail.hangs_up = True
     assert [send_disabled_endpoint_emails(), send_disabled_endpoint_emails()] == [0, 0]
     assert len(mail.messages) == 1, "the second attempt waits for the lease"
@@ -75,8 +75,8 @@ def test_a_failed_email_is_sent_again_later(
 def test_a_failed_email_delays_no_other(
     client: SignedClient, other_client: SignedClient, receiver: Receiver, mail: MailServer
 ) -> None:
-    gone(client, receiver)
-    gone(other_client, receiver)
+    disable_endpoint(client, receiver)
+    disable_endpoint(other_client, receiver)
     mail.hangs_up = True
     send_disabled_endpoint_emails()
     mail.hangs_up = False
@@ -88,7 +88,7 @@ def test_a_failed_email_delays_no_other(
 def test_no_lock_is_held_while_the_mail_server_is_called(
     client: SignedClient, receiver: Receiver, mail: MailServer
 ) -> None:
-    gone(client, receiver)
+    disable_endpoint(client, receiver)
 
     def take_the_lock() -> None:
         with connection.cursor() as cursor:
@@ -104,10 +104,10 @@ def test_no_email_for_endpoints_that_need_none(
 ) -> None:
     theirs = registered(client, receiver.url("/theirs"), event_types=["refund.failed"])
     data(client.patch(f"{ENDPOINTS}/{theirs['id']}", {"status": "disabled"}))
-    again = gone(client, receiver)
+    again = disable_endpoint(client, receiver)
     data(client.patch(f"{ENDPOINTS}/{again['id']}", {"status": "enabled"}))
-    data(client.delete(f"{ENDPOINTS}/{gone(client, receiver)['id']}"))
-    gone(client, receiver)
+    data(client.delete(f"{ENDPOINTS}/{disable_endpoint(client, receiver)['id']}"))
+    disable_endpoint(client, receiver)
     WebhookEndpoint.objects.exclude(notice_due_at=None).update(disabled_at=Now() - dt.timedelta(days=4))
     assert (send_disabled_endpoint_emails(), mail.messages) == (0, [])
 
@@ -115,7 +115,7 @@ def test_no_email_for_endpoints_that_need_none(
 def test_without_a_mail_server_the_notice_stays_due(
     client: SignedClient, receiver: Receiver, settings
 ) -> None:
-    endpoint = gone(client, receiver)
+    endpoint = disable_endpoint(client, receiver)
     assert settings.EMAIL_URL == ""
     assert send_disabled_endpoint_emails() == 0
     assert endpoint_row(endpoint).notice_due_at is not None

@@ -1,6 +1,6 @@
-"""Claim, fan-out and relay read what is due, through the partial indexes, and neither the history nor a long backlog.
+"""Claim, fan-out and relay read due rows through the partial indexes. They read neither the history nor a long backlog.
 
-Statistics are fresh, and the planner is left free.
+Statistics are fresh, and no kind of scan is switched off.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ENDPOINTS, FINISHED, BACKLOG = 20, 20_000, 2_000
 
-# One a minute, up to now.
+# There is one event for each minute, up to now.
 _EVENTS = """
 INSERT INTO outbox_events (event_id, created_at, type, ordering_key, merchant_id, environment, subject_id, data,
                            trace_context, published_at, fanned_out_at)
@@ -80,7 +80,7 @@ def test_a_claim_reads_a_few_of_each_endpoint(history: None) -> None:
     # One probe for each endpoint, the first few rows of each, and each claimed row again for its lock and update.
     assert looked_at(found, "webhook_deliveries") <= 2 * ENDPOINTS + ENDPOINTS * limit + 2 * claimed
     assert len(claims.claim_deliveries(lane=Lane.FAST, places=64)) == claimed, (
-        "the plan above is that of a claim that worked"
+        "the plan above is that of a successful claim"
     )
 
 

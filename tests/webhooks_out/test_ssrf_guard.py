@@ -56,7 +56,7 @@ def no_loopback(settings: Any) -> None:
 
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """The answers of the name server."""
+    """Replaces the answers of the name server."""
     known: dict[str, list[str]] = {}
 
     def getaddrinfo(host: str, port: int, *_more: Any, **_kind: Any) -> list[Any]:
@@ -207,7 +207,7 @@ def test_headers_sent_byte_by_byte_end_at_the_deadline() -> None:
         began = time.monotonic()
         reply = http_client.post_webhook(url, headers={}, body=b"{}", total_seconds=1)
     assert reply.outcome == AttemptOutcome.TIMEOUT
-    assert time.monotonic() - began < 25, "the server would have gone on for minutes"
+    assert time.monotonic() - began < 25, "the server would have sent bytes for minutes"
 
 
 def test_a_body_sent_byte_by_byte_does_not_delay_and_the_status_counts() -> None:

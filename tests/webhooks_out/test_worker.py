@@ -68,9 +68,9 @@ def test_healthy_endpoints_do_not_wait_for_slow_and_dead_ones(
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """200 endpoints, 20 of them slow and 20 dead: calls to those hang until the test releases them, so every healthy
-    endpoint was called while they hung. There are fewer places than slow and dead endpoints could hold."""
-    # However slow the machine is, no call that hangs ends before it is released, so that none follows it.
+    """Of 200 endpoints, 20 are slow and 20 are dead: calls to these hang until the test releases them, so every healthy
+    endpoint is called while they hang. There are fewer places than slow and dead endpoints could hold."""
+    # Even on a slow machine, no hanging call times out before the test releases it: another call would follow it.
     settings.WEBHOOK_TIMEOUT_SECONDS = 2 * PATIENCE_SECONDS
     claim_all = claims.claim_deliveries
     monkeypatch.setattr(
