@@ -33,7 +33,7 @@ SIMULATOR = UpdateSource("simulator")
 
 
 def platform_fees() -> int:
-    """What the merchant was charged, less what was given back. The platform has earned the same."""
+    """Returns the fees charged to the merchant, less returned fees. The platform must have earned the same."""
     sums = {"platform_fees": 0, "fee_income": 0}
     for entry in TransferEntry.objects.filter(account__kind__in=sums).select_related("account"):
         sums[entry.account.kind] += entry.amount_minor if entry.direction == "debit" else -entry.amount_minor
@@ -122,7 +122,8 @@ def test_tiers_count_the_volume_of_the_month(client: SignedClient) -> None:
 
 
 def test_an_account_without_a_merchant_is_the_platforms(client: SignedClient, acme: NewMerchant) -> None:
-    """Its payments pay, count for the tiers and pass the checks. A payment at the merchant's own account does not."""
+    """Payments at it are charged, count for the tiers and pass the checks. A payment at the merchant's own account is
+    not charged."""
     give_plan(rate(fixed_minor=0, tiers=(Tier(0, 30_000), Tier(15_000, 10_000))))
     begin_earlier()
     paid(client)
@@ -219,7 +220,7 @@ def test_a_plan_in_use_is_never_edited(client: SignedClient) -> None:
                 change(model.objects.all())
 
 
-def test_nothing_begins_in_the_past(client: SignedClient) -> None:
+def test_a_plan_cannot_begin_in_the_past(client: SignedClient) -> None:
     version = give_plan()
     terms = Terms((rate(),), RefundRule.KEEP)
     with override("en"), pytest.raises(OperationRefused, match="is over"), transaction.atomic():

@@ -32,7 +32,7 @@ def mutate(sql: str) -> None:
 
 
 def begin_earlier() -> None:
-    """The plan is as old as any that a capture must have seen."""
+    """Moves the begin of the plan back, so that it was valid at the time of each capture."""
     for table in ("fee_plan_versions", "fee_plan_assignments"):
         mutate(
             f"UPDATE {table} SET created_at = created_at - interval '1 hour',"
@@ -42,7 +42,7 @@ def begin_earlier() -> None:
 
 @pytest.fixture
 def _fees(client: SignedClient) -> None:
-    """Tiers, several captures, each refund rule, a payment that no rate matches."""
+    """Makes fees with tiers, several captures, each refund rule, and a payment that no rate matches."""
     for rule in RefundRule:
         give_plan(
             rate(tiers=(Tier(0, 29_000), Tier(5_000, 15_000)), minimum_minor=50, maximum_minor=400), rule=rule

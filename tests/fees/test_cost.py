@@ -1,4 +1,4 @@
-"""What a fee plan costs the webhook that captures a payment, in statements."""
+"""The number of SQL statements that a fee plan adds to the webhook of a capture."""
 
 import pytest
 

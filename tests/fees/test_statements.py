@@ -1,4 +1,4 @@
-"""Statements of days and months: they add up, follow each other, never change, and their files say the same."""
+"""Statements of days and months: they add up, follow each other and never change, and their files agree with them."""
 
 import base64
 import csv
@@ -56,7 +56,7 @@ def close(*days: dt.date, currency: str = "USD") -> None:
 
 @pytest.fixture
 def _three_days(client: SignedClient) -> None:
-    """320 of fees for 100.00, 40.00 refunded on the next day, 5.00 captured in the next month."""
+    """A payment of 100.00 with a fee of 3.20, a refund of 40.00 on the next day, a capture of 5.00 a month later."""
     give_plan()
     payment = paid(client)
     move_to(FIRST)
@@ -150,7 +150,7 @@ def test_the_csv_file_has_every_transaction_and_its_digest(client: SignedClient)
 
 @pytest.mark.usefixtures("_three_days")
 def test_a_slow_reader_holds_no_transaction(client: SignedClient) -> None:
-    """The file is complete before it is sent. Its cursor ends with its transaction, so it works behind a pooler."""
+    """The file is complete before it is sent. The cursor ends with its transaction, so that a pooler can be used."""
     close(FIRST)
     close_statements()
     answer = client.get(listed(client)[0]["files"]["csv"])
@@ -190,7 +190,7 @@ def test_the_pdf_file_prints_chinese(client: SignedClient) -> None:
 
 
 def texts_of(pdf: bytes) -> list[bytes]:
-    """The content of the pages, with its escapes resolved. Texts are in UTF-16."""
+    """Returns the text of the pages, with escapes resolved. Texts are in UTF-16."""
     found = []
     for stream in re.findall(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL):
         page = zlib.decompress(base64.a85decode(b"<~" + stream.strip(), adobe=True))

@@ -1,4 +1,4 @@
-"""A change of a closed day is seen, whatever was changed."""
+"""Every change of a closed day is found."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 def write(sql: str) -> None:
-    """Past every trigger, as only an owner of the database can."""
+    """Writes while triggers are switched off, as only an owner of the database can."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute(sql)
@@ -94,7 +94,7 @@ def test_each_mutation_of_the_past_is_found(subtests: pytest.Subtests) -> None:
 
 @pytest.mark.usefixtures("_three_days_ago")
 def test_a_close_that_was_made_up_has_a_wrong_signature(settings: Any) -> None:
-    """A person who can write the database and does not know the secret cannot sign."""
+    """A person who can write to the database but does not know the secret cannot sign."""
     closes.close_days()
     write("UPDATE ledger_entries SET amount_minor = amount_minor - 1")
     write("DELETE FROM daily_closes")
@@ -104,7 +104,7 @@ def test_a_close_that_was_made_up_has_a_wrong_signature(settings: Any) -> None:
     settings.KEYED_HASH_SECRET = "the real secret, of thirty-two characters"
     (problem,) = {found.problem for found in closes.verify_days()}
     assert "neither KEYED_HASH_SECRET nor" in problem
-    # Under the name of the real one it is wrong.
+    # With the key id of the real secret, the signature is wrong.
     write(f"UPDATE daily_closes SET key_id = '{closes._compute_key_id(settings.KEYED_HASH_SECRET)}'")
     assert {found.problem for found in closes.verify_days()} == {"the signature is wrong"}
 

@@ -1,4 +1,4 @@
-"""The database refuses what no code of ours posts."""
+"""The database refuses invalid postings, which our code never makes."""
 
 import uuid
 from collections.abc import Sequence

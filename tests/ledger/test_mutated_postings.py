@@ -90,7 +90,7 @@ def change_transfer(change: str) -> str:
     return f"UPDATE ledger_transfers SET {change} WHERE id = %(id)s"
 
 
-# A kind of account that no leg of the ledger has in its place.
+# A kind of account that is wrong for the leg.
 WRONG_KIND = "CASE {} WHEN 'disputes' THEN 'application_fees' ELSE 'disputes' END"
 # The merchants' accounts only: the platform's have no merchant.
 OTHER_MERCHANT = "CASE WHEN {} IS NULL THEN NULL ELSE %(other)s::uuid END"
@@ -134,7 +134,7 @@ MUTATIONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class World:
-    """Transfers of every event. `other` is a merchant whose money it is not."""
+    """A transfer of every event. `other` is a merchant to whom none of them belongs."""
 
     transfers: dict[str, uuid.UUID]
     other: uuid.UUID
@@ -170,7 +170,7 @@ def _refunds(client: SignedClient) -> None:
     returned = data(refund(client, paid(client), 4_000))
     _apply(returned, RefundState.FAILED)
     declined_refund(client, paid(client, "refund_declined"), 4_000)
-    # A refund that failed succeeds after all, and the rest of it fits when another one comes back.
+    # A failed refund succeeds later, and the rest of it fits when another refund is returned.
     payment = paid(client, "refund_declined")
     late = declined_refund(client, payment, 8_000)
     Payment.objects.filter(payment_no=payment["payment_no"]).update(metadata={})
@@ -222,7 +222,7 @@ def _voided_statement(moment: dt.datetime) -> None:
 
 
 def _statement(payment_no: str, moment: dt.datetime) -> None:
-    """One payment with its fee, a payout, and money that nobody knows, which is booked."""
+    """Imports a statement with a payment and its fee, a payout, and an unknown line whose case is booked."""
     at = moment.isoformat()
     rows = (
         f"payment,{at},USD,100.00,3.20,96.80,{payment_no},,",
@@ -259,7 +259,7 @@ def test_every_event_has_its_accounts() -> None:
 
 
 def test_every_mutation_of_every_event_is_caught(world: World, pytestconfig: pytest.Config) -> None:
-    """With --long all of them on all events; otherwise each on some events, and each event with some of them."""
+    """With --long, every mutation is tried on every event. Otherwise each is tried on a part of the events."""
     is_long = pytestconfig.getoption("--long")
     assert set(world.transfers) == set(TransferEvent.values), "play_all posts every event"
     assert list(find_catchers()) == []
@@ -282,7 +282,7 @@ def test_every_mutation_of_every_event_is_caught(world: World, pytestconfig: pyt
 
 
 def catch(world: World, transfer_id: uuid.UUID, sql: str) -> str:
-    """What refuses the mutated transfer, or names it. Nothing of it stays."""
+    """Returns the constraint that refuses the mutated transfer, or the check that names it. Rolls the mutation back."""
     numbers = {"id": transfer_id, "other": world.other, "copy": uuid.uuid4()}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
@@ -301,7 +301,7 @@ def catch(world: World, transfer_id: uuid.UUID, sql: str) -> str:
 
 
 def refuse(transfer_id: uuid.UUID) -> str:
-    """Whether the guard of the database would have refused these legs."""
+    """Returns the constraint by which the database would have refused these legs; empty if it accepts them."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
@@ -319,7 +319,7 @@ def read_constraint(error: DatabaseError) -> str:
 
 
 def find_catchers() -> Iterator[str]:
-    """Of the checks of the ledger, those that find something."""
+    """Yields the checks of the ledger that find a violation."""
     with connection.cursor() as cursor:
         for check in CHECKS:
             if find_violations(cursor, check)[1]:

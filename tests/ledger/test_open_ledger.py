@@ -1,4 +1,4 @@
-"""Opening entries: after them, the ledger is as if it had existed from the beginning."""
+"""Opening entries: they bring the ledger to the state that it would have if it had existed from the beginning."""
 
 import pytest
 from django.core.management import call_command
@@ -34,7 +34,9 @@ def open_ledger(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_everything_that_happened_is_opened(client: SignedClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_earlier_events_get_opening_entries(
+    client: SignedClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     refunded = paid(client, "refund_pending:0")
     data(refund(client, refunded, 1_000))
     bank.settle_due_payments()

@@ -1,4 +1,4 @@
-"""Each function that posts: the transfer and every leg, to the account and the cent. `docs/LEDGER.md` has the table."""
+"""The transfer and every leg of each posting function, exact to the account and the cent. See `docs/LEDGER.md`."""
 
 import uuid
 from dataclasses import replace
@@ -43,7 +43,7 @@ def last() -> LedgerTransfer:
 
 
 def legs(transfer: LedgerTransfer) -> Legs:
-    """Phase, direction, kind of account, whose account, at which place, amount."""
+    """Returns phase, direction, kind of account, owner, holding account and amount of each leg."""
     found = [
         (
             entry.phase,

@@ -1,4 +1,4 @@
-"""What each event posts, through the API and the simulated bank."""
+"""The postings of each event, through the API and the simulated bank."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -27,7 +27,7 @@ def posted() -> list[tuple[str, str]]:
 
 
 def balances(phase: str = "posted") -> dict[str, int]:
-    """Debits less credits of each kind of account."""
+    """Returns debits less credits of each kind of account."""
     found: dict[str, int] = {}
     for entry in TransferEntry.objects.filter(phase=phase).select_related("account"):
         sign = 1 if entry.direction == "debit" else -1

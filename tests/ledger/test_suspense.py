@@ -1,4 +1,4 @@
-"""What a channel takes beyond what the payment holds is in suspense, and leaves it again. Every order of events.
+"""Money that a channel takes beyond the payment's amount enters suspense and leaves it, for every order of events.
 
 The fixture `_audited` runs all integrity checks after each test.
 """
@@ -124,7 +124,7 @@ def test_two_disputes_exceed_the_payment_until_one_is_won(client: SignedClient) 
     dispute(payment, WON, 6_000, number="dp_1")
     assert amounts(payment) == (6_000, 0, 4_000)
     assert balances() == {RECEIVABLE: 4_000, PAYABLE: -10_000, DISPUTES: 6_000}
-    assert "dispute.rebooked" in [event for event, _kind in posted()[-2:]], "the other one has the same time"
+    assert "dispute.rebooked" in [event for event, _kind in posted()[-2:]], "both disputes have the same time"
 
 
 def test_a_dispute_before_the_payment_is_known_to_be_captured(client: SignedClient) -> None:

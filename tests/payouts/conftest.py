@@ -17,7 +17,7 @@ def no_conflict(approver: str, requester: str) -> str:
 
 
 def age_ledger(days: int = 30) -> None:
-    """As if all money had come so many days ago. Nothing of it may have been added up yet."""
+    """Moves all ledger transfers back by this many days. They must not be added up to daily balances yet."""
     with without_triggers() as cursor:
         cursor.execute(
             "UPDATE ledger_transfers SET day = day - %(days)s,"

@@ -24,11 +24,11 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 class Killed(BaseException):
-    """In place of SIGKILL: no handler of the platform catches it."""
+    """Stands for SIGKILL: no handler of the platform catches it."""
 
 
 def die_at(monkeypatch: pytest.MonkeyPatch, point: str) -> None:
-    """Once."""
+    """Makes the process die at this crash point, once."""
     is_dead = False
 
     def reach(reached: str, *_details: object, **_named: object) -> None:

@@ -1,4 +1,4 @@
-"""The file for the bank: what it says of live and test runs, and what a spreadsheet makes of it."""
+"""The file for the bank: the accounts of live and test runs, and safety in a spreadsheet."""
 
 import datetime as dt
 
@@ -33,7 +33,7 @@ def test_a_test_run_names_no_account_that_exists(currency: str) -> None:
 
 
 @pytest.mark.parametrize("holder", ["=1+1", "\uff1d1+1", "0123"])
-def test_a_holder_is_no_formula_and_an_account_stays_as_it_is(holder: str) -> None:
+def test_a_holder_is_escaped_and_an_account_number_keeps_its_digits(holder: str) -> None:
     assert f"PO-1,'{holder},iban,{IBAN},COBADEFFXXX," in write(
         environment="live", currency="USD", holder=holder
     )

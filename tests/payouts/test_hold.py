@@ -1,4 +1,4 @@
-"""When a day of the ledger becomes payable, and when a schedule is due."""
+"""The day on which a day of the ledger becomes payable, and the time at which a schedule is due."""
 
 import datetime as dt
 
@@ -50,7 +50,7 @@ def test_the_last_payable_day(plan: PayoutPlan, now: str, expected: str) -> None
         (PayoutPlan(schedule="daily", last_scheduled_on=day("2026-11-26")), "2026-11-26", False),
         (PayoutPlan(schedule="weekly", schedule_day=4), "2026-11-26", True),
         (PayoutPlan(schedule="weekly", schedule_day=5), "2026-11-26", False),
-        # Missed on Friday, made up for on Sunday.
+        # The run was missed on Friday and is made up for on Sunday.
         (
             PayoutPlan(schedule="weekly", schedule_day=5, last_scheduled_on=day("2026-11-20")),
             "2026-11-29",

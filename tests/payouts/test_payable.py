@@ -1,4 +1,5 @@
-"""What is payable: after the hold, less refunds at once, never a merchant's own channel account."""
+"""The payable amount: captures count after the hold, refunds reduce it at once, and money at the merchant's own channel
+account never counts."""
 
 import pytest
 

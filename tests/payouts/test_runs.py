@@ -1,4 +1,4 @@
-"""A payout run from the frozen amounts to the bank's answer. After each test the auditor looks at the books."""
+"""A payout run from the frozen amounts to the bank's answer. All integrity checks run after each test."""
 
 import uuid
 from importlib import resources
@@ -84,7 +84,7 @@ def test_a_run_is_frozen_approved_exported_and_paid(payable: NewMerchant, client
         f"{payout.payout_no},TEST Acme GmbH,iban,ZZ00TEST,,100.00,USD"
     )
     assert record(payout, "paid", bank_reference="B-1")
-    assert not record(payout, "paid", bank_reference="B-1"), "said before"
+    assert not record(payout, "paid", bank_reference="B-1"), "the outcome is already recorded"
     shown = data(client.get(f"/api/v1/payouts/{payout.payout_no}"))
     assert (shown["status"], shown["amount"], shown["bank_account"]) == ("paid", 10_000, "DE89…3000")
     (moved,) = data(client.get(f"/api/v1/balance-transactions?payout={payout.payout_no}"))["items"]
@@ -150,7 +150,7 @@ def test_a_returned_payout_is_payable_again(
     approve(run_id)
 
 
-def test_a_failure_needs_two_people_who_say_the_same(payable: NewMerchant, client: SignedClient) -> None:
+def test_a_failure_needs_two_people_who_record_the_same(payable: NewMerchant, client: SignedClient) -> None:
     payout = sent_payout(client)
     assert record(payout, "failed", "terminal:eve", code="AC04")
     for actor in ("ann", "ann", "terminal:eve"):
@@ -163,9 +163,7 @@ def test_a_failure_needs_two_people_who_say_the_same(payable: NewMerchant, clien
     assert not record(payout, "failed", "ann", code="AC01")
 
 
-def test_a_failed_payout_that_was_paid_after_all_is_taken_back(
-    payable: NewMerchant, client: SignedClient
-) -> None:
+def test_a_failed_payout_that_is_reported_as_paid_is_paid(payable: NewMerchant, client: SignedClient) -> None:
     payout = sent_payout(client)
     for actor in ("ann", "bob"):
         record(payout, "failed", actor, code="AC04", fee_minor=250)
@@ -299,7 +297,7 @@ def test_outcomes_are_read_from_csv_and_bad_lines_are_named(
             read_outcomes(wrong)
 
 
-def test_a_platform_that_may_not_hold_money_says_so(
+def test_a_platform_that_may_not_hold_money_makes_no_payouts(
     payable: NewMerchant, client: SignedClient, settings
 ) -> None:
     settings.HOLDS_MERCHANT_FUNDS = False

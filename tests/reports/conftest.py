@@ -37,7 +37,7 @@ def book(
     currency: str = "USD",
     channel: str = "simulator",
 ) -> None:
-    """The balance that a day of transfers leaves, without the transfers."""
+    """Stores the daily balance that a day of transfers would have, without the transfers."""
     merchant_id = merchant.merchant.pk if merchant else None
     account = AccountIdentity(kind, "test", currency, merchant_id, channel, None)
     LedgerAccount.objects.get_or_create(

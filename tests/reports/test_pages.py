@@ -1,4 +1,4 @@
-"""The pages of reports: read, download, schedule, end, send again."""
+"""The pages of reports: staff read and download them, schedule them, end a schedule and send a report again."""
 
 import csv
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Periods, the moment at which each is due, and the places of the setting. No database."""
+"""Periods, the time at which each is due, and the destinations of the setting. No database."""
 
 import datetime as dt
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Scheduled reports: each period has one run and one file, whatever crashes, repeats or is missed."""
+"""Scheduled reports: each period has one run and one file, despite crashes, repetitions and missed runs."""
 
 import csv
 import datetime as dt
@@ -155,12 +155,12 @@ class TestFolder:
         )
         assert death.returncode == -signal.SIGKILL, death.stderr.decode()
         assert (the_run().status, list_files(folder)) == (ReportRunStatus.RUNNING, [FILE])
-        # The dead process's session holds the lock for a moment.
+        # The session of the dead process holds the lock for a moment.
         wait_until(lambda: writing.write_due_reports() == 1)
         assert (the_run().attempts, list_files(folder)) == (2, [FILE])
         assert the_run().sha256 == files.hash_file(folder / FILE)
 
-    def test_what_a_death_during_delivery_leaves_is_replaced(self, folder: Path) -> None:
+    def test_an_incomplete_file_of_a_crash_is_replaced(self, folder: Path) -> None:
         (folder / "totals").mkdir(parents=True)
         (folder / "totals" / ".totals-2026-01-05.csv.partial").write_text("half a li")
         assert writing.write_due_reports() == 1
@@ -170,7 +170,7 @@ class TestFolder:
         assert sum(at_once(*[writing.write_due_reports] * 4)) == 1
         assert (the_run().attempts, StaffAction.objects.filter(action="report.sent").count()) == (1, 1)
 
-    def test_a_destination_that_is_served_already_is_left_alone(self, folder: Path) -> None:
+    def test_a_destination_that_another_worker_serves_is_skipped(self, folder: Path) -> None:
         with try_exclusive("reports:archive") as is_ours:
             assert is_ours
             assert writing.write_due_reports() == 0
@@ -185,7 +185,7 @@ class TestFolder:
         writing._store_failure(stale, "too late")
         assert (the_run().sha256, the_run().error) == (before.sha256, "")
 
-    def test_a_failure_is_tried_again_and_then_calls_a_person(
+    def test_a_failure_is_retried_and_then_needs_staff(
         self, folder: Path, settings: Any, tmp_path: Path
     ) -> None:
         (tmp_path / "a-file").write_text("")
@@ -197,7 +197,7 @@ class TestFolder:
             if run.retry_at is not None:
                 waits.append(run.retry_at)
                 assert (run.status, "Not a directory" in run.error) == (ReportRunStatus.QUEUED, True)
-                assert writing.write_due_reports() == 0, "not due before its time"
+                assert writing.write_due_reports() == 0, "the retry is not due yet"
                 ReportRun.objects.update(retry_at=Now())
         assert (the_run().status, the_run().retry_at, len(waits)) == (ReportRunStatus.FAILED, None, 5)
         settings.REPORT_DESTINATIONS = {"archive": Folder(folder)}
@@ -214,7 +214,7 @@ class TestFolder:
         assert writing.write_due_reports() == 0
         assert (the_run().status, "each attempt" in the_run().error) == (ReportRunStatus.FAILED, True)
 
-    def test_a_destination_that_is_gone_says_so(self, folder: Path, settings: Any) -> None:
+    def test_a_missing_destination_is_an_error(self, folder: Path, settings: Any) -> None:
         settings.REPORT_DESTINATIONS = {}
         assert writing.write_due_reports() == 0
         assert the_run().error == "REPORT_DESTINATIONS has no 'archive'"

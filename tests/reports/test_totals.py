@@ -85,7 +85,7 @@ def test_balances_at_the_end_of_each_day(acme: NewMerchant) -> None:
 
 
 def test_reports_agree_with_the_balance_of_the_api(client: SignedClient) -> None:
-    """Whatever the real flows post."""
+    """The balances come from real payments, refunds and disputes."""
     payment = paid(client, "refund_pending:600")
     data(refund(client, payment, 4_000))
     paid(client, currency="JPY", amount=500)

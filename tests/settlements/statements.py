@@ -1,4 +1,4 @@
-"""Builds small statements in the platform's CSV, and the ledger's money that they report."""
+"""Builds small statements in the platform's CSV format, and posts the money that they report."""
 
 import datetime as dt
 import io
@@ -30,7 +30,7 @@ class Reported:
     kind: str = "payment"
     fee_minor: int = 0
     currency: str = "USD"
-    later_by: dt.timedelta | None = None  # than the ledger's money
+    later_by: dt.timedelta | None = None  # than the posting in the ledger
     payout_no: str = ""
     channel_no: str = ""
 
@@ -60,7 +60,7 @@ def build_csv(lines: Sequence[Reported], day: dt.date) -> bytes:
 
 
 def read_now() -> dt.datetime:
-    """The time of the test's transaction, which is that of all its money: it never changes during the test."""
+    """Returns the time of the test's transaction, which all its postings have."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT now()")
         (now,) = cursor.fetchone()
@@ -90,7 +90,7 @@ def import_lines(
     settle: bool = True,
     channel_account_id: uuid.UUID | None = None,
 ) -> StatementFile:
-    """A statement of the day of the test's money, or of a later day."""
+    """Imports a statement of the day of the test's postings, or of a later day."""
     day = find_day(day_offset)
     file = io.BytesIO(build_csv(lines, day))
     identity = build_identity(day, channel_account_id)
@@ -102,7 +102,7 @@ def import_lines(
 
 
 def expect(*amounts: tuple[str, int], event: TransferEvent = TransferEvent.PAYMENT_CAPTURED) -> None:
-    """Posts money of now. A negative amount is credited, as of a refund."""
+    """Posts money at the current time. A negative amount is credited, as for a refund."""
     receivable = AccountIdentity(LedgerAccountKind.CHANNEL_RECEIVABLE, "test", "USD", None, CHANNEL, None)
     other = AccountIdentity(LedgerAccountKind.SUSPENSE, "test", "USD", None, CHANNEL, None)
     transfers = []
@@ -124,7 +124,7 @@ def list_cases() -> list[tuple[str, str, int, int]]:
 
 
 def read_balances() -> dict[str, int]:
-    """All that statements have posted and reversed: debits less credits by kind of account."""
+    """Returns debits less credits of all postings of statements and their reversals, by kind of account."""
     found: dict[str, int] = {}
     events = ("channel.fee", "channel.payout", "statement.corrected", "statement.voided")
     for entry in TransferEntry.objects.filter(transfer__event__in=events).select_related("account"):
@@ -134,5 +134,5 @@ def read_balances() -> dict[str, int]:
 
 
 def find_same_person(approver: str, requester: str) -> str:
-    """The conflict for dual control: the reason why this person must not approve; empty when they may."""
+    """Returns the reason why this person must not approve; empty if they may."""
     return "the same person" if approver == requester else ""

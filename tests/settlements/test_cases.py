@@ -1,4 +1,4 @@
-"""What staff decide about a case, and what the ledger then shows."""
+"""Decisions of staff about a settlement case, and the resulting postings."""
 
 import datetime as dt
 from io import StringIO
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.django_db
 
 
 def open_case() -> SettlementCase:
-    """100.00 expected, 90.00 reported, 1.00 of it the fee."""
+    """A case: 100.00 is expected, and the statement reports 90.00, of which 1.00 is the fee."""
     expect(("PAY-1", 10_000))
     import_lines([Reported("PAY-1", 9_000, fee_minor=100)])
     return SettlementCase.objects.get()

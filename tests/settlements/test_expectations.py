@@ -1,4 +1,4 @@
-"""What statements are expected to report of money that was in suspense."""
+"""Expectations of statements for money that was in suspense."""
 
 import datetime as dt
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 
 def list_refunds(day: dt.date) -> list[tuple[str, str, int, str]]:
-    """Of a day whose statement reports nothing."""
+    """Settles an empty statement of the day, and returns the expected refunds."""
     identity = StatementIdentity("simulator", "test", None, day)
     file = record_empty_day(format=StatementFormat.CSV, identity=identity).file
     settle_statement(file_id=file.id)

@@ -1,4 +1,4 @@
-"""Statements that are fetched: a day that fails keeps no other day back."""
+"""Fetched statements: a day that fails delays no other day."""
 
 import datetime as dt
 from typing import BinaryIO
@@ -18,7 +18,7 @@ FIRST, DAMAGED, NOT_READY, LAST = (dt.date(2026, 11, day) for day in (24, 25, 26
 
 
 class VouchersWithStatements(VoucherChannel):
-    """Nothing happened on any day, and two days cannot be read."""
+    """A channel whose statements are empty. Those of two days cannot be read."""
 
     def write_statement(self, request: StatementRequest, target: BinaryIO) -> bool:
         if request.day == NOT_READY:
@@ -30,7 +30,7 @@ class VouchersWithStatements(VoucherChannel):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_day_that_fails_keeps_no_other_back() -> None:
+def test_a_day_that_fails_delays_no_other() -> None:
     record_empty_day(format=StatementFormat.CSV, identity=StatementIdentity("voucher", "test", None, FIRST))
     served = GuardedChannel(VouchersWithStatements(), ChannelAccount("test"))
     failures: list[str] = []

@@ -1,4 +1,4 @@
-"""What matched lines post, and whose money it is."""
+"""The postings of matched lines, and the merchants to whom they belong."""
 
 import uuid
 

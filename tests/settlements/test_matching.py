@@ -95,7 +95,7 @@ def test_a_missing_line_is_a_case_after_the_next_day_and_ends_when_it_arrives() 
     import_lines([], TOMORROW)
     assert list_cases() == [("missing_line", "PAY-2", 2_000, 0)]
     import_lines([Reported("PAY-2", 2_000, later_by=dt.timedelta(hours=-1))], DAY_AFTER)
-    # Its time is not of that day.
+    # The time of the line is not of that day.
     assert list_cases() == [("day_differs", "PAY-2", 2_000, 2_000)]
     assert SettlementCase.objects.get(kind="missing_line").resolution == "arrived"
 
@@ -156,7 +156,7 @@ def test_one_statement_that_fails_stops_no_other() -> None:
         ),
     ],
 )
-def test_what_is_posted_as_reported_is_posted_once(first: Reported, again: Reported) -> None:
+def test_fees_and_payouts_are_posted_once(first: Reported, again: Reported) -> None:
     import_lines([first])
     import_lines([again], TOMORROW)
     number = again.payout_no or again.channel_no or again.reference
@@ -164,7 +164,7 @@ def test_what_is_posted_as_reported_is_posted_once(first: Reported, again: Repor
     assert LedgerTransfer.objects.count() == 1
 
 
-def test_a_movement_that_the_channel_numbers_is_known_in_a_csv() -> None:
+def test_a_csv_line_with_the_channels_number_is_a_duplicate() -> None:
     fetched = import_lines([])
     StatementLine.objects.create(
         file=fetched,

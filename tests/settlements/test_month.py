@@ -1,5 +1,5 @@
-"""The month of the benchmark: its payments have the ledger's rows that the platform posts, and its statements are those
-that the parsers read."""
+"""The month of the benchmark: its payments have the same ledger rows as payments of the platform, and the parsers read
+its statements."""
 
 import datetime as dt
 import uuid
@@ -35,7 +35,7 @@ from tests.support.shop import Body, cancel, data, error, opened, paid, refund
 from tests.support.signing import SignedClient
 
 AMOUNT = 10_001
-STORIES = (
+SCENARIOS = (
     "plain",
     "refunded",
     "refunded in parts",
@@ -47,23 +47,23 @@ STORIES = (
 )
 
 
-def play(client: SignedClient, story: str) -> uuid.UUID:
-    """A payment of this story through the API and the simulated bank."""
-    if story == "late":
+def play(client: SignedClient, scenario: str) -> uuid.UUID:
+    """Makes a payment of this scenario through the API and the simulated bank."""
+    if scenario == "late":
         payment = opened(client, amount=AMOUNT)
         data(cancel(client, payment))
         bank.pay_closed_payment(payment)
         bank.deliver_webhooks(payment["payment_no"])
         background.finish()
     else:
-        payment = paid(client, "refund_declined" if story == "refund failed" else "", amount=AMOUNT)
-        play_on(client, payment, story)
+        payment = paid(client, "refund_declined" if scenario == "refund failed" else "", amount=AMOUNT)
+        play_on(client, payment, scenario)
     found: uuid.UUID = Payment.objects.get(payment_no=payment["payment_no"]).pk
     return found
 
 
-def play_on(client: SignedClient, payment: Body, story: str) -> None:
-    match story:
+def play_on(client: SignedClient, payment: Body, scenario: str) -> None:
+    match scenario:
         case "refunded":
             data(refund(client, payment, AMOUNT))
         case "refunded in parts":
@@ -78,12 +78,12 @@ def play_on(client: SignedClient, payment: Body, story: str) -> None:
         case "dispute lost" | "dispute won":
             number = f"dp_{payment['payment_no']}"
             dispute(payment, DisputeState.NEEDS_RESPONSE, AMOUNT, number=number)
-            state = DisputeState.LOST if story == "dispute lost" else DisputeState.WON
+            state = DisputeState.LOST if scenario == "dispute lost" else DisputeState.WON
             dispute(payment, state, AMOUNT, number=number)
 
 
 def describe(payment_id: uuid.UUID) -> list[object]:
-    """All that the ledger and the payment have, without ids, numbers and times."""
+    """Returns the rows of the payment and the ledger, without ids, numbers and times."""
     payment = Payment.objects.get(pk=payment_id)
     amounts = (payment.captured_minor, payment.refunded_minor, payment.refund_pending_minor)
     described: list[object] = [amounts, payment.disputed_minor, payment.suspense_minor]
@@ -117,31 +117,32 @@ def test_the_loaded_rows_are_those_that_the_platform_posts(
     with transaction.atomic():
         version = add_version(plan_name="Month", terms=build_terms(), valid_from=None)
         assign_plan(merchant=acme.merchant, plan=FeePlan.objects.get(), valid_from=None)
-    played = {story: play(client, story) for story in STORIES}
+    played = {scenario: play(client, scenario) for scenario in SCENARIOS}
     month = Month("test", [acme.merchant.pk], version.pk)
-    load(month, iter([build(number, story) for number, story in enumerate(STORIES)]))
+    load(month, iter([build(number, scenario) for number, scenario in enumerate(SCENARIOS)]))
     loaded = {
-        story: Payment.objects.get(order_no=f"ORDER-{number}").pk for number, story in enumerate(STORIES)
+        scenario: Payment.objects.get(order_no=f"ORDER-{number}").pk
+        for number, scenario in enumerate(SCENARIOS)
     }
     identity = StatementIdentity("simulator", "test", None, MONTH.date())
     with transaction.atomic():
         record_empty_day(format=StatementFormat.CSV, identity=identity)
         collect_expectations(identity, MONTH)
-    for story in STORIES:
-        with subtests.test(story):
-            assert describe(loaded[story]) == describe(played[story])
-            assert expectations(loaded[story]) == expectations(played[story])
-            moved = [(each.kind, each.amount_minor) for each in list_movements(build(0, story))]
-            assert [each[:2] for each in expectations(loaded[story])] == moved
+    for scenario in SCENARIOS:
+        with subtests.test(scenario):
+            assert describe(loaded[scenario]) == describe(played[scenario])
+            assert expectations(loaded[scenario]) == expectations(played[scenario])
+            moved = [(each.kind, each.amount_minor) for each in list_movements(build(0, scenario))]
+            assert [each[:2] for each in expectations(loaded[scenario])] == moved
 
     with connection.cursor() as cursor:
         for name in CHECKS:
             assert find_violations(cursor, registry.find_check(name)) == ([], 0), name
 
 
-def build(number: int, story: str) -> MonthPayment:
+def build(number: int, scenario: str) -> MonthPayment:
     paid_at = MONTH + dt.timedelta(days=number)
-    return MonthPayment(number, "simulator", "USD", AMOUNT, 0, paid_at, story, 5)
+    return MonthPayment(number, "simulator", "USD", AMOUNT, 0, paid_at, scenario, 5)
 
 
 @pytest.mark.parametrize("channel", FORMATS)

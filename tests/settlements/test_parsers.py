@@ -140,7 +140,7 @@ def test_wechat_rows_that_were_revoked_move_no_money() -> None:
     assert totals.sums["CNY"]["count"] == 2
 
 
-def test_what_names_the_customer_is_not_stored() -> None:
+def test_personal_data_of_the_customer_is_not_stored() -> None:
     details = ALIPAY_DETAILS.replace("商家实收（元）,", "对方账户,商家实收（元）,", 1)
     details = details.replace(":01,100.00", ":01,buyer@example.com,100.00").replace(
         ":00,-20.00", ":00,buyer@example.com,-20.00"
@@ -218,7 +218,7 @@ def test_stripe() -> None:
         (StatementFormat.CSV, build_fee_csv("fee", gross="-3.00", fee="0.00"), "line 2: .*'fee'"),
     ],
 )
-def test_what_does_not_add_up_is_refused(format: StatementFormat, content: bytes, message: str) -> None:
+def test_files_that_do_not_add_up_are_refused(format: StatementFormat, content: bytes, message: str) -> None:
     with pytest.raises(StatementRefused, match=message):
         parse(format, content)
 

@@ -1,4 +1,4 @@
-"""The page that imports a statement: the whole file or nothing, and what is wrong is named."""
+"""The page that imports a statement: it imports the whole file or nothing, and names each error."""
 
 from typing import Any
 
@@ -67,7 +67,9 @@ def test_nothing_of_a_wrong_file_is_imported_and_line_and_field_are_named(browse
         ({"day": "2999-01-01"}, "This day has not begun in the channel&#x27;s time zone."),
     ],
 )
-def test_a_place_that_cannot_be_is_refused(browser: Client, changes: dict[str, str], text: str) -> None:
+def test_an_impossible_channel_account_or_day_is_refused(
+    browser: Client, changes: dict[str, str], text: str
+) -> None:
     answer = upload(browser, build_csv([], find_day()), **changes)
     assert text in answer.content.decode()
     assert not StatementFile.objects.exists()

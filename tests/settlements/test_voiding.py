@@ -1,4 +1,4 @@
-"""A statement that was imported by mistake is voided: all that it did is undone, and the right one is imported."""
+"""A statement that was imported by mistake is voided: its effects are reversed, and the right one is imported."""
 
 import io
 
@@ -64,7 +64,7 @@ def list_violations() -> list[object]:
     return found
 
 
-def test_everything_that_the_statement_did_is_undone_and_the_right_one_is_imported() -> None:
+def test_all_effects_of_the_statement_are_reversed_and_the_right_one_is_imported() -> None:
     expect(("PAY-1", 10_000), ("PAY-2", 5_000), ("PAY-3", 700))
     wrong = import_lines(
         [
@@ -101,7 +101,7 @@ def test_everything_that_the_statement_did_is_undone_and_the_right_one_is_import
     assert list_violations() == []
 
 
-def test_the_same_bytes_can_be_imported_at_another_place() -> None:
+def test_the_same_file_can_be_imported_for_another_day() -> None:
     expect(("PAY-1", 10_000))
     content = build_csv([Reported("PAY-1", 10_000)], find_day())
     wrong_day = build_identity(find_day(1))
@@ -115,8 +115,9 @@ def test_the_same_bytes_can_be_imported_at_another_place() -> None:
     assert (read_states(), list_cases()) == ({"PAY-1": "met"}, [])
 
 
-def test_what_other_statements_share_with_it_is_compared_again() -> None:
-    """A line of a later statement was a duplicate, because this one had met the money. Another one's fee was, too."""
+def test_lines_of_other_statements_are_compared_again() -> None:
+    """A line of a later statement is a duplicate while this statement has matched the money. Its fee is a duplicate of
+    an earlier statement's."""
     expect(("PAY-1", 3_000), ("PAY-1", 7_000))
     fee = Reported("", 0, kind="fee", fee_minor=9, channel_no="f1")
     of_yesterday = import_lines([fee], -1)
@@ -124,7 +125,7 @@ def test_what_other_statements_share_with_it_is_compared_again() -> None:
     import_lines([Reported("PAY-1", 10_000), fee], 1)
     assert list_cases() == [("duplicate_line", "PAY-1", 0, 10_000), ("duplicate_line", "f1", 0, -9)]
     void(wrong)
-    # It is the later statement's line now, a day too late.
+    # Now the later statement's line matches the money, a day too late.
     assert list_cases() == [("day_differs", "PAY-1", 10_000, 10_000), ("duplicate_line", "f1", 0, -9)]
     void(of_yesterday)
     assert list_cases() == [("day_differs", "PAY-1", 10_000, 10_000)]
@@ -132,8 +133,8 @@ def test_what_other_statements_share_with_it_is_compared_again() -> None:
     assert list_violations() == []
 
 
-def test_a_line_that_met_money_together_with_a_line_of_it_waits_in_a_case() -> None:
-    """An unknown line and a later one have met one capture together."""
+def test_a_line_that_matched_together_with_a_voided_line_is_in_a_case() -> None:
+    """A line that was unknown and a later line have matched one capture together."""
     import_lines([Reported("PAY-1", 4_000, fee_minor=10)], -1)
     expect(("PAY-1", 10_000))
     wrong = import_lines([Reported("PAY-1", 6_000, fee_minor=20)])
@@ -157,7 +158,7 @@ def test_a_missing_movement_is_expected_again() -> None:
     assert (read_states(), list_cases()) == ({"PAY-1": "met"}, [])
 
 
-def test_one_person_voids_nothing() -> None:
+def test_voiding_needs_two_people() -> None:
     expect(("PAY-1", 10_000))
     file = import_lines([Reported("PAY-1", 10_000, fee_minor=300)])
     with pytest.raises(NotPermitted):
@@ -188,7 +189,7 @@ def test_each_transfer_is_reversed_once() -> None:
     assert (reversed_count, amounts.aggregate(sum=Sum("amount_minor"))["sum"]) == (2, 301)
 
 
-def test_a_duplicate_is_dismissed_and_nothing_else_is() -> None:
+def test_only_a_duplicate_can_be_dismissed() -> None:
     expect(("PAY-1", 10_000))
     import_lines([Reported("PAY-1", 10_000, fee_minor=300), Reported("PAY-2", 5)])
     import_lines([Reported("PAY-1", 10_000, fee_minor=300)], 1)
@@ -209,7 +210,7 @@ def dismiss_duplicates() -> int:
 
 
 def test_a_dismissed_fee_and_payout_are_posted_once_when_the_line_before_them_is_voided() -> None:
-    """Both statements after the wrong one report them: the first of these is right now, the other stays dismissed."""
+    """Both later statements report them: the lines of the first one are posted now, the others stay dismissed."""
     lines = [
         Reported("", 0, kind="fee", fee_minor=9, channel_no="f1"),
         Reported("", -500, kind="payout", payout_no="po_1"),
@@ -237,7 +238,7 @@ def test_a_dismissed_payment_is_compared_again_when_the_line_before_it_is_voided
     import_lines([*lines, Reported("PAY-2", 700), Reported("PAY-2", 700)], 2)
     assert dismiss_duplicates() == 3
     void(wrong)
-    # The money is met a day too late, the other copy waits for a decision again, and PAY-2 has nothing to do with it.
+    # PAY-1 matches a day too late, its other copy needs a decision again, and PAY-2 is not affected.
     assert list_cases() == [
         ("day_differs", "PAY-1", 10_000, 10_000),
         ("day_differs", "PAY-2", 700, 700),
@@ -254,7 +255,7 @@ def test_a_dismissed_payment_is_compared_again_when_the_line_before_it_is_voided
 def test_a_duplicate_whose_write_off_was_requested_is_settled_when_the_line_before_it_is_voided(
     is_dismissed: bool,
 ) -> None:
-    """Nothing is left to write off, and the request lapses."""
+    """There is nothing left to write off, so the request lapses."""
     import_lines([], -1)  # from here on the account is compared
     expect(("PAY-1", 10_000))
     lines = [
@@ -280,7 +281,7 @@ def test_a_duplicate_whose_write_off_was_requested_is_settled_when_the_line_befo
 
 
 def test_a_payout_that_is_posted_with_its_case_has_no_second_posting() -> None:
-    """The later day was imported first and compared last. Voiding a third statement settles nothing of the two."""
+    """The later day was imported first and compared last. Voiding a third statement posts neither of the two."""
     payout = Reported("", -500, kind="payout", payout_no="po_1")
     late = import_lines([payout], 1, settle=False)
     early = import_lines([Reported("PAY-1", 400, payout_no="po_1"), payout], settle=False)
