@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-# No draw and no clock decides a test: each run tries the same examples. `--long` draws others.
+# Each run tries the same examples, so that no test passes or fails by chance. `--long` draws others.
 for name, derandomize in {"same": True, "others": False}.items():
     hypothesis.settings.register_profile(
         name,
@@ -32,8 +32,8 @@ for name, derandomize in {"same": True, "others": False}.items():
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Each process of the test run has a Redis database of its own, as it has in PostgreSQL: what one test sees,
-    counts or flushes is nobody else's."""
+    """Each process of the test run has a Redis database of its own, as it has in PostgreSQL, so that tests of other
+    processes cannot see or flush its entries."""
     worker: str = getattr(config, "workerinput", {}).get("workerid", "gw0")
     address = f"redis://{settings.REDIS_HOST}:{settings.REDIS_PORT}/{int(worker.removeprefix('gw')) + 1}"
     settings.CACHES["default"]["LOCATION"] = settings.CELERY_BROKER_URL = address
@@ -44,8 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _be_patient() -> None:
-    """A loaded machine is slow, and a test may hold a lock or a transaction while another thread comes to it. Tests of
-    outages have servers or limits of their own."""
+    """Sets long timeouts: a loaded machine is slow, and a test may hold a lock or a transaction for which another
+    thread waits. Tests of outages have servers or limits of their own."""
     settings.CACHES["default"]["OPTIONS"] |= {
         "SOCKET_TIMEOUT": PATIENCE_SECONDS,
         "SOCKET_CONNECT_TIMEOUT": PATIENCE_SECONDS,
@@ -56,7 +56,7 @@ def _be_patient() -> None:
     options["options"] += f" -c lock_timeout={limit} -c idle_in_transaction_session_timeout={limit}"
 
 
-# Minutes each, with servers that no other test needs: collected only with --long.
+# These files take minutes and need servers that no other test needs: they are collected only with --long.
 LONG_FILES = (
     "tests/lab/test_scenarios.py",
     "tests/processes/test_rabbitmq.py",
@@ -72,7 +72,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collects no garbage meanwhile: test modules stay, and later collections need not look at them."""
+    """Switches garbage collection off while pytest collects. Test modules stay in memory, so that later collections
+    need not examine them."""
     gc.disable()
     try:
         return (yield)
@@ -95,7 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """A request leaves its language active in its thread, and channel accounts in the cache of its process."""
+    """Resets the language of the thread and the cache of channel accounts, which requests of other tests have left."""
     translation.deactivate()
     clear_cache()
 
@@ -129,7 +130,7 @@ def django_db_modify_db_settings(
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """The test database cannot be dropped while the second pool still holds connections to it."""
+    """Closes the second connection pool at the end: the test database cannot be dropped while it has connections."""
     with django_db_blocker.unblock():
         clean_database.install()
     with pytest.MonkeyPatch.context() as patch:
@@ -140,10 +141,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
 @pytest.fixture(scope="session")
 def chromium() -> "Iterator[Browser]":
-    """One headless browser for all tests of a process: two of Playwright's loops do not fit into one thread."""
+    """One headless browser for all tests of a process: a thread can run only one loop of Playwright."""
     from playwright.sync_api import expect, sync_playwright  # most runs need no browser
 
-    # Playwright keeps an event loop in this thread; the tests' own queries beside it are as safe as ever.
+    # Playwright runs an event loop in this thread. Django would refuse queries there, which are safe in these tests.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     expect.set_options(timeout=PATIENCE_MILLISECONDS)
     with sync_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""The benchmarks: their list, their document, and with --long that each of them runs."""
+"""The benchmarks: their list and their document. With --long, each benchmark is run."""
 
 import ast
 import subprocess
@@ -135,7 +135,7 @@ def test_three_digits_matter() -> None:
 
 
 def test_every_benchmark_runs(pytestconfig: pytest.Config, tmp_path: Path) -> None:
-    """With --long each of them; otherwise only the one that needs no servers."""
+    """With --long, every benchmark runs; otherwise only the one that needs no servers."""
     if not pytestconfig.getoption("--long"):
         figures = routing.measure(Effort(quick=True, rounds=1))
         assert {figure.unit for figure in figures} == {"%"}

@@ -82,7 +82,7 @@ def test_rabbitmq_has_quorum_queues_confirms_and_no_delayed_queues() -> None:
 
 
 def test_no_task_has_a_time() -> None:
-    """`PlatformConsumer` leaves out what a task with a time would need."""
+    """`PlatformConsumer` leaves out a part of Celery that tasks with an `eta` or `countdown` need."""
     later = re.compile(r"\b(countdown|eta)\b|\.retry\(|\bautoretry_for\b|\bapply_async\b")
     sources = [ROOT / package.replace(".", "/") / "tasks.py" for package in TASK_PACKAGES]
     assert not [source for source in sources if later.search(source.read_text())]
@@ -152,7 +152,7 @@ def test_librdkafka_accepts_what_kafka_is_given(tmp_path: Path, mechanism: str) 
         "sasl.password": "secret",
         "ssl.ca.location": str(authority),
     }
-    Producer({**connection, "bootstrap.servers": ""})  # it refuses a property or value that it does not know
+    Producer({**connection, "bootstrap.servers": ""})  # librdkafka refuses an unknown property or value
 
 
 @pytest.mark.parametrize(

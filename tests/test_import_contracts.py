@@ -43,8 +43,8 @@ def test_a_new_app_without_a_layer_is_noticed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_new_module_of_the_gateway_without_a_layer_is_refused(tmp_path: Path) -> None:
-    """With a copy of the gateway's contract on an app of its own, because the lint imports by name. In a process of
-    its own, because the lint switches off all loggers of its process."""
+    """The test applies a copy of the gateway's contract to an app of its own, because the lint imports by name. It runs
+    in a process of its own, because the lint switches off all loggers of its process."""
     app = tmp_path / "gateway_copy"
     app.mkdir()
     for module in ("__init__", "models", "surprises"):

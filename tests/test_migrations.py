@@ -1,5 +1,5 @@
-"""Migrations run beside payments: none reads or writes a big table while it holds everybody off, and each can be
-taken back."""
+"""Migrations run while payments are made: none reads or writes a big table under a lock that blocks payments, and each
+can be reversed."""
 
 import inspect
 import re
@@ -37,7 +37,7 @@ OURS = sorted(
     and (Path(config.path) / "migrations").exists()
     and config.label != "simulator"
 )
-# Tables that stay small: read and written whole in a moment.
+# Tables that stay small, so that a migration reads or writes all of their rows in a moment.
 SMALL = {
     "merchant",
     "apikey",
@@ -51,7 +51,7 @@ SMALL = {
     "progress",
 }
 ONLINE = (AddIndexConcurrently, AddUniqueOnline, AddCheckOnline)
-# A statement that writes rows, and not a function or a trigger that will.
+# Matches a statement that updates rows, but not a definition of a function or trigger.
 _FUNCTION = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 _UPDATE = re.compile(r"(?:^|;)\s*(?:UPDATE|DELETE)\b(?! FROM dashboard_progress)", re.IGNORECASE)
 ADVICE = (
@@ -68,7 +68,7 @@ def _migrations() -> Iterator[tuple[str, Migration]]:
 
 
 def _complaint(operation: Operation) -> str | None:
-    """What this does to a table that has rows."""
+    """Returns the effect of the operation that would block payments on a table with rows; None if there is none."""
     match operation:
         case _ if isinstance(operation, ONLINE):
             return None
@@ -88,7 +88,7 @@ def _complaint(operation: Operation) -> str | None:
     return None
 
 
-def test_no_migration_holds_off_payments() -> None:
+def test_no_migration_blocks_payments() -> None:
     complaints = []
     for name, migration in _migrations():
         fresh = {each.name_lower for each in migration.operations if isinstance(each, operations.CreateModel)}
@@ -101,8 +101,9 @@ def test_no_migration_holds_off_payments() -> None:
     assert not complaints, f"{ADVICE}\n" + "\n".join(complaints)
 
 
-def test_what_takes_long_is_alone_in_its_migration() -> None:
-    """It is no transaction, so what it did stays done; it is run again from the start, and each of its parts can."""
+def test_online_operations_are_alone_in_their_migration() -> None:
+    """Such a migration is not one transaction: after a failure it runs again from the start, and each of its parts can
+    be repeated."""
     for name, migration in _migrations():
         online = [each for each in migration.operations if isinstance(each, ONLINE)]
         if online:
@@ -117,7 +118,7 @@ LAST_EDITED = 2
 
 @pytest.mark.django_db
 def test_no_later_migration_breaks_the_running_release() -> None:
-    """While a release is rolled out, the one before it runs on the new tables."""
+    """During a rollout, the old release runs on the tables of the new one."""
     linter = MigrationLinter(str(ROOT), no_cache=True)
     for migration in MigrationLoader(None, ignore_no_migrations=True).disk_migrations.values():
         path = Path(inspect.getfile(type(migration)))
@@ -143,14 +144,14 @@ def test_the_linter_knows_what_breaks_a_running_release(sql: str, code: str) -> 
 
 @pytest.fixture
 def empty(transactional_db: None) -> Iterator[None]:
-    """The tests' own database, which is whole again afterwards."""
+    """The test database, which is migrated again afterwards."""
     yield
     call_command("migrate", interactive=False, verbosity=0)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_migration_can_be_taken_back(empty: None) -> None:
-    """One by one to nothing, and forward again, with the same tables at the end."""
+def test_every_migration_can_be_reversed(empty: None) -> None:
+    """All migrations are reversed and applied again, and the schema is the same at the end."""
     before = _schema()
     MigrationExecutor(connection).migrate([(app, None) for app in OURS])
     left = {name.split(".")[0] for name in _schema()}
@@ -163,8 +164,8 @@ def test_every_migration_can_be_taken_back(empty: None) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> None:
-    """Other statements wait behind it for no longer than its lock timeout: then they run, although the payment still
-    holds the table."""
+    """Statements that queue behind the migration wait no longer than its lock timeout. Then they run, although the
+    payment still holds its lock."""
     reads, done = [], threading.Event()
     holder = open_session()
     holder.autocommit = False
@@ -187,7 +188,7 @@ def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> Non
     for thread in threads:
         thread.start()
     try:
-        # Both stand in line: migrate for the table, and a read behind it.
+        # Both wait: the migration for the table, and a read behind it.
         wait_until(lambda: waiting_for_locks() == 2, seconds=60)
         before = len(reads)
         wait_until(lambda: len(reads) > before, seconds=60)
@@ -201,7 +202,7 @@ def test_migrate_gives_way_to_a_payment_that_holds_the_table(empty: None) -> Non
 
 @pytest.mark.django_db(transaction=True)
 def test_an_index_of_a_partitioned_table_is_built_online() -> None:
-    """Twice, as after an interruption."""
+    """The operation runs twice, as after an interruption."""
     operation = AddIndexOnline("sagastep", Index(fields=["executed_at"], name="saga_step_test"))
     before = MigrationLoader(connection).project_state()
     after = before.clone()
@@ -216,7 +217,7 @@ def test_an_index_of_a_partitioned_table_is_built_online() -> None:
                 " WHERE indexrelid = ANY (SELECT relid FROM pg_partition_tree('saga_step_test'))"
             )
             assert cursor.fetchone() == (True, len(list_partitions(STEPS)) + 2), (
-                "of the table, its weeks, the rest"
+                "the indexes of the table, of its weeks and of the default partition"
             )
     finally:
         with connection.cursor() as cursor:
@@ -224,7 +225,7 @@ def test_an_index_of_a_partitioned_table_is_built_online() -> None:
 
 
 def _schema() -> dict[str, Any]:
-    """Columns, constraints, indexes and triggers, by the names of their tables."""
+    """Returns columns, constraints, indexes and triggers, by the names of their tables."""
     with psycopg.connect(**_parameters()) as session:
         found = session.execute(
             """

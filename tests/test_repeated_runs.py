@@ -1,4 +1,4 @@
-"""Which failures of a whole run are forgiven: few, of tests that pass three times without the others."""
+"""A run with a few failures counts as passed if the failed tests then pass three times without the others."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Chinese is complete, and the compiled catalogue is the one that was translated."""
+"""The Chinese translation is complete, and the compiled catalogue is current."""
 
 import ast
 import gettext
@@ -15,7 +15,7 @@ from django.utils import translation
 
 FOLDER = Path(settings.BASE_DIR, "locale", "zh_Hans", "LC_MESSAGES")
 NOT_SHOWN = {".git", ".venv", ".local", "tests", "benchmarks", "scripts"}
-# Each function, and which of its arguments is the text.
+# Each translating function, and the position of its text argument.
 FUNCTIONS = {"_": 0, "gettext": 0, "gettext_lazy": 0, "ngettext": 0, "ngettext_lazy": 0, "pgettext_lazy": 1}
 TRANSLATE = re.compile(r"""{%\s*translate\s+(["'])(.*?)\1|_\((["'])(.*?)\3\)""")
 BLOCK = re.compile(r"{%\s*blocktranslate[^%]*%}(.*?){%\s*(?:plural|endblocktranslate)", re.DOTALL)
@@ -93,7 +93,7 @@ def test_the_compiled_catalogue_is_current(catalogue):
     assert not stale, "run: django-admin compilemessages"
 
 
-def test_the_words_of_the_contract():
+def test_texts_of_the_contract_are_translated_as_agreed():
     with translation.override("zh-hans"):
         assert translation.gettext("Created") == "创建成功"
         assert translation.gettext("The refunds exceed the payment amount") == "退款总额超过支付金额"

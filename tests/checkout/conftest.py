@@ -71,7 +71,7 @@ class Windows:
         return customer
 
     def close_shop(self) -> None:
-        """Until `open_shop`, the shop does not answer: a page that returns to it stays open."""
+        """Until `open_shop`, the shop does not answer, so that a page that redirects to it stays on the screen."""
         self._waiting_for_shop = []
 
     def open_shop(self) -> None:
@@ -114,5 +114,5 @@ def customer(windows: Windows) -> Customer:
 
 @pytest.fixture(autouse=True)
 def _no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker is woken: the tests deliver webhooks themselves."""
+    """Sends no wake-up hint to workers: the tests deliver webhooks themselves."""
     monkeypatch.setattr("channels.simulator.notifications.send_hint", lambda _task: None)

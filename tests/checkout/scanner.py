@@ -19,8 +19,7 @@ _GRAY_PIXELS = """async (png) => {
 
 
 def scan(page: Page, scanner: Page) -> str:
-    """Reads the code from what is on the screen, as a phone's camera does. `scanner` is a blank page, which decodes
-    the picture."""
+    """Reads the code from a screenshot, as a phone's camera does. The blank page `scanner` decodes the picture."""
     png = base64.b64encode(page.screenshot()).decode()
     width, height, gray = scanner.evaluate(_GRAY_PIXELS, png)
     image = memoryview(base64.b64decode(gray)).cast("B", shape=[height, width])

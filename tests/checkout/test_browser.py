@@ -131,7 +131,7 @@ def test_two_windows_pay_once(client: SignedClient, windows: Windows) -> None:
 def test_a_slow_bank(
     client: SignedClient, windows: Windows, monkeypatch: pytest.MonkeyPatch, scripts: bool
 ) -> None:
-    """The bank takes longer than a slow machine needs to show the page."""
+    """The bank takes longer than the browser needs to show the page, even on a slow machine."""
     monkeypatch.setattr(simulator_customer, "SLOW_SECONDS", 3600.0)
     customer = windows.new(java_script_enabled=scripts)
     payment = create_payment(client, return_url="")  # the result stays on the screen

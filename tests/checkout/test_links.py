@@ -1,4 +1,4 @@
-"""Which addresses the payment page links to, posts to and returns to."""
+"""The addresses to which the payment page may link, post and return."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_http_is_for_test_payments() -> None:
         ("http://127.0.0.1:8000/", ["http://127.0.0.1:8000"]),
         ("http://[::1]:8000/", ["http://[::1]:8000"]),
         ("https://user:secret@a.b.example:8443/", ["https://a.b.example:8443", "https://*.b.example:8443"]),
-        # What would end the directive and begin another one.
+        # Characters that would end the directive and begin another one.
         ("https://a.example;script-src *", []),
         ("https://a.example,b.example/", []),
         ("https://a.example'unsafe-inline'/", []),

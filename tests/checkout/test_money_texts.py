@@ -1,4 +1,4 @@
-"""What the customer reads follows the money, never the status alone (issue 15)."""
+"""The texts for customers depend on the amounts, and never on the status alone (issue 15)."""
 
 import pytest
 from django.utils import translation
@@ -66,7 +66,7 @@ def test_a_paid_payment(money: PaymentAmounts, state: str, text: str) -> None:
         (usd(captured=10_000, refunded=10_000, surplus=5_000), "late_held", "$100.00 of it was refunded"),
     ],
 )
-def test_money_for_a_closed_payment_is_never_denied(
+def test_money_for_a_closed_payment_is_always_shown(
     closed: PageState, money: PaymentAmounts, state: str, text: str
 ) -> None:
     shown_state, shown = read(closed, money)
@@ -75,7 +75,7 @@ def test_money_for_a_closed_payment_is_never_denied(
     assert "Nothing was charged" not in shown
 
 
-def test_nothing_was_charged_is_said_only_when_it_is_certain() -> None:
+def test_nothing_was_charged_is_shown_only_when_it_is_certain() -> None:
     for closed in CLOSED_UNPAID_STATES:
         assert "Nothing was charged" in read(closed, usd())[1]
         state, text = read(closed, usd(), needs_review=True)

@@ -34,7 +34,7 @@ def open_page(customer: Customer, payment: Body, query: str = "") -> None:
 
 
 def set_action(payment: Body, action: Body, **changes: Any) -> None:
-    """What a channel would have reported that the simulator cannot be."""
+    """Stores a next action of another channel, which the simulator cannot report."""
     Payment.objects.filter(payment_no=payment["payment_no"]).update(next_action=action, **changes)
 
 
@@ -53,7 +53,7 @@ def test_a_code_is_scanned_and_paid_on_a_second_device(client: SignedClient, win
     expect(phone.page.locator("h1")).to_have_text("Payment successful")
     bank.deliver_webhooks(payment["payment_no"])
     expect(desk.page.locator("h1")).to_have_text("Payment successful")
-    assert desk.page.evaluate("window.neverReloaded"), "the result came without a reload"
+    assert desk.page.evaluate("window.neverReloaded"), "the page shows the result without a reload"
     windows.open_shop()
     desk.page.wait_for_url(re.compile(r"^https://shop\.example/"))
     assert parse_qs(desk.page.url.partition("?")[2])["status"] == ["succeeded"]
@@ -76,7 +76,7 @@ def test_a_form_is_posted_once_by_itself(client: SignedClient, windows: Windows)
 
 
 def test_a_form_is_redirected_between_the_channels_hosts(client: SignedClient, windows: Windows) -> None:
-    """Chrome applies `form-action` to the redirects of a gateway too; to foreign hosts no form goes."""
+    """Chrome applies `form-action` to the redirects of a gateway too. It posts no form to other hosts."""
     customer, payment = windows.new(), create(client)
     posted: list[str] = []
 

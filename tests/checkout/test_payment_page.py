@@ -1,4 +1,4 @@
-"""Our payment page for what the customer does next: codes, forms, WeChat's client; hostile values; the status."""
+"""Our payment page: each next action (codes, forms, WeChat's client), hostile values, and the status."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def get(payment: Body, path: str = "", language: str = "en", **headers: str) -> 
 
 
 def show(payment: Body, action: Any, *, language: str = "en", **changes: Any) -> tuple[str, str]:
-    """The page of a payment with this action, and the content security policy of the response."""
+    """Returns the page of a payment with this action, and the content security policy of the response."""
     headers = changes.pop("headers", {})
     change(payment, next_action=action, **changes)
     answer = get(payment, language=language, **headers)
@@ -89,14 +89,14 @@ def show(payment: Body, action: Any, *, language: str = "en", **changes: Any) ->
         ("north", "zh-CN", "请使用手机扫码支付"),
     ],
 )
-def test_a_code_is_drawn_in_the_words_of_its_app(
+def test_a_code_is_shown_with_the_name_of_its_app(
     payment: Body, channel: str, language: str, title: str
 ) -> None:
     page, policy = show(payment, CODE, language=language, channel=channel)
     assert title in page
     assert page.count('<svg viewBox="0 0 ') >= 1
     assert 'class="qr"' in page
-    assert "weixin://" not in page, "WeChat takes its codes from the scanner, not from a link"
+    assert "weixin://" not in page, "WeChat opens its codes with the scanner only, not from a link"
     for inline in ("style=", "<style", "onclick", "http:", "<script>"):
         assert inline not in page
     assert "form-action 'self';" in f"{policy};"
@@ -123,7 +123,7 @@ def test_a_code_ends_before_its_payment(payment: Body) -> None:
     page, _policy = show(payment, {**CODE, "expires_at": "2026-01-01T00:00:00.000Z"})
     assert "The time to pay is over" in page
     assert 'class="qr"' not in page
-    assert "Nothing was charged" not in page, "nobody has asked the channel yet"
+    assert "Nothing was charged" not in page, "the channel has not been queried yet"
     assert get(payment, "/code.png").status_code == 404
 
 
@@ -169,7 +169,7 @@ def test_what_an_action_holds_is_hidden(rules: RedactionRules) -> None:
         ("wechat", "wechat_h5", "redirect"),
     ],
 )
-def test_the_simulator_acts_like_the_channel_in_whose_place_it_serves(
+def test_the_simulator_returns_the_next_action_of_the_replaced_channel(
     client: SignedClient, channel: str, method: str, action: str
 ) -> None:
     wanted = {"payment_method": method, "currency": "CNY", "client_ip": "203.0.113.7"}
@@ -179,7 +179,7 @@ def test_the_simulator_acts_like_the_channel_in_whose_place_it_serves(
 
 
 def test_the_banner_follows_the_money(payment: Body, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An account for test keys may move real money: WeChat Pay has no test mode."""
+    """WeChat Pay has no test mode, so an account for test keys may move real money."""
     page, _policy = show(payment, CODE)
     assert "no real money is moved" in page
     monkeypatch.setattr(SimulatorChannel, "moves_real_money", lambda _channel, _account: True)
@@ -253,7 +253,7 @@ def test_texts_of_merchants_and_channels_are_escaped(payment: Body) -> None:
     "query",
     ["next=https://evil.example", "return_url=https://evil.example", "lang=//evil.example", "lang=%00"],
 )
-def test_no_parameter_leads_elsewhere(payment: Body, query: str) -> None:
+def test_no_parameter_leads_to_another_host(payment: Body, query: str) -> None:
     show(payment, CODE)
     answer = get(payment, f"?{query}")
     assert answer.status_code == (400 if "%00" in query else 200)
@@ -324,7 +324,7 @@ def test_polling_is_limited_for_each_payment(
 # --- Money ------------------------------------------------------------------------------------------------------
 
 
-def test_late_money_is_never_denied(client: SignedClient, payment: Body) -> None:
+def test_a_late_payment_is_always_shown(client: SignedClient, payment: Body) -> None:
     bank.let_payment_expire(payment["payment_no"])
     client.post(f"/api/v1/payments/{payment['payment_no']}/sync", {})
     assert "Nothing was charged" in get(payment).content.decode()
@@ -336,7 +336,7 @@ def test_late_money_is_never_denied(client: SignedClient, payment: Body) -> None
     assert "refunded it to you" in get(payment).content.decode()
 
 
-def test_money_of_an_earlier_attempt_is_never_denied(client: SignedClient, payment: Body) -> None:
+def test_a_payment_of_an_earlier_attempt_is_always_shown(client: SignedClient, payment: Body) -> None:
     bank.let_payment_expire(payment["payment_no"])
     client.post(f"/api/v1/payments/{payment['payment_no']}/sync", {})
     PaymentAttempt.objects.filter(payment__payment_no=payment["payment_no"]).update(surplus_minor=7_000)

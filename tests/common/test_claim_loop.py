@@ -1,4 +1,4 @@
-"""A stopped worker ends what it has begun and claims nothing more (SIGTERM sets the same event)."""
+"""A stopped worker finishes the work in flight and claims nothing more (SIGTERM sets the same event)."""
 
 import threading
 from collections.abc import Sequence

@@ -45,7 +45,7 @@ def test_rows_of_a_test_are_deleted_and_migrated_rows_restored() -> None:
 
 
 def test_every_table_is_emptied_or_restored() -> None:
-    """Tables without a model too."""
+    """This includes tables without a model."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT prosrc FROM pg_proc WHERE proname = 'restore' AND pronamespace = %s::regnamespace",
                        [clean_database.SCHEMA])  # fmt: skip

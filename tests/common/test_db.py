@@ -45,7 +45,7 @@ def test_an_error_without_a_database_violates_no_constraint() -> None:
 
 
 def test_rows_of_one_statement_are_inserted_first_to_last() -> None:
-    """All transactions lock keys in the same order then, and none waits for another one in a circle."""
+    """All transactions then lock keys in the same order, so that no deadlock can occur."""
     keys = ["first", "second", "third", "last"]
     events = [
         OutboxEvent(

@@ -1,4 +1,4 @@
-"""Work that one process at a time does."""
+"""Work that only one process does at a time."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def test_an_error_ends_the_lock() -> None:
 
 
 def test_a_session_that_is_gone_ends_the_lock() -> None:
-    """As the session of a process that died."""
+    """The lock ends with the session of a process that died."""
     with try_exclusive("a") as first:
         assert first
         with connection.cursor() as cursor:
@@ -55,7 +55,7 @@ def test_a_task_that_is_sent_twice_runs_once() -> None:
 
 
 def test_the_lock_is_taken_past_a_pooler(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of a pooler have no options, and its address takes no session."""
+    """With a pooler, the lock uses a direct connection: the pooler accepts neither options nor session locks."""
     ours = connection.settings_dict
     settings.DB_TRANSACTION_POOLING = True
     settings.DIRECT_DATABASE = {name: ours[name] for name in ("HOST", "PORT", "OPTIONS")}

@@ -16,7 +16,7 @@ LAST = ("gateway", "0002_status_guards")
 
 @pytest.fixture
 def _one_missing() -> Iterator[None]:
-    """As the database has it before the last migration."""
+    """The list of applied migrations without the last one."""
     _write("DELETE FROM django_migrations WHERE app = %s AND name = %s")
     yield
     _write("DELETE FROM django_migrations WHERE app = %s AND name = %s")
@@ -66,7 +66,7 @@ def test_a_signal_ends_the_wait() -> None:
 
 
 def test_a_newer_database_is_fine() -> None:
-    """The release before runs on the tables of the next one."""
+    """During a rollout, the old release runs on the tables of the new one."""
     newer = ("gateway", "9999_next_release")
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())", newer)

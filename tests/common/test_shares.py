@@ -9,7 +9,7 @@ from tests.support import shares
 
 @dataclass(frozen=True)
 class Test:
-    """The part of a `pytest.Item` by which tests are dealt."""
+    """The part of a `pytest.Item` that the distribution of tests uses."""
 
     __test__ = False
     nodeid: str
@@ -20,7 +20,9 @@ class Test:
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7])
-def test_every_test_is_dealt_once_and_no_unit_is_torn(request: pytest.FixtureRequest, workers: int) -> None:
+def test_every_test_is_in_one_slice_and_no_unit_is_split(
+    request: pytest.FixtureRequest, workers: int
+) -> None:
     items = request.session.items
     seconds = shares.recorded()
     dealt = shares.dealt(items, workers, seconds)
@@ -31,7 +33,7 @@ def test_every_test_is_dealt_once_and_no_unit_is_torn(request: pytest.FixtureReq
 
 
 def test_each_slice_begins_with_expensive_tests() -> None:
-    """Of six tests, `worksteal` gives each of two workers three."""
+    """`worksteal` gives each of two workers three of the six tests."""
     tests: list[Any] = [Test(f"tests/test_cheap.py::{name}") for name in "abcd"]
     tests += [Test("tests/test_one.py::e", "stack"), Test("tests/test_two.py::f")]
     dealt = shares.dealt(tests, 2, {"tests/test_two.py::f": 3.0})

@@ -1,4 +1,4 @@
-"""Places for work: fair shares, and begun work before new work."""
+"""Places for work: they are shared fairly, and work that has begun comes before new work."""
 
 import threading
 
@@ -66,7 +66,7 @@ def test_during_a_call_the_thread_holds_neither_place_nor_connection() -> None:
             require_no_connection()
             during = places.try_take("reads")
             assert during is not None
-            with call_outside():  # a call within a call gives nothing up twice
+            with call_outside():  # a nested call does not release the place again
                 assert places.try_take("pages") is None
             during.release()
         assert places.try_take("reads") is None

@@ -49,7 +49,7 @@ EVERYTHING = {
     "nodeSelector": {"pool": "payments"},
     "tolerations": [{"key": "payments", "operator": "Exists"}],
 }
-# What the chart refuses, and what its error names.
+# Values that the chart refuses, and the text that its error must have.
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a setting is missing": ({"settings": {**SETTINGS, "DB_HOST": ""}}, "settings.DB_HOST"),
     "without https": (

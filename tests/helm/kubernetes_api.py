@@ -1,6 +1,6 @@
-"""As much of Kubernetes' API as Helm needs to install a chart: it keeps what is created, in order.
+"""The part of Kubernetes' API that Helm needs to install a chart. It stores the created objects in their order.
 
-It checks nothing: what was created is checked against Kubernetes' published schemas.
+It validates nothing: the tests validate the objects against Kubernetes' published schemas.
 """
 
 import json
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# Kind and plural of what the chart creates, for each group and version.
+# Kind and plural of the objects that the chart creates, for each group and version.
 RESOURCES = {
     "api/v1": {"services": "Service", "configmaps": "ConfigMap"},
     "apis/apps/v1": {"deployments": "Deployment"},
@@ -20,7 +20,7 @@ RESOURCES = {
     "apis/policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
 }
 COMPLETED = {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}
-# Tells a client that begins to watch that it has seen what there was before.
+# Tells a client that begins to watch that it has got all existing objects.
 END_OF_FIRST_EVENTS = {"k8s.io/initial-events-end": "true"}
 
 
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _describe_api() -> dict[str, Any]:
-    """What there is, and that the server validates fields: else Helm asks for the whole schema."""
+    """Lists the kinds of objects. Says that the server validates fields: otherwise Helm requests the whole schema."""
     groups = [path.removeprefix("apis/") for path in RESOURCES if path.startswith("apis/")]
     described: dict[str, Any] = {
         "version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},

@@ -1,4 +1,4 @@
-"""Helm installs the chart. Kubernetes' published schemas say whether what it creates is valid."""
+"""Helm installs the chart. The created objects must be valid by Kubernetes' published schemas."""
 
 import json
 import re
@@ -26,7 +26,7 @@ class Installed:
     error: str
 
     def list_kind(self, kind: str) -> dict[str, dict[str, Any]]:
-        """By name without the release's."""
+        """Returns the objects of a kind, by their names without that of the release."""
         found = [each for each in self.objects if each["kind"] == kind]
         return {each["metadata"]["name"].removeprefix(f"{RELEASE}-"): each for each in found}
 
@@ -49,7 +49,7 @@ def test_lint_finds_no_error(helm: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(REFUSED)), ids=list(REFUSED))
-def test_what_is_refused(helm: dict[str, Any], number: int) -> None:
+def test_invalid_values_are_refused(helm: dict[str, Any], number: int) -> None:
     _values, named = list(REFUSED.values())[number]
     result = helm["installed"][2 + number]
     assert named in result["error"]
@@ -152,7 +152,7 @@ def test_each_service_and_probe_finds_its_port(installed: Installed) -> None:
 
 
 def test_the_edge_is_that_of_compose(installed: Installed) -> None:
-    """But for the scheme, which comes from an Ingress where there is one (`test_ingress`)."""
+    """Only the scheme differs: it comes from the Ingress, if there is one (`test_ingress`)."""
     configuration = installed.list_kind("ConfigMap")["edge"]["data"]["edge.conf.template"]
     configuration = configuration.replace("$scheme_of_client", "$scheme")
     assert configuration.strip() == (ROOT / "deploy/nginx/edge.conf.template").read_text().strip()
@@ -189,7 +189,7 @@ def _environment(pod: dict[str, Any]) -> dict[str, str]:
 
 
 def _allowed_out(installed: Installed, component: str) -> bool:
-    """Whether the pods may reach the internet."""
+    """Returns whether the pods may reach the internet."""
     (expression,) = installed.list_kind("NetworkPolicy")["internet"]["spec"]["podSelector"][
         "matchExpressions"
     ]

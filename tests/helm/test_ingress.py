@@ -21,7 +21,7 @@ CLIENT, OTHER_CLIENT = "203.0.113.7", "2001:db8::7"
 
 
 class _Gateway(BaseHTTPRequestHandler):
-    """Answers with the headers that it gets."""
+    """A gateway that answers with the headers of the request."""
 
     def do_GET(self) -> None:
         body = json.dumps(dict(self.headers.items())).encode()
@@ -70,12 +70,12 @@ def test_the_controller_names_the_client_and_its_scheme(edge: int, chain: str) -
     assert seen_by_gateway(edge, CONTROLLER, For=chain) == (CLIENT, "http")
 
 
-def test_nobody_else_does(edge: int) -> None:
+def test_other_clients_cannot_name_a_client_or_scheme(edge: int) -> None:
     assert seen_by_gateway(edge, STRANGER, For=CLIENT, Proto="https") == (STRANGER, "http")
 
 
 def test_each_client_has_its_own_limit_of_connections(edge: int) -> None:
-    """`100 Continue` says that a request is counted."""
+    """After `100 Continue`, a request counts towards the limit."""
     waiting = [send_head(edge, CLIENT) for _number in range(50)]
     try:
         assert {read_status(each) for each in waiting} == {100}
@@ -87,7 +87,7 @@ def test_each_client_has_its_own_limit_of_connections(edge: int) -> None:
 
 
 def send_head(edge: int, client: str) -> socket.socket:
-    """A request whose body does not come."""
+    """Sends the head of a request without its body."""
     connection = socket.create_connection(("127.0.0.1", edge), PATIENCE_SECONDS, (CONTROLLER, 0))
     connection.sendall(
         b"POST / HTTP/1.1\r\nHost: pay.example.com\r\nContent-Length: 9\r\nExpect: 100-continue\r\n"

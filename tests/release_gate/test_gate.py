@@ -1,4 +1,4 @@
-"""What stops a release: a step that failed, and a step that could not look."""
+"""A release is stopped by a step that fails, and by a step that could not make its check."""
 
 import json
 import sys
@@ -47,7 +47,7 @@ def test_the_exit_code(
     assert run_steps(steps, is_rehearsal=True) == rehearsal
 
 
-def test_every_step_runs_and_says_what_it_found(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_step_runs_and_prints_its_result(capsys: pytest.CaptureFixture[str]) -> None:
     run_steps({"a": ("A", blind), "b": ("B", failing), "c": ("C", passing)}, is_rehearsal=False)
     printed = capsys.readouterr().out
     for text in (

@@ -1,4 +1,4 @@
-"""The search for secrets finds every form, whatever stands around it."""
+"""The search for secrets finds every form of a secret in any context."""
 
 import base64
 import json
@@ -61,7 +61,7 @@ def test_a_short_text_is_refused() -> None:
         find_leaks({"pin": "1234567"}, {})
 
 
-def test_the_command_says_where_and_not_what(tmp_path: Path) -> None:
+def test_the_command_prints_the_place_and_not_the_secret(tmp_path: Path) -> None:
     secrets, log, clean = tmp_path / "secrets.json", tmp_path / "gateway.log", tmp_path / "clean.log"
     secrets.write_text(json.dumps({"password": SECRET}))
     log.write_bytes(b"12345" + RAW)

@@ -1,4 +1,4 @@
-"""The runner of mutants decides rightly: with hand-made mutants of toy.py, in real processes."""
+"""The runner of mutants gives the right verdicts: with hand-made mutants of toy.py, in real processes."""
 
 import ast
 import os
@@ -18,7 +18,7 @@ TOY = "tests/release_gate/toy.py"
 
 
 def find_lines() -> dict[str, tuple[int, int]]:
-    """Line of the function, and of its last statement."""
+    """Returns the line of the function and the line of its last statement."""
     found = {}
     for node in ast.walk(ast.parse((ROOT / TOY).read_text())):
         if isinstance(node, ast.FunctionDef):
@@ -82,7 +82,7 @@ def test_each_mutant_gets_its_verdict(tmp_path: Path) -> None:
 
 
 def test_every_survivor_is_answered_and_every_measured_file_has_its_score() -> None:
-    """What was not measured, or has changed since, the gate measures."""
+    """The gate measures files that were not measured or have changed since."""
     assert [fault for fault in find_faults(read_results()) if not fault.endswith("was not measured")] == []
 
 
@@ -102,7 +102,7 @@ def result(*, mutants: int = 100, killed: int = 85, answer: str = "the same") ->
     return FileResult("", "", mutants, killed, {f"m{each}": answer for each in range(mutants - killed)})
 
 
-def test_what_does_not_pass() -> None:
+def test_results_that_do_not_pass() -> None:
     names = [target.file for target in TARGETS]
     good = dict.fromkeys(names, result())
     assert find_faults(good) == []

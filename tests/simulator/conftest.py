@@ -42,7 +42,7 @@ class Shop:
         return build_creation(metadata={"simulate": simulate} if simulate else {}, **changes)
 
     def pay(self, simulate: str = "", **changes: Any) -> ChannelPayment:
-        """A payment the customer has paid (or authorized, with `manual_capture`)."""
+        """Creates a payment that the customer has paid (or authorized, with `manual_capture`)."""
         return self.create(f"auto_pay,{simulate}" if simulate else "auto_pay", **changes)
 
     def create(self, simulate: str = "", **changes: Any) -> ChannelPayment:
@@ -104,7 +104,7 @@ def at_once(*calls: Callable[[], T]) -> list[T]:
 
 @pytest.fixture(autouse=True)
 def hints(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Counts the wake-up hints to Celery instead of sending them: no test depends on a worker."""
+    """Records the wake-up hints to Celery instead of sending them, so that no test depends on a worker."""
     sent: list[bool] = []
     monkeypatch.setattr("channels.simulator.notifications.send_hint", lambda _task: sent.append(True))
     return sent

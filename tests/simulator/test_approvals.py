@@ -88,7 +88,7 @@ def test_with_manual_capture_it_is_authorized(channel: SimulatorChannel, shop: S
 
 
 @pytest.mark.parametrize("change", [{"amount_minor": 9_999}, {"currency": "EUR"}, {"manual_capture": True}])
-def test_only_what_was_approved_is_completed(
+def test_a_completion_that_differs_from_the_approval_is_declined(
     channel: SimulatorChannel, shop: Shop, change: dict[str, Any]
 ) -> None:
     payment = approve(shop)
@@ -96,7 +96,7 @@ def test_only_what_was_approved_is_completed(
     assert ledger(payment.reference) == []
 
 
-def test_what_nobody_has_approved_is_not_completed(channel: SimulatorChannel, shop: Shop) -> None:
+def test_a_payment_without_an_approval_is_not_completed(channel: SimulatorChannel, shop: Shop) -> None:
     payment = shop.create(payment_method="simulator_approval")
     assert isinstance(channel.complete_payment(build_completion(payment)), Declined)
     unknown = replace(build_completion(payment), payment=ref("PAY-unknown"))

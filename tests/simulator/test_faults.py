@@ -1,4 +1,4 @@
-"""Every fault does what its row says, and repeating the call with the same key has one effect."""
+"""Every fault does what the table of faults says, and repeating the call with the same key has one effect."""
 
 import time
 from dataclasses import replace
@@ -124,7 +124,7 @@ def test_calls_are_counted_only_where_a_fault_is_scripted(channel: SimulatorChan
 
 @pytest.fixture
 def sleeps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the bank waited, in seconds. It does not."""
+    """Records how long the bank would sleep, in seconds, instead of sleeping."""
     found: list[float] = []
     monkeypatch.setattr(time, "sleep", found.append)
     return found

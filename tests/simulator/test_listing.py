@@ -1,4 +1,4 @@
-"""The bank's list: everything of a time window, once, over several pages."""
+"""The bank's list has each payment and refund of a time window once, over several pages."""
 
 import datetime as dt
 

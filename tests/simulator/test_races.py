@@ -1,4 +1,4 @@
-"""The customer and the platform act at the same time: the second sees what the first did."""
+"""The customer and the platform act at the same time: the second one sees the effect of the first one."""
 
 import pytest
 

@@ -143,7 +143,7 @@ def test_a_payment_without_webhooks(shop: Shop, receiver: SimulatorReceiver) -> 
 def test_a_refused_webhook_is_sent_again_later(
     shop: Shop, receiver: SimulatorReceiver, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(notifications, "BATCH", 1)  # a slow machine may find it due again in the same batch
+    monkeypatch.setattr(notifications, "BATCH", 1)  # on a slow machine, the same batch may find it due again
     receiver.statuses = [status, status]
     shop.pay()
     pauses = []
@@ -156,7 +156,7 @@ def test_a_refused_webhook_is_sent_again_later(
         pauses.append((row.due_at - after, row.due_at - before))
         assert str(status) in row.last_error
         Notification.objects.update(due_at=F("due_at") + timedelta(hours=1))
-        assert notifications.deliver_due_notifications() == 0, "it waits"
+        assert notifications.deliver_due_notifications() == 0, "the webhook is not due yet"
         _make_due()
     for seconds, (at_least, at_most) in zip((1, 2), pauses, strict=True):
         assert at_least <= timedelta(seconds=seconds) <= at_most

@@ -1,4 +1,4 @@
-"""A copy of the project in a directory of its own, run through its scripts as a person would."""
+"""A copy of the project in a directory of its own, which tests run through its scripts as a person would."""
 
 import os
 import shutil
@@ -14,11 +14,11 @@ from scripts.local.config import ROOT, Stack
 from tests.support.processes import free_port
 from tests.support.waiting import PATIENCE_SECONDS
 
-# Bytecode is copied: each process of a stack would compile the whole project at its start.
+# Bytecode is copied: otherwise each process of a stack would compile the whole project at its start.
 NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv*", ".local", "logs", ".*_cache", ".hypothesis", "tests", "benchmarks", "*.pyc.*"
 )
-# What a login shell has. Nothing of the test run: its DB_HOST would mean "use that server".
+# The variables of a login shell. Those of the test run are left out: its DB_HOST would mean "use that server".
 PORTS = ("PORT", "DB_PORT", "REDIS_PORT", "WECHAT_SANDBOX_PORT", "ALIPAY_SANDBOX_PORT")
 # A script starts one process after another, and waits for each.
 SCRIPT_SECONDS = 4 * PATIENCE_SECONDS
@@ -72,7 +72,7 @@ class Installation:
         for server in (
             "postgres",
             "redis",
-        ):  # elsewhere, where the servers' account cannot reach this directory
+        ):  # the data is in another directory if the servers' account cannot reach this one
             home = self.directory / ".local" / server
             if home.is_symlink():
                 shutil.rmtree(home.resolve(), ignore_errors=True)

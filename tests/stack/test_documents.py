@@ -1,4 +1,4 @@
-"""The commands of README and GETTING-STARTED, run as their text has them, by a reader's shell."""
+"""The commands of README and GETTING-STARTED, run exactly as written in a shell."""
 
 import json
 import re
@@ -45,10 +45,10 @@ class Reader:
         environment["PATH"] = (
             f"{Path(postgres_binary('psql', server_account())).parent}:{environment['PATH']}"
         )
-        said = (
+        printed_file = (
             self._installation.directory / "reader.txt"
-        )  # a pipe would wait for every process that inherits it
-        with said.open("w") as out, suppress(subprocess.TimeoutExpired):
+        )  # a pipe would stay open until every process that inherits it ends
+        with printed_file.open("w") as out, suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 ["bash", "-c", "\n".join(lines)],
                 cwd=self._installation.directory,
@@ -58,7 +58,7 @@ class Reader:
                 stderr=subprocess.STDOUT,
                 timeout=PATIENCE_SECONDS,
             )
-        text = said.read_text()
+        text = printed_file.read_text()
         printed = text.split("=== END OF BLOCK\n")
         assert len(printed) == len(blocks) + 1, text
         by_heading: dict[str, list[str]] = {}
@@ -84,7 +84,7 @@ def blocks_of(document: str) -> list[Block]:
 
 
 def test_a_reader_follows_the_documents(installation: Installation) -> None:
-    """One stack for all three: GETTING-STARTED starts it and stops it, the READMEs find it running."""
+    """All three documents use one stack: GETTING-STARTED starts and stops it, and it is running for the READMEs."""
     (installation.directory / ".venv").symlink_to(sys.prefix)
     reader = Reader(installation)
     *steps, stop = blocks_of("docs/GETTING-STARTED.md")
@@ -116,11 +116,11 @@ def assert_getting_started(printed: dict[str, list[str]]) -> None:
     killed, resumed, history, repeated = printed["5. Kill the gateway in the middle of a call"]
     assert "Empty reply from server" in killed
     done = ("succeeded", "completed", ["completed", "completed", "completed"])
-    # The lease is over 30 s later: a machine that needs longer for one look finds it resumed.
+    # The lease expires later: on a machine that is slower than that, the saga is already resumed.
     assert looks(killed) in ([("pending", "in_progress", ["completed", "pending", "pending"])], [done])
     assert looks(resumed) == [done]
     assert "(fence 2)" in history
-    assert "HTTP 200" in repeated, "the lease of the key is over when that of the saga is"
+    assert "HTTP 200" in repeated, "the lease of the key expires not later than that of the saga"
 
     undone, again = printed["6. See a compensation"]
     assert looks(undone)[-1] == ("failed", "compensated", ["compensated", "compensated", "pending"])
@@ -150,7 +150,7 @@ def assert_readme(printed: dict[str, list[str]], *, created: str) -> None:
 
 
 def looks(text: str) -> list[tuple[str, str, list[str]]]:
-    """What each `look` of the document showed: the payment, the saga, the saga's steps."""
+    """Returns the output of each `look` of the document: statuses of the payment, the saga and the saga's steps."""
     found = []
     for table in re.split(r"^\(\d+ rows\)$", text, flags=re.M)[:-1]:
         rows = [line.split(" | ") for line in table.splitlines() if line.startswith(" PAY-")]

@@ -1,4 +1,4 @@
-"""The document's script says ❌ and fails when a gateway answers the second request differently."""
+"""The script of the document prints ❌ and fails if a gateway answers the second request differently."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ SCRIPT = ROOT / "scripts" / "test-idempotency.sh"
 
 @contextmanager
 def gateway(answers: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[tuple[str, list[bytes]]]:
-    """A stand-in that gives the prepared answers, and the bodies it was sent."""
+    """A gateway that gives prepared answers and records the bodies of requests."""
     bodies: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ DIFFERENT = "payments that differ from the bank"
 
 
 def _run(*options: str) -> "subprocess.CompletedProcess[str]":
-    """Without the servers of the tests: the drill has its own."""
+    """Runs the drill without the servers of the tests, because it starts its own."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VENV_DIR") if name in os.environ}
     command = ["./scripts/restore-drill.sh", "--seconds", str(SECONDS), *options]
     return subprocess.run(command, cwd=ROOT, env=kept, capture_output=True, text=True)
@@ -30,7 +30,7 @@ def test_it_passes() -> None:
 
 
 def test_it_fails_without_the_reconciliation() -> None:
-    """For what is lost then, and for nothing else."""
+    """The drill fails only because of the payments that are lost without the reconciliation."""
     result = _run("--without-reconciliation")
     assert result.returncode == 1, result.stdout + result.stderr
     assert _measured(result.stdout, LOST) > 0

@@ -1,4 +1,4 @@
-"""`manage.py serve` prints the lines of the quick start, each once it is true, or one line with the reason."""
+"""`manage.py serve` prints each line of the quick start as soon as it is true, or one line with the error."""
 
 import json
 import os
@@ -35,7 +35,7 @@ INFO  Payment Gateway 启动成功，监听端口: {port}
 
 
 class Gateway:
-    """One `manage.py serve`, and what it printed so far."""
+    """A running `manage.py serve` and its output so far."""
 
     def __init__(self, **environment: str) -> None:
         self.port = free_port()
@@ -59,7 +59,7 @@ class Gateway:
                 self.listening.set()
 
     def refusal(self) -> str:
-        """The line on stderr of a gateway that did not start."""
+        """Returns the line on stderr of a gateway that did not start."""
         assert self.process.wait(PATIENCE_SECONDS) == 1
         assert self.process.stderr
         error = self.process.stderr.read()
@@ -90,7 +90,7 @@ def empty_database() -> Iterator[str]:
 
 
 def test_two_gateways_start_at_once_on_an_empty_database(empty_database: str) -> None:
-    # Of the first, Stripe's setup cannot be checked: that is logged, and stops nothing.
+    # The first gateway cannot check Stripe's setup: it logs this and starts all the same.
     connected = {"STRIPE_TEST_SECRET_KEY": "sk_test_1", "STRIPE_API_BASE": f"http://127.0.0.1:{free_port()}"}
     gateways = [Gateway(DB_NAME=empty_database, **more) for more in (connected, {})]
     for gateway in gateways:

@@ -20,7 +20,7 @@ only_root = pytest.mark.skipif(os.getuid() != 0, reason="only root runs servers 
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place of this test's own for what root's servers keep outside of the project."""
+    """A directory of the test for the files that root's servers keep outside of the project."""
     directory = Path("/var/tmp") / f"payment-tests-{tmp_path_factory.getbasetemp().name}"
     monkeypatch.setattr(account, "SHARED", directory)
     yield directory
@@ -35,7 +35,7 @@ def test_cluster_in_a_directory_the_account_cannot_reach(tmp_path: Path, shared:
     assert owner.uid != 0
     assert cluster.home.resolve().is_relative_to(shared)
     assert (cluster.data / "PG_VERSION").read_text() == "18\n"
-    assert cluster.create() == owner, "a second start finds it"
+    assert cluster.create() == owner, "a second start uses the existing cluster"
 
 
 @only_root
@@ -78,7 +78,7 @@ def test_data_of_another_user_is_refused(
 
 
 def test_test_servers_end_with_their_command() -> None:
-    """The command fails on purpose: its exit code is ours."""
+    """The command fails on purpose, and its exit code is returned."""
     command = "echo $DB_PORT $REDIS_PORT $PROMETHEUS_MULTIPROC_DIR; exit 7"
     result = subprocess.run(
         [sys.executable, "-m", "scripts.local.testing", "sh", "-c", command], capture_output=True, text=True

@@ -1,4 +1,4 @@
-"""The two commands of the quick start, for real: everything starts, serves, survives and stops."""
+"""The two commands of the quick start with real servers: the stack starts, serves, restarts its programs and stops."""
 
 import json
 import os
@@ -28,19 +28,21 @@ def test_a_stack_starts_stops_and_starts_again(installation: Installation) -> No
     assert_status_names_everything(installation)
     assert_sandboxes_are_accounts_of_the_channels(installation)
     assert_idempotency_script(installation)
-    assert_servers_that_were_ended_come_back(installation)
+    assert_stopped_servers_are_restarted(installation)
     assert "already running" in installation.run("start-all-services.sh").stdout
     assert_stop_leaves_nothing(installation)
 
     assert_dying_program_is_named(installation)
-    assert installation.run("start-all-services.sh").returncode == 0, "with the data of the first life"
+    assert installation.run("start-all-services.sh").returncode == 0, (
+        "the second start uses the data of the first one"
+    )
     assert not (installation.directory / ".local" / "sandboxes.env").exists(), "started without sandboxes"
     assert_killed_supervisor_is_noticed(installation)
     assert_stop_leaves_nothing(installation)
 
 
-def assert_servers_that_were_ended_come_back(installation: Installation) -> None:
-    """Orderly, so with exit code 0: PostgreSQL by a fast stop, Redis by SHUTDOWN."""
+def assert_stopped_servers_are_restarted(installation: Installation) -> None:
+    """The servers end with exit code 0: PostgreSQL after a fast shutdown, Redis after SHUTDOWN."""
     with _psql(installation) as connection:
         directory, started = connection.execute(
             "SELECT current_setting('data_directory'), pg_postmaster_start_time()"
