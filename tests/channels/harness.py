@@ -191,7 +191,7 @@ class SimulatorHarness:
         bank.pay_closed_payment({"payment_no": reference, "payment_url": f"/{self._get_token(reference)}"})
 
     def contradict_query(self, reference: str) -> None:
-        """Its records are what the integrity checks compare."""
+        """The integrity checks compare the simulator's own records, so that they cannot be contradicted."""
         raise NotImplementedError
 
     def _get_token(self, reference: str) -> str:
@@ -259,7 +259,7 @@ class StripeHarness:
         raise NotImplementedError
 
     def contradict_query(self, reference: str) -> None:
-        """The fake's records are those of its webhooks."""
+        """The fake's answers always agree with its webhooks."""
         raise NotImplementedError
 
     def settle_refunds(self) -> None:

@@ -61,7 +61,7 @@ class PayPalHarness:
         raise NotImplementedError
 
     def contradict_query(self, reference: str) -> None:
-        """The fake's records are those of its webhooks."""
+        """The fake's answers always agree with its webhooks."""
         raise NotImplementedError
 
     def settle_refunds(self) -> None:

@@ -83,7 +83,7 @@ def test_a_notice_of_another_kind_is_only_acknowledged() -> None:
     assert event.acknowledgement is not None
 
 
-def test_the_record_keeps_neither_signature_nor_buyer() -> None:
+def test_the_stored_notice_has_neither_signature_nor_buyer() -> None:
     record = json.loads(_parse_notice(buyer_logon_id="138****0000", buyer_id="2088").record or b"")
     assert record["out_trade_no"] == "PAY_20261128_000001"
     assert not record.keys() & {"sign", "buyer_logon_id", "buyer_id"}
@@ -113,7 +113,7 @@ def test_the_record_keeps_neither_signature_nor_buyer() -> None:
     ],
     ids=str,
 )
-def test_what_alipay_signed_for_another_or_in_another_shape_is_refused(changes: dict[str, str]) -> None:
+def test_a_signed_notice_for_another_app_or_with_an_invalid_field_is_refused(changes: dict[str, str]) -> None:
     with pytest.raises(WebhookRefused):
         _parse_notice(**changes)
 

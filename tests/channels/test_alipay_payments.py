@@ -65,7 +65,7 @@ def name(request: CreatePayment, **changes: Any) -> PaymentRef:
 
 class TestTradesThatDoNotExistYet:
     @pytest.mark.parametrize("method", METHODS)
-    def test_until_its_page_ends_a_trade_can_come_into_being(self, alipay: AlipayBank, method: str) -> None:
+    def test_a_trade_can_be_created_until_its_page_ends(self, alipay: AlipayBank, method: str) -> None:
         ref = name(create(alipay, method))
         for answer in (channel.find_payment(ref), channel.cancel_payment(CancelPayment("c", ref))):
             assert isinstance(answer, NotYet)
@@ -73,13 +73,15 @@ class TestTradesThatDoNotExistYet:
             assert answer.until - ref.expires_at == dt.timedelta(seconds=60)
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_after_the_end_of_its_page_it_never_will(self, alipay: AlipayBank, method: str) -> None:
+    def test_a_trade_cannot_be_created_after_its_page_has_ended(
+        self, alipay: AlipayBank, method: str
+    ) -> None:
         ended = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)
         ref = name(create(alipay, method), expires_at=ended)
         assert channel.find_payment(ref) == NotFoundAtChannel()
         assert channel.cancel_payment(CancelPayment("c", ref)) == NotFoundAtChannel()
 
-    def test_where_the_end_is_not_known_the_longest_life_counts(self, alipay: AlipayBank) -> None:
+    def test_a_page_with_an_unknown_end_counts_as_the_longest_one(self, alipay: AlipayBank) -> None:
         request = create(alipay)
         answer = channel.find_payment(name(request, expires_at=None))
         assert isinstance(answer, NotYet)
@@ -172,7 +174,7 @@ class TestCreation:
             ({"payment_method": "alipay_face"}, InvalidRequest),
         ],
     )
-    def test_what_alipay_never_takes_is_refused_without_a_call(
+    def test_payments_that_alipay_cannot_accept_are_refused_without_a_call(
         self, alipay: AlipayBank, settings: Any, changes: dict[str, Any], result: type
     ) -> None:
         settings.ALIPAY_GATEWAY_URL = "http://127.0.0.1:9/gateway.do"

@@ -228,13 +228,13 @@ class TestStatement:
         )
         assert isinstance(found, Reported)
 
-    def test_today_has_none(self, harness: AlipayHarness) -> None:
+    def test_the_current_day_has_no_statement(self, harness: AlipayHarness) -> None:
         with pytest.raises(ListingFailed):
             self._list(harness)
 
     @pytest.mark.parametrize("operation", ["bill", "download"])
     @pytest.mark.parametrize("fault", ["error_5xx", "reset", "garbage"])
-    def test_what_is_not_downloaded_is_no_list(
+    def test_a_list_fails_without_its_statement(
         self, harness: AlipayHarness, refund: CreateRefund, operation: str, fault: str
     ) -> None:
         channel.refund_payment(refund)

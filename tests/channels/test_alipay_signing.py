@@ -180,7 +180,7 @@ def test_private_keys_in_each_form_sign_alike(key: str, is_pem: bool) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "not base64!", "AAAA", KEYS["alipay_public_key"], "密钥"])
-def test_what_is_no_private_key_is_refused(text: str) -> None:
+def test_an_invalid_private_key_is_refused(text: str) -> None:
     with pytest.raises(signing.InvalidKey):
         signing.load_private_key(text)
 
@@ -212,7 +212,7 @@ def test_the_old_public_key_is_accepted_while_keys_are_rotated() -> None:
         b'{"alipay_trade_query_response":{"code":"10000"}} and more',
     ],
 )
-def test_garbage_is_no_answer(body: bytes) -> None:
+def test_a_malformed_answer_is_refused(body: bytes) -> None:
     with pytest.raises(UnexpectedFormat):
         read_answer(body, QUERY, (KEYS["alipay_public_key"],))
 

@@ -86,7 +86,7 @@ def test_columns_are_found_by_their_titles() -> None:
     assert read(text) == read(build_statement(PAYMENT, refunds=0))
 
 
-def test_a_comma_in_the_name_or_the_remark_moves_no_amount() -> None:
+def test_a_comma_in_the_name_or_the_remark_changes_no_amount() -> None:
     plain = read(build_statement(PAYMENT, refunds=0))
     assert read(build_statement(PAYMENT.replace("咖啡", "咖啡, 拿铁, 大"), refunds=0)) == plain
     assert read(build_statement(PAYMENT.replace("两杯", "两杯, 少糖"), refunds=0)) == plain
@@ -108,7 +108,7 @@ def test_a_row_of_another_kind_is_left_out() -> None:
         build_statement(PAYMENT.rpartition(",")[0], refunds=0),
     ],
 )
-def test_what_is_not_complete_or_not_understood_is_no_statement(text: str) -> None:
+def test_an_incomplete_or_invalid_statement_is_refused(text: str) -> None:
     with pytest.raises(UnexpectedFormat):
         read(text)
 
@@ -117,12 +117,12 @@ def test_what_is_not_complete_or_not_understood_is_no_statement(text: str) -> No
     "zipped",
     [b"", b"PK", b"<html>", zip_files({}), zip_files({"a.csv": b"\xff\xff"}), zip_files({"a.csv": b"text"})],
 )
-def test_what_is_no_zip_with_details_is_no_statement(zipped: bytes) -> None:
+def test_a_file_that_is_no_zip_with_details_is_refused(zipped: bytes) -> None:
     with pytest.raises(UnexpectedFormat):
         list(read_statement(zipped))
 
 
-def test_a_damaged_zip_is_no_statement() -> None:
+def test_a_damaged_zip_is_refused() -> None:
     whole = zip_files({"a.csv": build_statement(PAYMENT, REFUND).encode("gbk")})
     for position in range(0, len(whole), 97):
         changed = bytearray(whole)

@@ -22,7 +22,7 @@ LABELS = {"payment_platform_payment_no": "PAY-1", "payment_platform_environment"
         {"brand": "a" * 21},
     ],
 )
-def test_a_card_holds_nothing_like_a_card_number(fields: dict[str, str]) -> None:
+def test_a_card_cannot_contain_a_card_number(fields: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="is not"):
         PaymentCard(**fields)
 
@@ -39,11 +39,11 @@ def test_a_card_holds_nothing_like_a_card_number(fields: dict[str, str]) -> None
         (None, None),
     ],
 )
-def test_what_is_not_as_published_is_left_out(card: object, read: PaymentCard | None) -> None:
+def test_undocumented_values_are_left_out(card: object, read: PaymentCard | None) -> None:
     assert read_card(card, last_four="last") == read
 
 
-def test_stripe_tells_it_in_the_charge() -> None:
+def test_stripe_reports_the_card_in_the_charge() -> None:
     card = {"brand": "visa", "last4": "4242", "wallet": {"type": "apple_pay", "dynamic_last4": "9999"}}
     charge = {"metadata": LABELS, "payment_method_details": {"type": "card", "card": card}}
     expected = ReportedCard("PAY-1", PaymentCard("visa", "4242", "apple_pay"))
@@ -61,7 +61,7 @@ def test_stripe_tells_it_in_the_charge() -> None:
         (None, None),
     ],
 )
-def test_paypal_tells_it_of_a_customer_without_an_account(
+def test_paypal_reports_the_card_of_a_customer_without_an_account(
     source: dict[str, object] | None, card: PaymentCard | None
 ) -> None:
     order = {

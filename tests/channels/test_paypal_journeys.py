@@ -39,7 +39,7 @@ def open_payment(client: SignedClient, **changes: Any) -> Body:
 def approve(
     client: SignedClient, harness: PayPalHarness, **changes: Any
 ) -> tuple[Body, list[WebhookRequest]]:
-    """The customer approves. Returns the payment, and the webhook that says so."""
+    """The customer approves. Returns the payment and the webhooks that report the approval."""
     payment = open_payment(client, **changes)
     harness.fake.account.approve(payment["channel_trade_no"])
     return payment, harness.take_webhooks()
@@ -52,7 +52,7 @@ def pay(client: SignedClient, harness: PayPalHarness, **changes: Any) -> Body:
 
 
 def pass_time(harness: PayPalHarness, seconds: float) -> None:
-    """Time passes on both sides."""
+    """Lets time pass at the fake and on the platform."""
     harness.fake.advance_clock(seconds)
     for name in ("created_at", "expires_at"):
         Payment.objects.update(**{name: F(name) - dt.timedelta(seconds=seconds)})

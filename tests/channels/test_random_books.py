@@ -63,6 +63,6 @@ def test_all_books_agree(
 
 
 def find_violations() -> list[str]:
-    """Of all integrity checks; nothing may be unfinished. No relay runs."""
+    """Returns the violations of all integrity checks. No work may be unfinished, except events, as no relay runs."""
     with connection.cursor() as cursor:
         return [str(each) for each in find_all_violations(cursor, grace=SETTLED, skip=["outbox_drained"])]

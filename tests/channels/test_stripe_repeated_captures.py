@@ -121,7 +121,7 @@ def test_a_cancellation_releases_the_rest(fake: FakeStripe, client: SignedClient
     assert intent_of(fake, payment)["status"] == "succeeded"
 
 
-def test_a_lapsed_authorization_keeps_what_was_captured(fake: FakeStripe, client: SignedClient) -> None:
+def test_a_lapsed_authorization_keeps_its_captures(fake: FakeStripe, client: SignedClient) -> None:
     payment = hold(fake, client)
     data(capture(client, payment, amount=4_000, final_capture=False))
     fake.expire_authorization(intent_of(fake, payment)["id"])
@@ -130,7 +130,7 @@ def test_a_lapsed_authorization_keeps_what_was_captured(fake: FakeStripe, client
     assert amounts_of(poll(client, payment)) == ("succeeded", 4_000, 0)
 
 
-def test_what_was_captured_can_be_refunded_before_the_last_capture(
+def test_captured_money_can_be_refunded_before_the_last_capture(
     fake: FakeStripe, client: SignedClient
 ) -> None:
     payment = hold(fake, client)

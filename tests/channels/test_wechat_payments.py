@@ -100,7 +100,7 @@ class TestCreation:
             ({"payment_method": "card"}, "payment_method"),
         ],
     )
-    def test_what_wechat_pay_would_refuse_is_not_sent(
+    def test_orders_that_wechat_pay_would_refuse_are_not_sent(
         self, planned: PlannedServer, changes: dict[str, Any], param: str
     ) -> None:
         result = channel.create_payment(build_order(**changes))
@@ -109,7 +109,7 @@ class TestCreation:
         assert not planned.requests
 
     @pytest.mark.parametrize("changes", [{"currency": "USD"}, {"manual_capture": True}])
-    def test_what_another_channel_may_take_is_declined(
+    def test_payments_that_only_another_channel_can_take_are_declined(
         self, planned: PlannedServer, changes: dict[str, Any]
     ) -> None:
         result = channel.create_payment(build_order(**changes))

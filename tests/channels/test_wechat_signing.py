@@ -117,7 +117,7 @@ def test_the_parameters_for_the_customers_browser_are_signed_as_the_sdk_signs_th
     assert (params["package"], params["signType"], params["appId"]) == (lines[2], "RSA", keys.APP_ID)
 
 
-def test_what_the_sdk_signs_is_verified() -> None:
+def test_signatures_of_the_sdk_are_verified() -> None:
     signature = utils.rsa_sign(keys.make_key("wechat"), "1554208460\nnonce\n{}\n")
     key = keys.make_key("wechat").public_key()
     assert signing.is_signed(key, signature, "1554208460", "nonce", "{}")
@@ -131,7 +131,7 @@ def test_what_the_sdk_signs_is_verified() -> None:
 
 
 @pytest.mark.parametrize("signature", ["", "x", "WECHATPAY/SIGNTEST/abc", "\ud800", "AAAA", "é"])
-def test_what_is_no_signature_is_refused(signature: str) -> None:
+def test_an_invalid_signature_is_refused(signature: str) -> None:
     assert not signing.is_signed(keys.make_key("wechat").public_key(), signature, "1", "2", "3")
 
 
@@ -151,7 +151,7 @@ def test_a_published_callback_is_verified_and_decrypted() -> None:
     }
 
 
-def test_the_sdk_decrypts_what_the_tests_encrypt() -> None:
+def test_the_sdk_decrypts_the_callbacks_of_the_tests() -> None:
     """Shows that the callbacks of these tests have the format of WeChat Pay."""
     sealed = keys.encrypt('{"out_trade_no":"拿铁"}'.encode(), original_type="transaction")
     plain = utils.aes_decrypt(
@@ -173,7 +173,7 @@ def test_the_sdk_decrypts_what_the_tests_encrypt() -> None:
         {"associated_data": "refund"},
     ],
 )
-def test_what_is_not_encrypted_for_the_merchant_is_refused(changes: dict[str, object]) -> None:
+def test_a_text_that_is_not_encrypted_for_the_merchant_is_refused(changes: dict[str, object]) -> None:
     resource = {**keys.encrypt(b"{}", original_type="transaction"), **changes}
     with pytest.raises(encryption.DecryptionFailed):
         encryption.decrypt_resource((keys.API_V3_KEY.encode(),), resource)

@@ -116,7 +116,7 @@ def test_it_is_acknowledged_as_wechat_pay_wants_it() -> None:
     assert json.loads(acknowledgement.body) == {"code": "SUCCESS", "message": "成功"}
 
 
-def test_what_is_stored_is_decrypted_and_without_the_customers_openid() -> None:
+def test_the_stored_payload_is_decrypted_and_has_no_openid() -> None:
     record = parse(build_body(TRANSACTION)).record
     assert record is not None
     stored = json.loads(record)
@@ -159,7 +159,7 @@ def test_header_names_are_compared_without_regard_to_case() -> None:
         {"Wechatpay-Timestamp": "²"},
     ],
 )
-def test_headers_that_prove_nothing(headers: dict[str, str]) -> None:
+def test_invalid_headers_are_refused(headers: dict[str, str]) -> None:
     body = build_body(TRANSACTION)
     with pytest.raises(WebhookRefused):
         parse(body, {**sign_headers(body), **headers})

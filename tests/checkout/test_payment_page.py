@@ -152,7 +152,7 @@ def test_wechats_client_is_called_in_wechat_only(payment: Body) -> None:
 
 
 @pytest.mark.parametrize("rules", [LOGS, CHANNEL_EVENTS, STEP_INPUTS, PAGES])
-def test_what_an_action_holds_is_hidden(rules: RedactionRules) -> None:
+def test_parameters_of_a_next_action_are_redacted(rules: RedactionRules) -> None:
     action = SdkAction({"prepay": "secret-of-a-client"})
     hidden = redact({"payment": {"next_action": describe_next_action(action), "status": "open"}}, rules)
     assert "secret-of-a-client" not in f"{hidden} {action!r}"

@@ -15,7 +15,7 @@ from psycopg._cursor_base import BaseCursor
 from common.postgresql import base
 
 
-def test_what_we_replace_exists() -> None:
+def test_the_replaced_parts_of_psycopg_exist() -> None:
     assert BaseCursor._query_cls is _queries.PostgresQuery
     assert list(inspect.signature(_queries.PostgresQuery.convert).parameters) == ["self", "query", "vars"]
     assert list(inspect.signature(_queries.PostgresQuery.dump).parameters) == ["self", "vars"]

@@ -103,8 +103,8 @@ def test_without_a_matching_rate_the_basis_says_so() -> None:
     ],
     ids=["no plan", "no rate", "kept"],
 )
-def test_nothing_is_given_back(basis: Mapping[str, Any] | None) -> None:
-    """Without a question to the database, which this test does not have."""
+def test_no_fee_is_returned(basis: Mapping[str, Any] | None) -> None:
+    """The function makes no query: this test has no database."""
     found = compute_refund_fee(
         payment_id=PAYMENT.id, basis=basis, captured_minor=10_000, refunded_minor=10_000
     )

@@ -21,7 +21,7 @@ def good(state: BreakerState, now: float, *, probe: bool = False) -> BreakerStat
 
 
 def count_admitted(state: BreakerState, now: float, callers: int) -> tuple[BreakerState, int]:
-    """How many of `callers` are admitted at one moment."""
+    """Returns how many of `callers` are admitted at one moment."""
     admitted_count = 0
     for _admit in range(callers):
         state, answer = admit_call(state, now)
@@ -31,7 +31,7 @@ def count_admitted(state: BreakerState, now: float, callers: int) -> tuple[Break
 
 @pytest.fixture
 def opened() -> BreakerState:
-    """Opened at second 3, for 5 seconds."""
+    """A breaker that was opened at second 3, for 5 seconds."""
     state = BreakerState()
     for second in (1, 2, 3):
         state = fault(state, second)
@@ -119,7 +119,7 @@ def test_a_failed_probe_doubles_the_pause_up_to_a_limit(opened: BreakerState) ->
 
 @pytest.fixture
 def recovering(opened: BreakerState) -> BreakerState:
-    """Since second 8."""
+    """A breaker that recovers since second 8."""
     half_open, _ = admit_call(opened, 8)
     return good(half_open, 8, probe=True)
 

@@ -93,7 +93,7 @@ def test_a_field_beyond_the_capabilities(
     ("method", "field"),
     [("wechat_h5", "client_ip"), ("wechat_jsapi", "payment_method_options.openid")],
 )
-def test_what_the_methods_of_wechat_pay_require(client: SignedClient, method: str, field: str) -> None:
+def test_required_fields_of_the_methods_of_wechat_pay(client: SignedClient, method: str, field: str) -> None:
     refused = create(client, channel="wechat", currency="CNY", payment_method=method)
     assert list(error(refused, 400, "validation_failed")) == [field]
     assert not Order.objects.exists()
@@ -270,7 +270,9 @@ class TestPaymentMethods:
         answer: dict[str, Any] = data(client.get(f"{self.PATH}?{urlencode(query)}"))
         return answer
 
-    def test_what_a_method_requires(self, client: SignedClient, tight: AdditionalChannel) -> None:
+    def test_a_method_is_listed_with_its_limits_and_required_fields(
+        self, client: SignedClient, tight: AdditionalChannel
+    ) -> None:
         card, wallet = (each for each in self.list_methods(client) if each["channel"] == "tight")
         assert card == {
             "payment_method": "card",

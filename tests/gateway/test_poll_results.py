@@ -85,7 +85,7 @@ def test_a_payment_without_outcome_needs_review(
 
 
 def test_an_authorization_is_polled_for_as_long_as_it_can_live(client: SignedClient) -> None:
-    """29 days at PayPal."""
+    """At PayPal an authorization can live for 29 days."""
     authorized(client, "no_webhook")
     Payment.objects.update(next_check_at=Now(), expires_at=Now() - GIVE_UP_PAYMENT_AFTER)
     poll_once()

@@ -29,7 +29,7 @@ SINCE, UNTIL = (TODAY - dt.timedelta(hours=12)).isoformat(), (TODAY + dt.timedel
 
 
 def reconcile(*arguments: str, since: str = SINCE, until: str = UNTIL) -> tuple[list[Body], Body, int]:
-    """The differences, the counts, and the exit code."""
+    """Runs the command. Returns the differences, the counts and the exit code."""
     output, code = StringIO(), 0
     options = arguments or ("--channel=simulator",)
     try:

@@ -77,13 +77,13 @@ def test_a_capture_of_all_that_is_left_is_final(client: SignedClient) -> None:
     assert captured_of(capture_part(client, payment, 7_000)) == ("succeeded", 10_000, 0)
 
 
-def test_without_an_amount_all_that_is_left_is_captured(client: SignedClient) -> None:
+def test_a_capture_without_an_amount_takes_the_rest(client: SignedClient) -> None:
     payment = authorized(client)
     capture_part(client, payment, 3_000)
     assert captured_of(data(capture(client, payment))) == ("succeeded", 10_000, 0)
 
 
-def test_no_more_than_what_is_held_is_captured(client: SignedClient) -> None:
+def test_a_capture_above_the_capturable_amount_is_refused(client: SignedClient) -> None:
     payment = authorized(client)
     capture_part(client, payment, 3_000)
     details = error(capture(client, payment, amount=7_001), 422, "capture_exceeds_payment")
@@ -149,7 +149,7 @@ def test_a_late_call_of_a_lost_capture_captures_nothing_more(
     assert captured == [3_000]
 
 
-def test_a_declined_capture_leaves_what_was_captured(client: SignedClient) -> None:
+def test_a_declined_capture_keeps_earlier_captures(client: SignedClient) -> None:
     """Meanwhile the bank has released the rest."""
     payment = authorized(client, "no_webhook")
     capture_part(client, payment, 3_000)
@@ -167,7 +167,7 @@ def end_authorization(payment: Body) -> None:
     bank.settle_due_payments()
 
 
-def test_a_lapsed_authorization_keeps_what_was_captured(client: SignedClient) -> None:
+def test_a_lapsed_authorization_keeps_its_captures(client: SignedClient) -> None:
     payment = authorized(client, "authorization_lapses:600")
     capture_part(client, payment, 3_000)
     end_authorization(payment)
@@ -205,7 +205,7 @@ def test_a_lost_cancellation_releases_the_rest_once(client: SignedClient) -> Non
     assert captured_of(data(cancel(client, payment, key=key))) == ("succeeded", 3_000, 0)
 
 
-def test_what_was_captured_can_be_refunded_before_the_last_capture(client: SignedClient) -> None:
+def test_captured_money_can_be_refunded_before_the_last_capture(client: SignedClient) -> None:
     payment = authorized(client)
     error(refund(client, payment, 1), 409, "payment_not_refundable")
     capture_part(client, payment, 3_000)
@@ -378,7 +378,7 @@ def test_the_database_refuses_a_second_capture_in_flight(client: SignedClient) -
         ({"refunded_minor": 3_001}, "payment_money_adds_up"),
     ],
 )
-def test_the_database_keeps_what_was_captured(
+def test_the_database_refuses_to_change_captures(
     client: SignedClient, changes: dict[str, Any], constraint: str
 ) -> None:
     capture_part(client, authorized(client), 3_000)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def payment(client: SignedClient) -> Payment:
-    """10,000 are captured."""
+    """A payment of which 10,000 are captured."""
     return Payment.objects.get(payment_no=paid(client)["payment_no"])
 
 
@@ -40,7 +40,7 @@ def new_refund(payment: Payment, amount_minor: int, **changes: Any) -> Refund:
 
 
 def money(row: Payment | PaymentAttempt) -> tuple[int, int]:
-    """Pending and refunded."""
+    """Returns the pending and the refunded amount of the payment."""
     row.refresh_from_db()
     if isinstance(row, Payment):
         return row.refund_pending_minor, row.refunded_minor

@@ -84,7 +84,7 @@ def _recover(channel: Killswitch, clock: StoppedTime) -> list[int]:
 
 
 def _require_no_herd(per_second: list[int]) -> None:
-    """The breaker's own ramp first, and then the jitter of the waiting sagas."""
+    """First the ramp of the breaker limits the calls of each second, and then the jitter of the waiting sagas."""
     first = next(second for second, calls in enumerate(per_second) if calls)
     for second, calls in enumerate(per_second[first : first + breaker.RAMP_SECONDS]):
         assert calls <= breaker.PROBES * 2**second + breaker.PROBES, (second, per_second)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simu
 
 @pytest.fixture
 def payment(client: SignedClient) -> Payment:
-    """10,000 are authorized, and nothing is captured."""
+    """A payment of which 10,000 are authorized and nothing is captured."""
     return Payment.objects.get(payment_no=authorized(client)["payment_no"])
 
 

@@ -51,7 +51,7 @@ MOMENT = (dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)).isoformat()
 
 
 def reconcile(*arguments: str) -> tuple[list[Body], Body, int]:
-    """The findings, the counts, and the exit code."""
+    """Runs the command. Returns the findings, the counts and the exit code."""
     output, code = StringIO(), 0
     try:
         call_command("reconcile", f"--since-restore={MOMENT}", "--json", *arguments, stdout=output)

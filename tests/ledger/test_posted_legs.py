@@ -64,7 +64,7 @@ def describe(transfer: LedgerTransfer) -> tuple[str, str, int, bool]:
 
 
 def posted(*moves: tuple[str, str, str, int], phase: str = "posted") -> Legs:
-    """`debit, credit, place, amount` each."""
+    """Builds the expected legs from `debit, credit, place, amount` for each pair."""
     return {
         (phase, direction, kind, owner(kind), place, amount)
         for debit, credit, place, amount in moves

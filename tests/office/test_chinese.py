@@ -25,14 +25,14 @@ from webhooks.models import WebhookEndpoint
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-# Words that are the same in Chinese: names of things, and of what machines call them.
+# Words that are the same in Chinese: names and identifiers.
 NAMES = {
     "saga", "sagas", "api", "json", "id", "url", "http", "https", "usd", "jpy", "p50", "p95", "webhook", "admin",
     "pay", "ref", "order", "sim", "utc", "english", "root", "ms", "simulator", "stripe", "test", "live", "django",
     "alipay", "wechat", "paypal", "hans", "esc", "cidr", "idempotency", "key", "ips",
     "asia", "shanghai", "enter", "csv", "gone", "none", "true", "false", "null", "nonce", "e-mail", "uuid",
 }  # fmt: skip
-# Its letters are drawn: "fdf" is no English.
+# Identifiers have random letters, which are no English words.
 IDENTIFIER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 OURS = {
     "sagas",
@@ -52,7 +52,8 @@ OURS = {
 
 
 class Shown(HTMLParser):
-    """What a person reads or hears. What is written for machines stands in elements of its own and is left out."""
+    """Collects the texts that a person reads or hears. Texts for machines have elements of their own and are left
+    out."""
 
     MACHINE = frozenset({"script", "style", "samp", "pre", "code", "textarea", "head"})
     SAID = frozenset({"aria-label", "placeholder", "title", "alt"})
@@ -89,7 +90,7 @@ def words(value: Any) -> Iterator[str]:
 
 
 def data_of(rows: Iterator[models.Model]) -> set[str]:
-    """What stands in the database is shown as it is: definitions, types, numbers, reasons."""
+    """Returns the words of stored values, which are shown unchanged: definitions, types, numbers, reasons."""
     found: set[str] = set()
     for row in rows:
         for field in row._meta.concrete_fields:
@@ -99,7 +100,7 @@ def data_of(rows: Iterator[models.Model]) -> set[str]:
 
 
 def test_every_column_is_called_in_chinese() -> None:
-    """By itself: on a page a name may hide behind data that has the same word."""
+    """The names are checked by themselves, because data on a page may have the same word."""
     english = []
     with translation.override("zh-hans"):
         for model, its_admin in admin.site._registry.items():
@@ -153,7 +154,7 @@ def test_no_english_on_any_page(client: SignedClient, settings) -> None:
         for word in words(IDENTIFIER.sub(" ", shown(answer.content.decode()))):
             if len(word) > 2 and word not in names:
                 english.setdefault(word, page.split("/change")[0])
-    # Opening a page that bears a secret is itself written down, and shown on the next one.
+    # Opening a page with a secret is recorded in the audit log, which the next page shows.
     for word in data_of(iter(StaffAction.objects.all())):
         english.pop(word, None)
     assert not english, "\n".join(f"{word} on {page}" for word, page in sorted(english.items()))

@@ -1,7 +1,7 @@
-"""Lists, exports and reports read from a replica, unless somebody has just written.
+"""Lists, exports and reports are read from a replica, unless the reader has just written.
 
-The replica is another session of the tests' database, in which the functions that a standby has say that it has
-replayed everything. A real one, which lags, is in `tests/processes/test_failover.py`.
+The replica is another session of the test database, in which the functions of a standby report that it has replayed
+everything. `tests/processes/test_failover.py` has a real replica, which lags.
 """
 
 import copy

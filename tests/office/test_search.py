@@ -35,7 +35,7 @@ def leads_to(browser: Client, term: str) -> str:
 
 
 def found(browser: Client, term: str, **others: str) -> dict[str, list[str]]:
-    """The titles of the short list by kind."""
+    """Returns the titles of the results, by kind."""
     answer = browser.get(reverse("admin_find"), {"q": term, "part": "1", **others})
     assert answer.status_code == 200
     return {

@@ -27,7 +27,7 @@ class Address:
         return "object_id>" in self.route
 
     def fill(self, object_id: str | None = None) -> str:
-        """Returns the path: of the first row of the model, or of `object_id`."""
+        """Returns the path of the page of the first row of the model, or of `object_id`."""
         if object_id is None and self.has_object and self.model is not None:
             row = self.model._default_manager.first()
             assert row is not None, f"the test leaves {self.model} empty"

@@ -46,7 +46,7 @@ def finance(transactional_db: None) -> Client:
 
 @pytest.fixture
 def payments(client: SignedClient) -> list[str]:
-    """Newest first."""
+    """The numbers of payments, newest first."""
     return [shop.opened(client, subject=f"Coffee {number}")["payment_no"] for number in range(7)][::-1]
 
 

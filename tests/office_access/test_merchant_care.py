@@ -31,7 +31,7 @@ def admin(transactional_db: None) -> Client:
 
 
 def shown_by(answer) -> list[str]:  # type: ignore[no-untyped-def]
-    """Returns the texts that are shown once."""
+    """Returns the texts of the page that are shown only once."""
     assert answer.status_code == 200
     assert "no-store" in answer["Cache-Control"]
     return re.findall(r"<code[^>]*>((?:pk|sk)_[^<]+)</code>", unescape(answer.content.decode()))

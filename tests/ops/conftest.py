@@ -27,7 +27,7 @@ from tests.support.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class World:
-    """Numbers of what is there: payments, refunds and orders."""
+    """The numbers of the created payments, refund and order."""
 
     merchant_id: str
     paid: str
@@ -130,7 +130,7 @@ def sabotage() -> Callable[..., None]:
 
 @pytest.fixture
 def value() -> Callable[..., Any]:
-    """The first column of the first row."""
+    """Returns a function that reads the first column of the first row."""
 
     def read(sql: str, parameters: dict[str, Any] | None = None) -> Any:
         with connection.cursor() as cursor:

@@ -1,5 +1,5 @@
-"""The switch between test and live: every list whose rows belong to an environment shows those of the chosen one, and
-the page of such a row says which environment it is of."""
+"""The switch between test and live: every list whose rows belong to an environment shows the rows of the chosen one,
+and the page of such a row names its environment."""
 
 from collections import deque
 from typing import Any
@@ -24,12 +24,12 @@ from tests.support.signing import SignedClient
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
 COLUMNS = ("environment", "task_queue")
-# Their rows name the environment, or an object that has one, in a text.
+# The rows of these models have the environment, or an object with an environment, in a text column.
 NAMED_IN_A_TEXT = {"approvals.Approval", "gateway.ChannelEvent", "idempotency.IdempotencyKey"}
 
 
 def find_path(model: type[Model]) -> str:
-    """The shortest way to an environment over columns that are never empty; an empty text without one."""
+    """Returns the shortest path of columns that are never empty to an environment; empty if there is none."""
     waiting, seen = deque([(model, "")]), set()
     while waiting:
         here, prefix = waiting.popleft()
@@ -58,7 +58,7 @@ def get_filter(model: type[Model]) -> type[EnvironmentFilter] | None:
 
 
 def read_environment(row: Any) -> str:
-    """By this test's own way where a column has it."""
+    """Reads the environment of a row along the path that this test has found, or with the filter of its list."""
     path = PATHS.get(type(row))
     if path is None:
         found = get_filter(type(row))
@@ -76,7 +76,7 @@ def address(model: type[Model], page: str, *arguments: Any) -> str:
 
 @pytest.fixture
 def everything(world: World, client: SignedClient) -> World:
-    """A row of each model; all that have an environment are of test, except the merchant's live key."""
+    """A row of each model. All rows with an environment are of test, except the merchant's live key."""
     shop.data(shop.create(client, "slow_start:0.1", key="a-key"))
     leave_one_of_each()
     return world

@@ -118,7 +118,7 @@ def test_the_rows_of_a_payment_are_in_this_week(client: SignedClient) -> None:
 
 @pytest.fixture
 def no_weeks() -> Iterator[None]:
-    """Only the default partitions of the saga tables."""
+    """Removes all partitions of the saga tables but the default ones."""
     for table in (STEPS, EVENTS):
         for partition in list_partitions(table):
             assert drop_partition(table, partition, kept=[])
@@ -237,7 +237,7 @@ def test_a_claim_that_waits_behind_a_new_partition_holds_no_lock_on_the_steps(
 
 
 def test_weeks_are_dropped_while_a_writer_holds_the_parents(world: World, old_weeks: None) -> None:
-    """Nobody can wait in a circle with a drop that does not wait for the parent. One saga keeps its rows."""
+    """The drop does not wait for the parent, so that it cannot cause a deadlock. One saga keeps its rows."""
     _age_sagas()
     with open_session() as writer, writer.transaction():
         _lock_as_a_writer(writer, "saga_instances", "webhook_deliveries")

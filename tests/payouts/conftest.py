@@ -61,7 +61,7 @@ def approve(run_id: uuid.UUID) -> None:
 
 @pytest.fixture
 def payable(acme: NewMerchant) -> NewMerchant:  # noqa: F811
-    """Acme with a plan and a usable bank account for dollars."""
+    """The merchant Acme, with a payout plan and a usable bank account for dollars."""
     give_plan(acme.merchant.id)
     give_bank_account(acme.merchant.id)
     return acme

@@ -29,7 +29,7 @@ def test_punctuation_does_not_reach_the_bank() -> None:
         ("bank_code", "ＣOBADEFF"),
     ],
 )
-def test_what_the_bank_would_not_read_is_refused(field: str, value: str) -> None:
+def test_details_that_the_bank_cannot_read_are_refused(field: str, value: str) -> None:
     given = {"kind": "iban", "holder": "Acme GmbH", "account_no": PLAIN, "bank_code": "COBADEFF"}
     with pytest.raises(FieldsRefused) as refused:
         validate_bank_details({**given, field: value})

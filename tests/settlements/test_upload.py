@@ -49,7 +49,7 @@ def test_an_uploaded_statement_is_imported_and_then_settled(browser: Client) -> 
     assert file.state == "posted"
 
 
-def test_nothing_of_a_wrong_file_is_imported_and_line_and_field_are_named(browser: Client) -> None:
+def test_an_invalid_file_is_not_imported_and_line_and_field_are_named(browser: Client) -> None:
     content = build_csv([Reported("PAY-1", 10_000), Reported("PAY-2", 500)], find_day())
     answer = upload(browser, content.replace(b"5.00,0.00,5.00", b"5.00,0.00,five"))
     assert answer.status_code == 409
@@ -67,7 +67,7 @@ def test_nothing_of_a_wrong_file_is_imported_and_line_and_field_are_named(browse
         ({"day": "2999-01-01"}, "This day has not begun in the channel&#x27;s time zone."),
     ],
 )
-def test_an_impossible_channel_account_or_day_is_refused(
+def test_an_invalid_format_account_or_day_is_refused(
     browser: Client, changes: dict[str, str], text: str
 ) -> None:
     answer = upload(browser, build_csv([], find_day()), **changes)

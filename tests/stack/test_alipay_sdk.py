@@ -20,7 +20,7 @@ def build_wheel(**files: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(stored)
 
 
-def test_what_a_needed_module_imports_comes_with_it() -> None:
+def test_imports_of_needed_modules_are_included() -> None:
     wheel = build_wheel(
         alipay__aop__api__DefaultAlipayClient="from alipay.aop.api.util import WebUtils\nimport rsa\n",
         alipay__aop__api__util__WebUtils="from alipay.aop.api.constant.Names import *\n",

@@ -26,7 +26,7 @@ def ask(shop: Shop, date: str, bill_type: str = "trade") -> dict[str, Any]:
 
 
 def files(content: bytes) -> dict[str, list[str]]:
-    """Names and lines. Python reads names without the UTF-8 flag as cp437."""
+    """Returns the names and lines of the files. Python reads names without the UTF-8 flag as cp437."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         return {
             entry.filename.encode("cp437").decode("gbk"): archive.read(entry).decode("gbk").split("\r\n")

@@ -11,7 +11,7 @@ from tests.channels.alipay_sandbox.test_sdk_witness import is_signed
 
 
 def sent(shop: Shop, notices: Receiver) -> list[dict[str, str]]:
-    """Sends what is due, and returns all that the shop has received."""
+    """Sends due notices, and returns all notices that the shop has received."""
     shop.sandbox.sender.send_due()
     return notices.notices_at(shop.notify_url)
 

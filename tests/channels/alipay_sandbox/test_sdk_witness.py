@@ -40,7 +40,7 @@ def call(sdk: DefaultAlipayClient, request: Any, response: Any, content: dict[st
 
 
 def is_signed(shop: Shop, fields: dict[str, str]) -> bool:
-    """As rsaCheckV1 of Alipay's other SDKs does it: sign and sign_type are left out."""
+    """Verifies a notice as rsaCheckV1 of Alipay's other SDKs does: sign and sign_type are left out."""
     content = get_sign_content(
         {name: value for name, value in fields.items() if name not in ("sign", "sign_type")}
     )

@@ -81,7 +81,7 @@ class ChannelBook:
 
 @dataclass
 class SimulatedDispute:
-    """The simulator knows no disputes: this is the bank's record of one."""
+    """The bank's record of a dispute, because the simulator has no disputes."""
 
     number: str
     payment_no: str

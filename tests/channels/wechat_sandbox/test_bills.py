@@ -124,7 +124,7 @@ def test_bills_of_payments_and_of_refunds_alone(scene: Scene) -> None:
 
 
 def test_a_bill_never_changes(scene: Scene) -> None:
-    """ "出账后退款状态不会更新"."""
+    """WeChat Pay's documentation says: 出账后退款状态不会更新."""
     day = go_to(scene, 12)
     scene.paid()
     scene.plan(FaultKind.REFUND_LATE, seconds=5 * 86400)

@@ -75,7 +75,7 @@ def test_concurrent_calls_create_one_order_pay_it_once_and_refund_once(scene: Sc
         assert len(set(pool.map(refund_again, range(8)))) == 1
 
 
-def test_what_a_check_of_the_platform_reads(scene: Scene) -> None:
+def test_the_platforms_checks_can_read_the_records(scene: Scene) -> None:
     scene.paid()
     scene.refund()
     books = reading.fetch_books(scene.sandbox.url, FIRST_MCHID)
