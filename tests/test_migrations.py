@@ -67,7 +67,7 @@ def _migrations() -> Iterator[tuple[str, Migration]]:
             yield name, migration
 
 
-def _complaint(operation: Operation) -> str | None:
+def _describe_problem(operation: Operation) -> str | None:
     """Returns the effect of the operation that would block payments on a table with rows; None if there is none."""
     match operation:
         case _ if isinstance(operation, ONLINE):
@@ -89,16 +89,16 @@ def _complaint(operation: Operation) -> str | None:
 
 
 def test_no_migration_blocks_payments() -> None:
-    complaints = []
+    problems = []
     for name, migration in _migrations():
         fresh = {each.name_lower for each in migration.operations if isinstance(each, operations.CreateModel)}
         for operation in migration.operations:
             model = getattr(operation, "model_name_lower", "")
             if model in fresh | SMALL:
                 continue
-            if complaint := _complaint(operation):
-                complaints.append(f"{migration.app_label} {name}: {operation.describe()}: {complaint}")
-    assert not complaints, f"{ADVICE}\n" + "\n".join(complaints)
+            if problem := _describe_problem(operation):
+                problems.append(f"{migration.app_label} {name}: {operation.describe()}: {problem}")
+    assert not problems, f"{ADVICE}\n" + "\n".join(problems)
 
 
 def test_online_operations_are_alone_in_their_migration() -> None:

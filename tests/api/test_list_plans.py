@@ -87,13 +87,13 @@ def test_a_list_reads_little_more_than_its_page(client: SignedClient, subtests: 
     with connection.cursor() as cursor:
         cursor.execute("SELECT to_char(now() - interval '10000 s', 'YYYY-MM-DD\"T\"HH24:MI:SS')")
         middle = cursor.fetchone()[0] + "%2B00:00"
-    asked = [
+    requests = [
         *requests_of(middle),
         ("webhook_deliveries", f"webhook-deliveries?endpoint_id={endpoint_id}", LIMIT),
         ("webhook_deliveries", f"webhook-deliveries?endpoint_id={endpoint_id}&status=cancelled", RARE),
         ("webhook_deliveries", f"webhook-deliveries?endpoint_id={endpoint_id}&created_to={middle}", LIMIT),
     ]
-    for table, address, count in asked:
+    for table, address, count in requests:
         with subtests.test(address.replace(middle, "…")):
             with selects_from(table) as statements:
                 answer = shop.data(client.get(f"{API}/{address}"))

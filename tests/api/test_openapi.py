@@ -111,9 +111,9 @@ def test_real_answers_match_the_document(schema: Any) -> None:
     one = {"payment_no": paid["payment_no"]}
     call("/payments/{payment_no}", "GET", **one)
     call("/payments/{payment_no}/sync", "POST", {}, **one)
-    given_back = call("/refunds", "POST", {**one, "amount": 4_000})["data"]
+    created_refund = call("/refunds", "POST", {**one, "amount": 4_000})["data"]
     assert call("/refunds", "POST", {**one, "amount": 8_000})["error_code"] == "refund_exceeds_payment"
-    call("/refunds/{refund_no}", "GET", refund_no=given_back["refund_no"])
+    call("/refunds/{refund_no}", "GET", refund_no=created_refund["refund_no"])
     call("/payments/{payment_no}/capture", "POST", {"amount": 5}, payment_no=held["payment_no"])
     call("/payments/{payment_no}/cancel", "POST", {}, payment_no=waiting["payment_no"])
     order = call("/orders", "POST", order_request())["data"]

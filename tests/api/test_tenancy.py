@@ -62,7 +62,7 @@ def live_payment(merchant: NewMerchant) -> tuple[Body, Body]:
             channel_trade_no=new_no("trade"),
             expires_at=Now() + timedelta(hours=1),
         )
-        given_back = Refund.objects.create(
+        created_refund = Refund.objects.create(
             refund_no=public_number("REF", order.created_at.date()),
             payment=payment,
             merchant_id=merchant.merchant.pk,
@@ -71,14 +71,14 @@ def live_payment(merchant: NewMerchant) -> tuple[Body, Body]:
             currency="USD",
         )
     shown = {name: getattr(payment, name) for name in ("payment_no", "order_no", "channel_trade_no")}
-    return shown, {"refund_no": given_back.refund_no}
+    return shown, {"refund_no": created_refund.refund_no}
 
 
-def try_everything(stranger: SignedClient, payment: Body, given_back: Body) -> None:
+def try_everything(stranger: SignedClient, payment: Body, created_refund: Body) -> None:
     """Every endpoint that names an object answers 404, as for an object that never existed, and changes nothing."""
     before = row_counts()
     one = f"{PAYMENTS}/{payment['payment_no']}"
-    for path in (one, f"{REFUNDS}/{given_back['refund_no']}", f"{ORDERS}/{payment['order_no']}"):
+    for path in (one, f"{REFUNDS}/{created_refund['refund_no']}", f"{ORDERS}/{payment['order_no']}"):
         error(stranger.get(path), 404, "not_found")
         assert stranger.request("HEAD", path).status_code == 404
     writes: list[tuple[str, Any]] = [
@@ -113,16 +113,16 @@ def test_another_merchants_objects_do_not_exist(
     client: SignedClient, other_client: SignedClient, kind: str
 ) -> None:
     payment = {"opened": opened, "paid": paid, "authorized": authorized}[kind](client)
-    given_back = data(refund(client, paid(client), 1))
-    try_everything(other_client, payment, given_back)
+    created_refund = data(refund(client, paid(client), 1))
+    try_everything(other_client, payment, created_refund)
     assert get_payment(client, payment).items() >= payment.items()
 
 
 def test_live_objects_do_not_exist_for_a_test_key(
     acme: NewMerchant, client: SignedClient, live_client: SignedClient
 ) -> None:
-    payment, given_back = live_payment(acme)
-    try_everything(client, payment, given_back)
+    payment, created_refund = live_payment(acme)
+    try_everything(client, payment, created_refund)
     assert get_payment(live_client, payment)["environment"] == "live"
     assert get_order(live_client, payment["order_no"])["environment"] == "live"
 

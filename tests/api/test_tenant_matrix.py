@@ -140,7 +140,7 @@ def owned(acme: NewMerchant, client: SignedClient, settings: Any, tmp_path: Any)
     """Acme's objects, one of each kind, by their names in addresses and queries."""
     settings.MEDIA_ROOT = tmp_path
     payment = paid(client)
-    given_back = data(refund(client, payment, 1))
+    created_refund = data(refund(client, payment, 1))
     leave_one_of_each()
     held, order = authorized(client), opened(client)
     endpoint = registered(client, HOOK)
@@ -153,7 +153,7 @@ def owned(acme: NewMerchant, client: SignedClient, settings: Any, tmp_path: Any)
         "channel_trade_no": row.channel_trade_no,
         "order_no": order["order_no"],
         "second_order_no": held["order_no"],
-        "refund_no": given_back["refund_no"],
+        "refund_no": created_refund["refund_no"],
         "dispute_no": data(client.get(f"{API}disputes"))["items"][0]["dispute_no"],
         "payout_no": data(client.get(f"{API}payouts"))["items"][0]["payout_no"],
         "statement_id": data(client.get(f"{API}statements"))["items"][0]["id"],

@@ -48,8 +48,8 @@ def test_a_sandbox_payment_is_refunded_where_it_was_paid(
     payment = paid(client, QUIET, channel="stripe")
     assert payment["sandbox"]
     connect()
-    given_back = data(refund(client, payment, 3_000))
-    assert given_back["status"] == "succeeded"
+    created_refund = data(refund(client, payment, 3_000))
+    assert created_refund["status"] == "succeeded"
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 3_000)]
     assert fake.requests_seen == []
 
@@ -107,12 +107,12 @@ def test_a_pending_refund_is_polled_at_the_simulator(
     client: SignedClient, fake: FakeStripe, connect: Any
 ) -> None:
     payment = paid(client, f"{QUIET},refund_pending:0", channel="stripe")
-    given_back = data(refund(client, payment, 3_000))
+    created_refund = data(refund(client, payment, 3_000))
     connect()
     bank.settle_due_payments()
     background.make_checks_due()
     poll_due()
-    assert get_refund(client, given_back)["status"] == "succeeded"
+    assert get_refund(client, created_refund)["status"] == "succeeded"
 
 
 def test_the_simulator_is_never_queried_about_payments_of_stripe(
@@ -133,8 +133,8 @@ def test_a_refund_without_its_channel_fails_and_moves_no_money(
 ) -> None:
     payment = create_paid_payment(fake, client)
     settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
-    given_back = data(refund(client, payment, 3_000), 202)
+    created_refund = data(refund(client, payment, 3_000), 202)
     background.finish()
-    assert get_refund(client, given_back)["status"] == "failed"
+    assert get_refund(client, created_refund)["status"] == "failed"
     assert get_payment(client, payment)["refundable_amount"] == 10_000
     assert bank.read_ledger(payment["payment_no"]) == []

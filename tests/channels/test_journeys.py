@@ -175,13 +175,13 @@ def test_a_payment_is_refunded_in_two_parts(client: SignedClient, harness: Chann
     pay(harness, payment)
     deliver(harness, harness.take_webhooks())
     for amount in (2_500, 7_500):
-        given_back = refund(client, payment, amount).json()["data"]
+        created_refund = refund(client, payment, amount).json()["data"]
         harness.settle_refunds()
         if by == "webhook":
             deliver(harness, harness.take_webhooks())
         background.make_checks_due()
         poll_due()
-        assert get_refund(client, given_back)["status"] == "succeeded"
+        assert get_refund(client, created_refund)["status"] == "succeeded"
         harness.pass_refund_pause()
     now = require_equal_records(client, harness, payment)
     assert (now["refunded_amount"], now["refund_status"]) == (10_000, "full")

@@ -70,13 +70,13 @@ def test_a_call_to_a_dripping_server_ends_at_its_deadline(server: DrippingServer
     server.beginning = BEGINNINGS[where]
     answers: list[PaymentResult] = []
 
-    def ask() -> None:
-        asked = PaymentRef(
+    def query() -> None:
+        payment = PaymentRef(
             "PAY-20250124-000001", get_platform_account("stripe", "test"), DEADLINE_SECONDS, "cs_test_1"
         )
-        answers.append(StripeChannel().find_payment(asked))
+        answers.append(StripeChannel().find_payment(payment))
 
-    caller = threading.Thread(target=ask, daemon=True)
+    caller = threading.Thread(target=query, daemon=True)
     caller.start()
     caller.join(ENOUGH_SECONDS)
     assert not caller.is_alive(), "the call took longer than the lease"

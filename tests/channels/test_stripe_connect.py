@@ -115,19 +115,19 @@ class TestApplicationFee:
         assert declined.status_code >= 400
         assert get_fee(fake) == (0, 0)
 
-    @pytest.mark.parametrize(("returns", "given_back"), [(False, 0), (True, 62)])
+    @pytest.mark.parametrize(("returns", "returned_fee"), [(False, 0), (True, 62)])
     def test_the_account_says_whether_a_refund_gives_it_back(
         self,
         fake: FakeStripe,
         client: SignedClient,
         account: StoredChannelAccount,
         returns: bool,
-        given_back: int,
+        returned_fee: int,
     ) -> None:
         set_fee(account, ApplicationFee(250), returns=returns)
         payment = pay(fake, client, opened(client, channel="stripe"))
         assert data(refund(client, payment, 2_500))["status"] == "succeeded"
-        assert get_fee(fake) == (250, given_back)
+        assert get_fee(fake) == (250, returned_fee)
         assert Refund.objects.get().returns_application_fee is returns
 
     def test_a_payment_without_fee_is_refunded_without_one(

@@ -47,7 +47,7 @@ def closed(fake: FakeStripe, client: SignedClient, settings: Any) -> Body:
 def require_books(payment: Body, fake: FakeStripe, *, taken_is_known: bool = True) -> None:
     """Our amounts must equal Stripe's, and every integrity check must pass. Open sagas are not checked for delays."""
     row = Payment.objects.get(payment_no=payment["payment_no"])
-    taken, given_back = fake.get_amounts(payment["payment_no"])
+    taken, refunded = fake.get_amounts(payment["payment_no"])
     on_its_way = sum(
         each["amount"]
         for each in fake.refunds.values()
@@ -55,7 +55,7 @@ def require_books(payment: Body, fake: FakeStripe, *, taken_is_known: bool = Tru
     )
     if taken_is_known:
         assert row.captured_minor == taken
-    assert row.refunded_minor == given_back - on_its_way
+    assert row.refunded_minor == refunded - on_its_way
     assert [result for result in integrity.run_checks().results if not result.passed] == []
 
 

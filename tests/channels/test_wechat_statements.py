@@ -134,8 +134,8 @@ def test_days_begin_in_beijing(planned: PlannedServer) -> None:
     hour = dt.timedelta(hours=1)
     listed = list_payments(ListingWindow(build_account(), midnight - hour, midnight + hour, PATIENCE_SECONDS))
     assert [entry.created_at for entry in listed] == [midnight + dt.timedelta(seconds=1)]
-    asked = [each.path for each in planned.requests if "bill_date" in each.path]
-    assert [path.partition("bill_date=")[2][:10] for path in asked] == ["2026-11-27", "2026-11-28"]
+    paths = [each.path for each in planned.requests if "bill_date" in each.path]
+    assert [path.partition("bill_date=")[2][:10] for path in paths] == ["2026-11-27", "2026-11-28"]
 
 
 @pytest.mark.usefixtures("a_later_day")

@@ -47,13 +47,13 @@ def test_the_python_client_pays_and_refunds(acme: NewMerchant, live_server: Any,
         # The generator supports files of this type only (see docs/FEES.md).
         "content_type_overrides: {application/pdf: application/octet-stream}\n"
     )
-    said = run(
+    printed = run(
         sys.executable,
         *("-m", "openapi_python_client", "generate", "--path", "openapi.json", "--config", "config.yml"),
         *("--meta", "none", "--output-path", "api_client", "--fail-on-warning"),
         cwd=tmp_path,
     )
-    assert "Warning" not in said
+    assert "Warning" not in printed
     shop, order_no = Path(__file__).with_name("python_shop.py"), new_no()
     key = acme.test_key
     output = run(

@@ -129,9 +129,9 @@ def test_the_languages_of_this_machine_are_run() -> None:
 def test_the_curl_sample_pays(acme: NewMerchant, live_server: Any, tmp_path: Path) -> None:
     (sample,) = fences(SIGNING, "sh")
     key = acme.test_key
-    said = json.loads(shell(sample, tmp_path, KEY=key.key, SECRET=key.secret, BASE_URL=live_server.url))
-    assert said["code"] == 0, said
-    assert Payment.objects.get().payment_no == said["data"]["payment_no"]
+    result = json.loads(shell(sample, tmp_path, KEY=key.key, SECRET=key.secret, BASE_URL=live_server.url))
+    assert result["code"] == 0, result
+    assert Payment.objects.get().payment_no == result["data"]["payment_no"]
 
 
 # --- README -----------------------------------------------------------------------------------------------------

@@ -172,10 +172,10 @@ def test_a_fee_is_never_more_than_the_amount(client: SignedClient) -> None:
 def test_a_refund_that_fails_later_posts_the_fee_back(client: SignedClient) -> None:
     give_plan()
     payment = paid(client)
-    given_back = data(refund(client, payment, 5_000))
+    created_refund = data(refund(client, payment, 5_000))
     assert platform_fees() == 160
     for state, expected in ((RefundState.FAILED, 320), (RefundState.SUCCEEDED, 160)) * 2:
-        update = build_refund_update(given_back, state)
+        update = build_refund_update(created_refund, state)
         assert apply_refund_update(update=update, source=SIMULATOR, is_current=True) == "applied"
         assert platform_fees() == expected
     data(refund(client, payment, 5_000))

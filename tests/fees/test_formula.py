@@ -75,7 +75,7 @@ def test_refunds_of_all_parts_give_back_what_the_rule_allows(
     returned = refunded = 0
     for part in parts:
         refunded += part
-        given_back = compute_returned_fee(
+        returned_fee = compute_returned_fee(
             wanted,
             rule,
             fee_minor=fee,
@@ -83,8 +83,8 @@ def test_refunds_of_all_parts_give_back_what_the_rule_allows(
             captured_minor=captured,
             refunded_minor=refunded,
         )
-        assert given_back >= 0
-        returned += given_back
+        assert returned_fee >= 0
+        returned += returned_fee
         assert returned <= fee
     allowed = {
         RefundRule.KEEP: 0,
@@ -173,17 +173,17 @@ def test_stored_terms_keep_their_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "returned_before", "refunded", "given_back"),
+    ("rule", "returned_before", "refunded", "returned_fee"),
     [
-        (RefundRule.PROPORTIONAL, 0, 1_001, 100),  # a channel gave back more than was captured
+        (RefundRule.PROPORTIONAL, 0, 1_001, 100),  # the channel refunded more than was captured
         (RefundRule.KEEP_FIXED, 0, 1_001, 70),
-        (RefundRule.PROPORTIONAL, 60, 500, 0),  # more was given back than belongs to it
+        (RefundRule.PROPORTIONAL, 60, 500, 0),  # more of the fee was returned than the refunds allow
         (RefundRule.PROPORTIONAL, 49, 500, 1),
         (RefundRule.KEEP_FIXED, 0, 500, 35),
         (RefundRule.KEEP, 0, 1_000, 0),
     ],
 )
-def test_a_returned_fee(rule: RefundRule, returned_before: int, refunded: int, given_back: int) -> None:
+def test_a_returned_fee(rule: RefundRule, returned_before: int, refunded: int, returned_fee: int) -> None:
     found = compute_returned_fee(
         rate(70_000, 30),
         rule,
@@ -192,7 +192,7 @@ def test_a_returned_fee(rule: RefundRule, returned_before: int, refunded: int, g
         captured_minor=1_000,
         refunded_minor=refunded,
     )
-    assert found == given_back
+    assert found == returned_fee
 
 
 def test_a_fee_smaller_than_the_fixed_part_is_kept_whole() -> None:

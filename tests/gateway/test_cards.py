@@ -56,5 +56,5 @@ def test_the_simulator_chooses_the_card_by_the_amount(method: str, state: str, h
     paid = SimulatedPayment(payment_method=method, state=state, amount=10_200, captured=10_200)
     card = ledger.to_channel_payment(paid).card
     assert card == (CARDS[102 % len(CARDS)] if has_card else None)
-    told = ledger.describe_payment(paid, ledger.to_channel_payment(paid)).get("card")
-    assert told == ({"brand": "unionpay", "last4": "9424", "wallet": ""} if has_card else None)
+    description = ledger.describe_payment(paid, ledger.to_channel_payment(paid)).get("card")
+    assert description == ({"brand": "unionpay", "last4": "9424", "wallet": ""} if has_card else None)

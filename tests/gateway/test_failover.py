@@ -38,7 +38,7 @@ from tests.support.statements import cost
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-ELSEWHERE = "decline_elsewhere"
+FAILS_OVER = "decline_elsewhere"
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_the_first_channel_that_accepts_keeps_the_payment(client: SignedClient) 
 
 
 def test_a_decline_that_allows_failover_tries_the_next_channel(client: SignedClient) -> None:
-    payment = data(create(client, north=ELSEWHERE, south="auto_pay"))
+    payment = data(create(client, north=FAILS_OVER, south="auto_pay"))
     assert (payment["channel"], payment["status"]) == ("south", "succeeded")
     assert tried(client, payment) == [
         ("north", "declined", "acquirer_unavailable"),
@@ -90,22 +90,27 @@ def test_a_decline_because_of_the_customer_is_final(client: SignedClient) -> Non
 
 
 def test_the_payment_fails_when_all_channels_decline(client: SignedClient) -> None:
-    refused = error(create(client, north=ELSEWHERE, south=ELSEWHERE, west="decline"), 402, "payment_declined")
+    refused = error(
+        create(client, north=FAILS_OVER, south=FAILS_OVER, west="decline"), 402, "payment_declined"
+    )
     assert refused["failure_code"] == "card_declined"
     assert [status for _, status, _ in tried(client, refused)] == ["declined"] * 3
     assert get_order(client, refused["order_no"])["status"] == "cancelled"
-    again = error(create(client, north=ELSEWHERE, south=ELSEWHERE, west=ELSEWHERE), 402, "payment_declined")
+    again = error(
+        create(client, north=FAILS_OVER, south=FAILS_OVER, west=FAILS_OVER), 402, "payment_declined"
+    )
     assert again["failure_code"] == "acquirer_unavailable"
 
 
 def test_a_named_channel_has_no_fallback(client: SignedClient) -> None:
-    wanted = payment_request(channel="north", metadata={"north": ELSEWHERE})
+    wanted = payment_request(channel="north", metadata={"north": FAILS_OVER})
     refused = error(client.post(PAYMENTS, wanted), 402, "payment_declined")
     assert len(tried(client, refused)) == 1
 
 
 @pytest.mark.parametrize(
-    ("scripts", "calls"), [({}, 1), ({"north": ELSEWHERE}, 2), ({"north": ELSEWHERE, "south": ELSEWHERE}, 3)]
+    ("scripts", "calls"),
+    [({}, 1), ({"north": FAILS_OVER}, 2), ({"north": FAILS_OVER, "south": FAILS_OVER}, 3)],
 )
 def test_n_calls_cost_n_plus_one_commits(client: SignedClient, scripts: dict[str, str], calls: int) -> None:
     data(create(client))  # warms up connections and imports
@@ -139,7 +144,7 @@ def test_each_intent_is_committed_before_its_call(
 
     for name, line in banks.items():
         line.before = look(name)
-    data(create(client, north=ELSEWHERE, south=ELSEWHERE))
+    data(create(client, north=FAILS_OVER, south=FAILS_OVER))
     assert seen == [
         ("north", [("north", "calling")]),
         ("south", [("north", "declined"), ("south", "calling")]),
@@ -156,7 +161,7 @@ def test_a_crash_during_any_call_leaves_one_payment(
     key = new_no("key")
     getattr(banks[at], f"kill_{killed}")("create_payment")
     with pytest.raises(Killed):
-        create(client, key, north=ELSEWHERE, south="auto_pay")
+        create(client, key, north=FAILS_OVER, south="auto_pay")
     banks[at].mend()
     background.expire_all_leases()
     background.finish()
@@ -177,7 +182,7 @@ def test_a_lost_answer_is_not_a_decline(client: SignedClient) -> None:
 
 
 def test_a_lost_decline_is_repeated_and_fails_over(client: SignedClient) -> None:
-    payment = data(create(client, north=f"{ELSEWHERE},timeout_after", south="auto_pay"), 202)
+    payment = data(create(client, north=f"{FAILS_OVER},timeout_after", south="auto_pay"), 202)
     background.finish()
     assert [channel for channel, _, _ in tried(client, payment)] == ["north", "south"]
     assert get_payment(client, payment)["status"] == "succeeded"
@@ -191,7 +196,7 @@ def test_an_unconfirmed_payment_at_the_second_channel_is_compensated_there(
         if operation in ("create_payment", "find_payment")
         else answer
     )
-    payment = data(create(client, north=ELSEWHERE), 202)
+    payment = data(create(client, north=FAILS_OVER), 202)
     background.finish()
     assert background.saga_of(payment["payment_no"], "payment.create").status == "compensated"
     assert tried(client, payment)[1][1] == "declined"
@@ -214,7 +219,7 @@ def test_a_cancel_between_two_calls_stops_the_failover(
             connections.close_all()
 
     banks["north"].after = cancel_now
-    payment = data(create(client, north=ELSEWHERE, south="auto_pay"))
+    payment = data(create(client, north=FAILS_OVER, south="auto_pay"))
     assert payment["status"] == "cancelled"
     assert bank.read_ledger(f"{payment['payment_no']}-2") == []
 
@@ -252,12 +257,12 @@ def test_failover_skips_a_channel_that_is_down(
 ) -> None:
     banks["south"].after = lambda operation, answer: UnknownOutcome("no answer")
     data(client.post(PAYMENTS, payment_request(channel="south")), 202)
-    payment = data(create(client, north=ELSEWHERE))
+    payment = data(create(client, north=FAILS_OVER))
     assert [channel for channel, _, _ in tried(client, payment)] == ["north", "west"]
 
 
 def test_later_operations_use_the_channel_that_has_the_payment(client: SignedClient) -> None:
-    held = data(create(client, north=ELSEWHERE, south="authorize", capture_method="manual"))
+    held = data(create(client, north=FAILS_OVER, south="authorize", capture_method="manual"))
     assert data(capture(client, held, amount=6_000))["captured_amount"] == 6_000
     assert data(refund(client, held, 1_000))["status"] == "succeeded"
     assert data(sync(client, held))["refunded_amount"] == 1_000
@@ -268,12 +273,12 @@ def test_later_operations_use_the_channel_that_has_the_payment(client: SignedCli
         ("void", 4_000),
         ("refund", 1_000),
     ]
-    waiting = data(create(client, north=ELSEWHERE))
+    waiting = data(create(client, north=FAILS_OVER))
     assert data(cancel(client, waiting))["status"] == "cancelled"
 
 
 def test_the_webhook_of_the_second_channel_finds_the_payment(client: SignedClient) -> None:
-    payment = data(create(client, north=ELSEWHERE))
+    payment = data(create(client, north=FAILS_OVER))
     bank.pay(payment)
     update = bank.get_channel_payment(f"{payment['payment_no']}-2")
     assert apply_payment_update(update=update, source=UpdateSource("north")) == "unknown_reference"

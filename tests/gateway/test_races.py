@@ -168,11 +168,11 @@ def test_a_mismatch_at_capture_needs_review(
 
 
 @pytest.mark.parametrize("change", LIES)
-@pytest.mark.parametrize("asked", [False, True])
+@pytest.mark.parametrize("is_queried", [False, True])
 def test_a_mismatch_at_cancellation_needs_review(
-    client: SignedClient, line: InterceptedSimulator, change: dict, asked: bool
+    client: SignedClient, line: InterceptedSimulator, change: dict, is_queried: bool
 ) -> None:
-    payment = opened(client, "cancel:timeout_after,no_webhook" if asked else "no_webhook")
+    payment = opened(client, "cancel:timeout_after,no_webhook" if is_queried else "no_webhook")
     bank.pay(payment)
     _lie(line, change, "cancel_payment", "find_payment")
     assert data(cancel(client, payment), 202)["status"] == "pending"

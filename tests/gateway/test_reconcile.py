@@ -209,7 +209,7 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error_text"),
     [
         (("--channel=atlantis",), "no channel 'atlantis'"),
         (("--channel=stripe",), "does not serve"),
@@ -217,9 +217,9 @@ def test_memory_is_bounded(client: SignedClient, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_channels_that_cannot_be_reconciled(
-    transactional_db: None, arguments: tuple[str, ...], said: str
+    transactional_db: None, arguments: tuple[str, ...], error_text: str
 ) -> None:
-    with pytest.raises(CommandError, match=said) as refused:
+    with pytest.raises(CommandError, match=error_text) as refused:
         reconcile(*arguments)
     assert refused.value.returncode == 2
 
@@ -249,10 +249,10 @@ def test_the_output_as_text(client: SignedClient) -> None:
 def test_the_window_reaches_the_channel_with_its_margin(
     client: SignedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulator, asked = intercept_simulator(monkeypatch), []
-    simulator.before = lambda operation, request: asked.append(request)
+    simulator, requests = intercept_simulator(monkeypatch), []
+    simulator.before = lambda operation, request: requests.append(request)
     reconcile(since="2026-01-01", until="2026-01-31")
-    first = asked[0]
+    first = requests[0]
     assert isinstance(first, ListingWindow)
     assert (first.since, first.until) == (
         dt.datetime(2025, 12, 31, 23, tzinfo=dt.UTC),

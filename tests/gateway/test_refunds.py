@@ -40,12 +40,16 @@ def _refunded_at_the_bank(payment: dict) -> list[int]:
 
 def test_a_partial_refund(client: SignedClient) -> None:
     payment = paid(client)
-    given_back = data(refund(client, payment, 4_000, reason="one cup was cold"))
-    assert re.fullmatch(r"REF-\d{8}-\d{6,}", given_back["refund_no"])
-    assert (given_back["status"], given_back["amount"], given_back["currency"]) == ("succeeded", 4_000, "USD")
-    assert given_back["reason"] == "one cup was cold"
-    assert given_back["channel_refund_no"].startswith("sim_ref_")
-    assert get_refund(client, given_back) == given_back
+    created_refund = data(refund(client, payment, 4_000, reason="one cup was cold"))
+    assert re.fullmatch(r"REF-\d{8}-\d{6,}", created_refund["refund_no"])
+    assert (created_refund["status"], created_refund["amount"], created_refund["currency"]) == (
+        "succeeded",
+        4_000,
+        "USD",
+    )
+    assert created_refund["reason"] == "one cup was cold"
+    assert created_refund["channel_refund_no"].startswith("sim_ref_")
+    assert get_refund(client, created_refund) == created_refund
     assert _money(client, payment) == (4_000, 6_000, "partial")
     assert get_payment(client, payment)["status"] == "succeeded"
     assert _refunded_at_the_bank(payment) == [4_000]

@@ -44,8 +44,8 @@ def test_the_steps_of_a_payment_have_their_input(client: SignedClient) -> None:
 
 
 def test_the_steps_of_a_refund_have_their_input(client: SignedClient) -> None:
-    given_back = data(refund(client, paid(client), 4_000))
-    saga = background.saga_of(given_back["refund_no"], "refund.create")
+    created_refund = data(refund(client, paid(client), 4_000))
+    saga = background.saga_of(created_refund["refund_no"], "refund.create")
     for given in SagaStep.objects.filter(saga=saga).values_list("execute_data", flat=True):
         assert given["data"]["amount_minor"] == 4_000
 

@@ -70,10 +70,10 @@ def test_a_rollup_that_fails_loses_nothing(client: SignedClient) -> None:
 
 def test_balance_transactions_are_listed_newest_first(client: SignedClient) -> None:
     payment = paid(client)
-    given_back = data(refund(client, payment, 4_000))
+    created_refund = data(refund(client, payment, 4_000))
     listed = data(client.get(TRANSACTIONS))["items"]
     assert [(row["type"], row["source"], row["amount"], row["fee"], row["net"]) for row in listed] == [
-        ("refund", given_back["refund_no"], -4_000, 0, -4_000),
+        ("refund", created_refund["refund_no"], -4_000, 0, -4_000),
         ("payment", payment["payment_no"], 10_000, 0, 10_000),
     ]
     (only,) = data(client.get(f"{TRANSACTIONS}?type=payment"))["items"]

@@ -117,12 +117,12 @@ MUTATIONS: dict[str, str] = {
     "all legs at another channel": change_account("channel", "'elsewhere'"),
     "a leg in another currency": change_account("currency", "'EUR'", FIRST),
     "all legs in another currency": change_account("currency", "'EUR'"),
-    "all of it in another currency": f"{change_account('currency', chr(39) + 'EUR' + chr(39))};"
+    "everything in another currency": f"{change_account('currency', chr(39) + 'EUR' + chr(39))};"
     + change_transfer("currency = 'EUR'"),
     "two days earlier": change_transfer("day = day - 2"),  # in the first hour of a day, one day less is right
     "a day later": change_transfer("day = day + 1"),
     "another merchant's accounts": change_account("merchant", "%(other)s::uuid"),
-    "all of it another merchant's": f"{change_account('merchant', OTHER_MERCHANT)};"
+    "everything of another merchant": f"{change_account('merchant', OTHER_MERCHANT)};"
     + change_transfer("merchant_id = %(other)s"),
     "not posted": "DELETE FROM ledger_entries WHERE transfer_id = %(id)s;"
     "DELETE FROM ledger_rollup_queue WHERE transfer_id = %(id)s;"
@@ -180,8 +180,8 @@ def _refunds(client: SignedClient) -> None:
     _apply(second, RefundState.FAILED)
 
 
-def _apply(given_back: dict[str, object], state: RefundState) -> None:
-    update = build_refund_update(given_back, state)
+def _apply(created_refund: dict[str, object], state: RefundState) -> None:
+    update = build_refund_update(created_refund, state)
     assert apply_refund_update(update=update, source=SIMULATOR, is_current=True) == "applied"
 
 

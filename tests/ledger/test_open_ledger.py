@@ -121,13 +121,13 @@ def test_a_refund_whose_outcome_an_older_release_changed(
     client: SignedClient, capsys: pytest.CaptureFixture[str], succeeds_again: bool
 ) -> None:
     payment = paid(client)
-    given_back = data(refund(client, payment, 4_000))
+    created_refund = data(refund(client, payment, 4_000))
     if succeeds_again:
         for state in (RefundState.FAILED, RefundState.SUCCEEDED):
-            update = build_refund_update(given_back, state)
+            update = build_refund_update(created_refund, state)
             apply_refund_update(update=update, source=SIMULATOR, is_current=True)
     else:
-        bank.return_refund(given_back["refund_no"])
+        bank.return_refund(created_refund["refund_no"])
         bank.deliver_webhooks(payment["payment_no"])
     before = balances()
     last = LedgerTransfer.objects.latest("created_at")

@@ -76,10 +76,10 @@ def test_a_failed_refund_is_voided(client: SignedClient) -> None:
 
 def test_a_refund_that_changes_its_outcome_again_and_again(client: SignedClient) -> None:
     payment = paid(client)
-    given_back = data(refund(client, payment, 4_000))
+    created_refund = data(refund(client, payment, 4_000))
     for _ in range(2):
         for state in (RefundState.FAILED, RefundState.SUCCEEDED):
-            update = build_refund_update(given_back, state)
+            update = build_refund_update(created_refund, state)
             assert apply_refund_update(update=update, source=SIMULATOR, is_current=True) == "applied"
     events = [event for event, _kind in posted()[2:]]
     assert events == ["refund.succeeded", *["refund.reversed", "refund.succeeded"] * 2]
@@ -145,10 +145,10 @@ def test_no_event_is_posted_twice(client: SignedClient) -> None:
     payment = paid(client)
     data(refund(client, payment, 4_000))
     before = posted()
-    row, given_back = Payment.objects.get(), Refund.objects.get()
+    row, created_refund = Payment.objects.get(), Refund.objects.get()
     for repeat in (
         lambda: post_captured_money(payment=row, captured_before_minor=0),
-        lambda: post_refund_reservation(given_back),
+        lambda: post_refund_reservation(created_refund),
     ):
         with pytest.raises(IntegrityError, match="ledger_event_once"), transaction.atomic():
             repeat()

@@ -111,7 +111,7 @@ class TestIssue:
 class TestRestrictionsAreInherited:
     """A key that is restricted by address, expiry or scope cannot make a key that is not."""
 
-    HERE, ELSEWHERE = "127.0.0.0/8", "203.0.113.0/24"
+    HERE, OTHER_NETWORK = "127.0.0.0/8", "203.0.113.0/24"
 
     def restricted(self, client: SignedClient, **restrictions) -> tuple[SignedClient, dict]:
         key = data(client.post(KEYS, restrictions))
@@ -122,7 +122,7 @@ class TestRestrictionsAreInherited:
         assert data(bound.post(KEYS, {}))["allowed_ips"] == key["allowed_ips"]
         assert data(bound.post(KEYS, {"allowed_ips": []}))["allowed_ips"] == key["allowed_ips"]
         assert data(bound.post(KEYS, {"allowed_ips": ["10.1.2.3"]}))["allowed_ips"] == ["10.1.2.3/32"]
-        for wider in (["0.0.0.0/0"], ["127.0.0.1", self.ELSEWHERE], ["::/0"]):
+        for wider in (["0.0.0.0/0"], ["127.0.0.1", self.OTHER_NETWORK], ["::/0"]):
             answer = bound.post(KEYS, {"allowed_ips": wider})
             assert error(answer) == (403, "key_wider_than_issuer")
             assert answer.json()["details"]["allowed_ips"] == wider[-1:]

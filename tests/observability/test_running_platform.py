@@ -118,20 +118,20 @@ def test_one_trace_follows_the_payment(platform: Containers, paid: dict[str, Any
     assert _one(spans, "simulator find_payment").parent_id == found.span_id
     assert _one(spans, "payment.create ActivatePayment").parent_id == retry.span_id
 
-    news = _one(spans, "payment channel update")
-    assert (news.service, news.parent_id, news.attributes["outcome"]) == (
+    update = _one(spans, "payment channel update")
+    assert (update.service, update.parent_id, update.attributes["outcome"]) == (
         "payment-gateway",
         request.span_id,
         "applied",
     )
-    ((_trace, webhook_id),) = news.links
+    ((_trace, webhook_id),) = update.links
     (webhook,) = (span for span in platform.collector.spans if span.span_id == webhook_id)
     assert webhook.name == "POST /api/v1/webhooks/<channel>"
 
     left = {span.attributes["event.type"]: span for span in _only(spans, "outbox publish")}
     assert {span.service for span in left.values()} == {"payment-relay"}
     assert left["payment.created"].parent_id == placed.span_id
-    assert left["payment.succeeded"].parent_id == news.span_id
+    assert left["payment.succeeded"].parent_id == update.span_id
     messages = [message for message in platform.kafka.everything() if message.key == number]
     assert {message.headers["ce_type"] for message in messages} == set(left)
     for message in messages:

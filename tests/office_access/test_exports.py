@@ -56,7 +56,7 @@ def long(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "CHUNK_ROWS", 2)
 
 
-def ask(browser: Client, **changes: str) -> Any:
+def request_export(browser: Client, **changes: str) -> Any:
     return browser.post(NEW, {"kind": "payments", "reason": "month's end", **changes})
 
 
@@ -79,7 +79,7 @@ def download(browser: Client, export: Export) -> Any:
 def test_a_short_export_is_downloaded_at_once(
     finance: Client, payments: list[str], acme: NewMerchant
 ) -> None:
-    found = rows(ask(finance))
+    found = rows(request_export(finance))
     assert [row["payment_no"] for row in found] == payments
     assert (found[0]["amount"], found[0]["currency"], found[0]["merchant"]) == (
         "100.00",
@@ -93,7 +93,7 @@ def test_a_short_export_is_downloaded_at_once(
 
 
 def test_an_export_is_in_the_audit_log_before_the_first_byte(finance: Client, payments: list[str]) -> None:
-    answer = ask(finance)
+    answer = request_export(finance)
     assert StaffAction.objects.count() == 1, "no byte of the answer was read yet"
     rows(answer)
 
@@ -105,16 +105,16 @@ def _first_and_last_payment() -> tuple[Payment, Payment]:
 
 def test_an_export_can_be_filtered(finance: Client, payments: list[str], client: SignedClient) -> None:
     paid = shop.paid(client, currency="JPY")["payment_no"]
-    assert [row["payment_no"] for row in rows(ask(finance, status="succeeded"))] == [paid]
-    assert [row["payment_no"] for row in rows(ask(finance, currency="JPY"))] == [paid]
-    assert rows(ask(finance, merchant="nobody@example.com")) == []
+    assert [row["payment_no"] for row in rows(request_export(finance, status="succeeded"))] == [paid]
+    assert [row["payment_no"] for row in rows(request_export(finance, currency="JPY"))] == [paid]
+    assert rows(request_export(finance, merchant="nobody@example.com")) == []
     first, last = (found.created_at.date().isoformat() for found in _first_and_last_payment())
-    assert len(rows(ask(finance, created_from=first, created_until=last))) == 8
-    assert rows(ask(finance, created_until="2020-01-01")) == []
-    refused = ask(finance, status="compensated")
+    assert len(rows(request_export(finance, created_from=first, created_until=last))) == 8
+    assert rows(request_export(finance, created_until="2020-01-01")) == []
+    refused = request_export(finance, status="compensated")
     assert "Payments have no such status." in refused.content.decode()
-    assert [row["payment_no"] for row in rows(ask(finance, currency="jpy"))] == [paid]
-    refused = ask(finance, actor="ana")
+    assert [row["payment_no"] for row in rows(request_export(finance, currency="jpy"))] == [paid]
+    refused = request_export(finance, actor="ana")
     assert refused.status_code == 409
     assert "cannot be filtered by: actor" in refused.content.decode()
 
@@ -125,24 +125,26 @@ def test_an_export_holds_no_formula(start: str, finance: Client, client: SignedC
     assert escape_formula(text) == f"'{text}"
     if start.isprintable():
         shop.opened(client, subject=text)
-        assert rows(ask(finance))[0]["subject"] == f"'{text}"
+        assert rows(request_export(finance))[0]["subject"] == f"'{text}"
 
 
 def test_commas_quotes_and_chinese_are_preserved(finance: Client, client: SignedClient) -> None:
     text = '咖啡, "zwei" Beutel; 100%'
     shop.opened(client, subject=text)
-    assert rows(ask(finance))[0]["subject"] == text
+    assert rows(request_export(finance))[0]["subject"] == text
 
 
 def test_every_kind_of_export_has_rows(
     finance: Client, client: SignedClient, payments: list[str], acme: NewMerchant
 ) -> None:
     refund = shop.data(shop.refund(client, shop.paid(client), 100))["refund_no"]
-    assert [row["refund_no"] for row in rows(ask(finance, kind="refunds"))] == [refund]
-    assert len(rows(ask(finance, kind="orders"))) == 8
-    assert len(rows(ask(finance, kind="sagas"))) == 9
+    assert [row["refund_no"] for row in rows(request_export(finance, kind="refunds"))] == [refund]
+    assert len(rows(request_export(finance, kind="orders"))) == 8
+    assert len(rows(request_export(finance, kind="sagas"))) == 9
     leave_one_of_each()
-    (delivery,) = rows(ask(finance, kind="deliveries", status="failed", merchant=acme.merchant.email))
+    (delivery,) = rows(
+        request_export(finance, kind="deliveries", status="failed", merchant=acme.merchant.email)
+    )
     result = WebhookDelivery.objects.select_related("event").get()
     assert (
         delivery["id"],
@@ -157,22 +159,22 @@ def test_every_kind_of_export_has_rows(
         "https://shop.example/hook",
         "failed",
     )
-    assert rows(ask(finance, kind="deliveries", merchant="nobody@example.com")) == []
+    assert rows(request_export(finance, kind="deliveries", merchant="nobody@example.com")) == []
     admin = signed_in(member("admin", "Admin"))
-    actions = rows(ask(admin, kind="staff_actions"))
+    actions = rows(request_export(admin, kind="staff_actions"))
     assert [row["actor"] for row in actions] == ["admin", "fin", "fin", "ana", "fin", "fin", "fin"]
-    assert rows(ask(admin, kind="staff_actions", actor="nobody")) == []
+    assert rows(request_export(admin, kind="staff_actions", actor="nobody")) == []
 
 
 def test_a_role_exports_only_what_it_can_view(finance: Client) -> None:
-    refused = ask(finance, kind="staff_actions")
+    refused = request_export(finance, kind="staff_actions")
     assert refused.status_code == 409
     assert "Your role does not permit viewing these rows." in refused.content.decode()
     assert not StaffAction.objects.exists()
 
 
 def test_a_short_export_is_stored_on_request(finance: Client, payments: list[str]) -> None:
-    answer = ask(finance, in_background="on")
+    answer = request_export(finance, in_background="on")
     assert answer["Location"] == f"/admin/exports/export/{the_export().pk}/change/"
     services.write_unfinished()
     assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
@@ -201,7 +203,7 @@ class TestLong:
     def test_a_long_export_is_written_in_the_background_and_downloaded(
         self, finance: Client, payments: list[str]
     ) -> None:
-        answer = ask(finance)
+        answer = request_export(finance)
         export = the_export()
         page = finance.get(answer["Location"])
         assert (export.status, page["Refresh"]) == (ExportStatus.QUEUED, "3")
@@ -220,7 +222,7 @@ class TestLong:
         self, finance: Client, payments: list[str], settings: Any
     ) -> None:
         settings.EXPORT_MAX_ROWS = 5
-        ask(finance)
+        request_export(finance)
         services.write_unfinished()
         assert (the_export().rows_written, the_export().is_cut) == (5, True)
         page = reverse("admin:exports_export_change", args=[the_export().pk])
@@ -231,14 +233,14 @@ class TestLong:
         self, finance: Client, payments: list[str], settings: Any
     ) -> None:
         settings.EXPORT_MAX_ROWS = 7
-        ask(finance)
+        request_export(finance)
         services.write_unfinished()
         assert (the_export().rows_written, the_export().is_cut) == (7, False)
         page = reverse("admin:exports_export_change", args=[the_export().pk])
         assert "All rows" in finance.get(page).content.decode()
 
     def test_the_next_worker_resumes_after_a_crash(self, finance: Client, payments: list[str]) -> None:
-        ask(finance)
+        request_export(finance)
         dead = services._claim_export()
         assert dead is not None
         assert services._write_chunk(dead)
@@ -251,7 +253,7 @@ class TestLong:
     def test_a_worker_that_is_killed_leaves_whole_chunks(
         self, finance: Client, payments: list[str], point: str, written: int
     ) -> None:
-        ask(finance)
+        request_export(finance)
         assert killed_at(f"export.chunk.{point}") == -signal.SIGKILL
         assert the_export().rows_written == written
         Export.objects.update(lease_expires_at=Now())
@@ -259,7 +261,7 @@ class TestLong:
         assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
 
     def test_a_stale_worker_writes_nothing(self, finance: Client, payments: list[str]) -> None:
-        ask(finance)
+        request_export(finance)
         slow = services._claim_export()
         assert slow is not None
         Export.objects.update(lease_expires_at=Now())
@@ -273,7 +275,7 @@ class TestLong:
         assert [row["payment_no"] for row in rows(download(finance, the_export()))] == payments
 
     def test_an_export_that_kills_its_workers_fails(self, finance: Client, payments: list[str]) -> None:
-        ask(finance)
+        request_export(finance)
         for _death in range(services.MAX_CLAIMS_WITHOUT_PROGRESS):
             assert services._claim_export() is not None
             Export.objects.update(lease_expires_at=Now())
@@ -284,14 +286,14 @@ class TestLong:
         self, finance: Client, payments: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(services, "CHUNKS_PER_TURN", 1)
-        ask(finance)
+        request_export(finance)
         assert [services.write_unfinished() for _round in range(4)] == [1, 1, 1, 0]
         assert the_export().status == ExportStatus.DONE
 
     def test_rows_added_later_are_not_in_the_export(
         self, finance: Client, payments: list[str], client: SignedClient
     ) -> None:
-        ask(finance)
+        request_export(finance)
         export = services._claim_export()
         assert export is not None
         services._write_chunk(export)
@@ -303,7 +305,7 @@ class TestLong:
     def test_after_a_week_the_export_is_deleted_and_the_audit_log_kept(
         self, finance: Client, payments: list[str]
     ) -> None:
-        ask(finance)
+        request_export(finance)
         services.write_unfinished()
         assert services.prune_exports() == 0
         Export.objects.update(created_at=Now() - services.RETENTION)
@@ -312,7 +314,7 @@ class TestLong:
         assert StaffAction.objects.filter(action="export.requested").exists()
 
     def test_stored_exports_are_compressed(self, finance: Client, payments: list[str]) -> None:
-        ask(finance)
+        request_export(finance)
         services.write_unfinished()
         chunk = ExportChunk.objects.order_by("number").first()
         assert chunk is not None

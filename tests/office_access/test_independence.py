@@ -131,17 +131,17 @@ def test_an_inviter_without_an_address_cannot_approve_for_the_invited() -> None:
 @pytest.mark.parametrize("change", ["link", "roles", "reactivated", "factor"])
 def test_an_account_waits_after_its_access_was_changed(change: str) -> None:
     ann, ben = settled("ann", "ann@example.com", "Admin"), settled("ben", "ben@example.com")
-    asked = {"user_id": ben.pk, "actor": "ann", "reason": "x"}
+    request = {"user_id": ben.pk, "actor": "ann", "reason": "x"}
     if change == "link":
-        assert accounts.send_password_link(**asked).link == ""
+        assert accounts.send_password_link(**request).link == ""
     elif change == "roles":
-        accounts.set_roles(**asked, roles=[Role.OPERATOR])
+        accounts.set_roles(**request, roles=[Role.OPERATOR])
     elif change == "reactivated":
-        accounts.set_active(**asked, active=False)
+        accounts.set_active(**request, active=False)
         assert "active staff account" in refusal(ben, ann)
-        accounts.set_active(**asked, active=True)
+        accounts.set_active(**request, active=True)
     else:
-        accounts.reset_second_factor(**asked)
+        accounts.reset_second_factor(**request)
         assert not second_factor.is_enrolled(ben)
         enrolled(ben)
     assert "hours" in refusal(ben, ann)

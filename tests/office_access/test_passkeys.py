@@ -285,16 +285,16 @@ def test_malformed_responses_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("asked", "reached"),
+    ("requested", "reached"),
     [(PAYMENTS, PAYMENTS), ("https://evil.example.com/", "/admin/"), ("foo", "/admin/"), ("", "/admin/")],
 )
 def test_sign_in_leads_to_pages_of_ours_only(
-    client: Client, vera: User, security_key: SecurityKey, asked: str, reached: str
+    client: Client, vera: User, security_key: SecurityKey, requested: str, reached: str
 ) -> None:
     add(client, vera, security_key)
     browser = new_browser()
-    options = read_options(browser.post(f"{PASSKEYS}sign-in/", {"next": asked}))
+    options = read_options(browser.post(f"{PASSKEYS}sign-in/", {"next": requested}))
     answer = browser.post(
-        f"{PASSKEYS}sign-in/confirm/", {"response": security_key.get(options), "next": asked}
+        f"{PASSKEYS}sign-in/confirm/", {"response": security_key.get(options), "next": requested}
     )
     assert answer["Location"] == reached

@@ -200,13 +200,13 @@ def test_suggestions_are_for_readers_of_the_table_and_load_no_secret(subtests: p
             if not isinstance(field, ForeignKey):
                 continue
             related = field.related_model
-            asked = {
+            query_fields = {
                 "app_label": model._meta.app_label,
                 "model_name": model._meta.model_name or "",
                 "field_name": field.name,
                 "term": "a",
             }
-            suggestions = f"{reverse('admin:autocomplete')}?{urlencode(asked)}"
+            suggestions = f"{reverse('admin:autocomplete')}?{urlencode(query_fields)}"
             for role, user in users.items():
                 with subtests.test(f"{role} {field}"), CaptureQueriesContext(connection) as ours:
                     status = call_view(suggestions, user).status_code

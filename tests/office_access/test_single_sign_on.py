@@ -118,9 +118,9 @@ def test_the_first_sign_in_makes_an_account_with_the_roles_of_the_groups(provide
     browser = new_browser()
     assert "Sign in with single sign-on" in browser.get(LOGIN).content.decode()
     address = begin(browser, next=PAYMENTS)
-    asked = parse_qs(urlsplit(address).query)
-    assert asked["scope"] == ["openid email profile"]
-    assert asked["redirect_uri"] == [f"http://localhost:40003{CALLBACK}"]
+    parameters = parse_qs(urlsplit(address).query)
+    assert parameters["scope"] == ["openid email profile"]
+    assert parameters["redirect_uri"] == [f"http://localhost:40003{CALLBACK}"]
     answer = come_back(browser, provider.approve(address, "vera-1"))
     assert (answer.status_code, answer["Location"]) == (302, PAYMENTS)
     assert is_signed_in(browser)
@@ -141,8 +141,8 @@ def test_secrets_of_the_sign_in_are_not_in_addresses_or_readable_cookies(provide
     cookie = browser.cookies["single_sign_on"]
     assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/admin/")
     come_back(browser, provider.approve(address, "vera-1"))
-    (asked,) = provider.token_requests
-    assert asked["code_verifier"] not in address + cookie.value
+    (parameters,) = provider.token_requests
+    assert parameters["code_verifier"] not in address + cookie.value
     assert CLIENT_SECRET not in address
     assert browser.cookies["single_sign_on"].value == ""
 
@@ -460,8 +460,8 @@ def test_another_check_of_the_person_can_be_demanded(provider: OpenIdProvider, s
     settings.OIDC_MAX_AGE_SECONDS = 3600
     assert parse_qs(urlsplit(begin(browser)).query)["max_age"] == ["3600"]
     address = begin(browser, again="1")
-    asked = parse_qs(urlsplit(address).query)
-    assert (asked["max_age"], asked["prompt"]) == (["0"], ["login"])
+    parameters = parse_qs(urlsplit(address).query)
+    assert (parameters["max_age"], parameters["prompt"]) == (["0"], ["login"])
     provider.alter_token = with_claims(auth_time=int(time.time()) - 3600)
     answer = come_back(browser, provider.approve(address, "vera-1"))
     assert_refused(answer, browser, "could not be verified")
@@ -514,8 +514,8 @@ def test_step_up_of_an_account_that_only_uses_single_sign_on(
 ) -> None:
     """The session at the provider is two hours old, so the provider checks the person again and reports the time."""
     address = begin_step_up(vera_as_admin, INVITE)
-    asked = parse_qs(urlsplit(address).query)
-    assert (asked["max_age"], asked["prompt"]) == (["0"], ["login"])
+    parameters = parse_qs(urlsplit(address).query)
+    assert (parameters["max_age"], parameters["prompt"]) == (["0"], ["login"])
     answer = come_back(vera_as_admin, provider.approve(address, "vera-1"))
     assert (answer.status_code, answer["Location"]) == (302, INVITE)
     assert vera_as_admin.get(INVITE).status_code == 200
@@ -709,10 +709,10 @@ def test_a_discovery_document_of_somebody_else_is_refused(provider: OpenIdProvid
 def test_signing_out_ends_the_session_at_the_provider_too(provider: OpenIdProvider) -> None:
     sign_in(provider, browser := new_browser())
     page = browser.post("/admin/logout/")
-    asked = parse_qs(urlsplit(page.context["address"]).query)
+    parameters = parse_qs(urlsplit(page.context["address"]).query)
     assert page.context["address"].startswith(f"{provider.issuer}/oauth2/end_session?")
-    assert asked["post_logout_redirect_uri"] == [f"http://localhost:40003{LOGIN}"]
-    assert len(asked["id_token_hint"][0].split(".")) == 3
+    assert parameters["post_logout_redirect_uri"] == [f"http://localhost:40003{LOGIN}"]
+    assert len(parameters["id_token_hint"][0].split(".")) == 3
     assert not is_signed_in(browser)
     sign_in(provider, browser)
     sso_metadata.forget_metadata()

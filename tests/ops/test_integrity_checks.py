@@ -191,7 +191,7 @@ BREAKAGES = [
     ),
     Breakage(
         "terminal_steps",
-        "a step not undone",
+        "a step that is not compensated",
         f"UPDATE saga_steps SET status = 'completed' WHERE step_order = 1 AND saga_id = {OF.format('declined')}",
         SAGA_OF.format("declined"),
     ),

@@ -63,7 +63,7 @@ OPEN_SAGA = "status = 'in_progress', completed_at = NULL"
 
 BREAKAGES = [
     Breakage("step_effects_once", "a call that happened twice", event(PAID, "CallPaymentChannel")),
-    Breakage("step_effects_once", "undone twice", event(DECLINED, "CreateOrder", "compensating")),
+    Breakage("step_effects_once", "compensated twice", event(DECLINED, "CreateOrder", "compensating")),
     Breakage("completed_sagas", "a step that waits", step("status = 'pending'", 3, PAID)),
     Breakage("completed_sagas", "a step in doubt", step("in_doubt = true", 2, PAID)),
     Breakage(
@@ -71,7 +71,7 @@ BREAKAGES = [
         "a step nobody ran",
         f"DELETE FROM saga_events WHERE step_name = 'ActivatePayment' AND saga_id = {PAID}",
     ),
-    Breakage("completed_sagas", "a step that was undone", event(PAID, "CallPaymentChannel", "compensating")),
+    Breakage("completed_sagas", "a compensated step", event(PAID, "CallPaymentChannel", "compensating")),
     Breakage(
         "completed_sagas",
         "a step that was lost",
@@ -80,7 +80,9 @@ BREAKAGES = [
     Breakage("completed_sagas", "no steps", f"DELETE FROM saga_steps WHERE saga_id = {PAID}"),
     Breakage("compensated_sagas", "a step that stands", step("status = 'completed'", 1, DECLINED)),
     Breakage("compensated_sagas", "a call in doubt", step("in_doubt = true", 2, DECLINED)),
-    Breakage("compensated_sagas", "an effect not undone", step("status = 'failed'", 1, DECLINED)),
+    Breakage(
+        "compensated_sagas", "an effect that is not compensated", step("status = 'failed'", 1, DECLINED)
+    ),
     Breakage(
         "compensated_sagas",
         "an unknown taken for a failure",
@@ -175,7 +177,7 @@ BREAKAGES = [
     ),
     Breakage(
         "captured_payments",
-        "more than asked",
+        "more than requested",
         "UPDATE simulator_ledger SET amount = 7001 WHERE kind = 'capture' AND reference = %(captured)s",
     ),
     Breakage(
@@ -212,7 +214,7 @@ BREAKAGES = [
     ),
     Breakage(
         "completed_approvals",
-        "undone, and taken",
+        "compensated, and captured at the bank",
         instance(
             "definition = 'payment.complete', status = 'compensated'", saga("payment.capture", "captured")
         ),
@@ -233,7 +235,11 @@ BREAKAGES = [
         "paid, and failed here",
         "UPDATE refunds SET status = 'failed' WHERE refund_no = %(refund)s",
     ),
-    Breakage("finished_refunds", "undone, and paid", instance("status = 'compensated'", REFUND)),
+    Breakage(
+        "finished_refunds",
+        "compensated, and refunded at the bank",
+        instance("status = 'compensated'", REFUND),
+    ),
     Breakage(
         "refund_limits",
         "more than was captured",

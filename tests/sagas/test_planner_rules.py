@@ -441,14 +441,20 @@ def test_pauses_double_up_to_the_cap(
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds"), [(0.5, 2.0), (2.5, 2.5), (None, 2.0)], ids=["shorter", "longer", "not at all"]
+    ("retry_after_seconds", "seconds"),
+    [(0.5, 2.0), (2.5, 2.5), (None, 2.0)],
+    ids=["shorter", "longer", "not at all"],
 )
 def test_a_pause_is_at_least_what_the_channel_asks_for(
-    asked: float | None, seconds: float, longest_pause: list[tuple[float, float]]
+    retry_after_seconds: float | None, seconds: float, longest_pause: list[tuple[float, float]]
 ) -> None:
     saga = started()
     saga.deadline_in_seconds = None
-    record_outcome(saga, saga.steps[1], Transient("busy", retry_after_seconds=asked, extends_deadline=False))
+    record_outcome(
+        saga,
+        saga.steps[1],
+        Transient("busy", retry_after_seconds=retry_after_seconds, extends_deadline=False),
+    )
     assert saga.steps[1].retry_in_seconds == seconds
     assert saga.deadline_in_seconds is None
 

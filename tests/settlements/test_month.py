@@ -72,8 +72,8 @@ def play_on(client: SignedClient, payment: Body, scenario: str) -> None:
         case "refund failed":
             error(refund(client, payment, AMOUNT), 402, "refund_declined")
         case "refund returned":
-            given_back = data(refund(client, payment, AMOUNT // 3))
-            update = build_refund_update(given_back, RefundState.FAILED)
+            created_refund = data(refund(client, payment, AMOUNT // 3))
+            update = build_refund_update(created_refund, RefundState.FAILED)
             apply_refund_update(update=update, source=SIMULATOR, is_current=True)
         case "dispute lost" | "dispute won":
             number = f"dp_{payment['payment_no']}"

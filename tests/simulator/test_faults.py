@@ -254,16 +254,16 @@ def test_a_declined_refund_stays_declined(channel: SimulatorChannel, shop: Shop)
         ("refund_fails_later:0", RefundState.FAILED, Reported),
     ],
 )
-@pytest.mark.parametrize("ask", [True, False], ids=["asked", "by itself"])
+@pytest.mark.parametrize("is_queried", [True, False], ids=["asked", "by itself"])
 def test_a_pending_refund_is_decided(
-    channel: SimulatorChannel, shop: Shop, simulate: str, state: RefundState, again: type, ask: bool
+    channel: SimulatorChannel, shop: Shop, simulate: str, state: RefundState, again: type, is_queried: bool
 ) -> None:
     payment = shop.pay(simulate)
     request = shop.refund(payment.reference)
     pending = channel.refund_payment(request)
     assert isinstance(pending, Reported)
     assert pending.value.state is RefundState.PENDING
-    if ask:
+    if is_queried:
         answer = channel.find_refund(RefundRef(request.reference, request.payment))
         assert isinstance(answer, Reported)
         assert answer.value.state is state

@@ -338,8 +338,8 @@ def test_objects_of_other_tenants_are_not_found(
         key = None if method == "GET" else new_no("key")
         error(stranger.request(method, path, *sent.values(), idempotency_key=key), 404, "not_found")
     lists = (EVENTS, ENDPOINTS, DELIVERIES)
-    asked = (f"{DELIVERIES}?endpoint_id={ids['endpoint']}", f"{DELIVERIES}?event_id={ids['event']}")
-    for path in (*lists, *asked):
+    filtered = (f"{DELIVERIES}?endpoint_id={ids['endpoint']}", f"{DELIVERIES}?event_id={ids['event']}")
+    for path in (*lists, *filtered):
         assert data(stranger.get(path)) == {"items": [], "next_cursor": None}
     changed = {name for name, count in row_counts().items() if count != before[name]}
     assert changed <= {"idempotency_keys"}

@@ -21,7 +21,7 @@ def at_midnight(shop: Shop) -> None:
     shop.wait(hours=24 - now.hour, minutes=-now.minute, seconds=-now.second)
 
 
-def ask(shop: Shop, date: str, bill_type: str = "trade") -> dict[str, Any]:
+def query_bill(shop: Shop, date: str, bill_type: str = "trade") -> dict[str, Any]:
     return shop.call(BILL, {"bill_type": bill_type, "bill_date": date})
 
 
@@ -45,7 +45,7 @@ def test_detail_and_summary(shop: Shop) -> None:
     shop.refund(number, "1.00", "R2")  # belongs to the next day in Beijing
     shop.wait(hours=9)
 
-    response = shop.http.get(ask(shop, date)["bill_download_url"], timeout=60)
+    response = shop.http.get(query_bill(shop, date)["bill_download_url"], timeout=60)
     compact = date.replace("-", "")
     stem = f"{shop.seller_id}0156_{compact}"
     assert response.headers["Content-Disposition"] == f"attachment; filename={stem}.csv.zip"
@@ -93,7 +93,7 @@ def test_fees(shop: Shop, keys: Any) -> None:
     date = today(shop)
     shop.paid("88.88")
     shop.wait(hours=34)
-    content = shop.http.get(ask(shop, date)["bill_download_url"], timeout=60).content
+    content = shop.http.get(query_bill(shop, date)["bill_download_url"], timeout=60).content
     detail, summary = files(content).values()
     assert dict(zip(DETAIL_COLUMNS.split(","), detail[5].split(","), strict=True))["服务费（元）"] == "-0.53"
     assert summary[6].endswith("-0.53,0.00,88.35")
@@ -103,36 +103,38 @@ def test_when_a_bill_exists(shop: Shop) -> None:
     at_midnight(shop)
     date = today(shop)
     shop.paid()
-    assert ask(shop, date)["sub_code"] == "isv.invalid_arguments"  # today's
+    assert query_bill(shop, date)["sub_code"] == "isv.invalid_arguments"  # today's
     at_midnight(shop)
-    assert ask(shop, date)["sub_code"] == "isp.bill_not_exist"  # made until 9:00
+    assert query_bill(shop, date)["sub_code"] == "isp.bill_not_exist"  # made until 9:00
     shop.wait(hours=9)
-    assert ask(shop, date)["code"] == "10000"
-    assert ask(shop, today(shop))["sub_code"] == "isv.invalid_arguments"
+    assert query_bill(shop, date)["code"] == "10000"
+    assert query_bill(shop, today(shop))["sub_code"] == "isv.invalid_arguments"
 
 
 def test_a_day_without_trades_has_no_bill(shop: Shop) -> None:
-    assert ask(shop, "2026-11-01")["sub_code"] == "isp.bill_not_exist"
+    assert query_bill(shop, "2026-11-01")["sub_code"] == "isp.bill_not_exist"
 
 
 @pytest.mark.parametrize(
     "date", ["", "28.11.2026", "2026-13-01", "2026-1-1", "2015-12-31", "2099-01-01", "2099-01"]
 )
 def test_dates(shop: Shop, date: str) -> None:
-    assert ask(shop, date)["sub_code"] == "isv.invalid_arguments"
+    assert query_bill(shop, date)["sub_code"] == "isv.invalid_arguments"
 
 
 def test_types(shop: Shop) -> None:
-    assert ask(shop, "2026-11-01", "everything")["sub_code"] == "isv.invalid_arguments"
-    assert ask(shop, "2026-11-01", "signcustomer")["sub_code"] == "TYPE_NOT_SUPPORTED"
+    assert query_bill(shop, "2026-11-01", "everything")["sub_code"] == "isv.invalid_arguments"
+    assert query_bill(shop, "2026-11-01", "signcustomer")["sub_code"] == "TYPE_NOT_SUPPORTED"
 
 
 def test_a_month(shop: Shop) -> None:
     month = today(shop)[:7]
     number = shop.paid("7.00")
-    assert ask(shop, month)["sub_code"] == "isv.invalid_arguments"
+    assert query_bill(shop, month)["sub_code"] == "isv.invalid_arguments"
     shop.wait(days=35)
-    detail, _ = files(shop.http.get(ask(shop, month)["bill_download_url"], timeout=60).content).values()
+    detail, _ = files(
+        shop.http.get(query_bill(shop, month)["bill_download_url"], timeout=60).content
+    ).values()
     assert number in detail[5]
 
 
@@ -140,7 +142,7 @@ def test_a_link_works_for_30_seconds(shop: Shop) -> None:
     date = today(shop)
     shop.paid()
     shop.wait(hours=34)
-    link = ask(shop, date)["bill_download_url"]
+    link = query_bill(shop, date)["bill_download_url"]
     shop.wait(seconds=30)
     assert shop.http.get(link, timeout=60).content.startswith(b"PK")
     shop.wait(seconds=1)
