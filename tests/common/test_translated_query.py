@@ -33,4 +33,4 @@ def test_a_long_statement_has_the_same_result_with_both() -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement, list(range(count)))
             assert cursor.fetchone() == (list(range(count)),)
-    assert base._translate.cache_info().currsize == 1, "ours is used"
+    assert base._translate.cache_info().currsize == 1, "our class is used"

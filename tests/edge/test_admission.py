@@ -144,7 +144,9 @@ def test_a_flood_of_one_merchant_leaves_room_in_its_lane_to_every_other_one() ->
     )
     others = [request for key in "abc" for request in send(admission, RequestLane.WRITES, fairness_key=key)]
     assert not any(request.is_refused for request in others)
-    assert [request.is_refused for request in flood] == [False] + [True] * 5, "its newest requests are refused"
+    assert [request.is_refused for request in flood] == [False] + [True] * 5, (
+        "its newest requests are refused"
+    )
     late = send(admission, RequestLane.WRITES, fairness_key="d")
     assert late[0].is_refused, "no merchant has a second queued request to evict"
     finish(held, flood, others, late)

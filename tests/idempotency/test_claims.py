@@ -183,7 +183,7 @@ def test_a_write_of_one_statement_needs_a_time_and_falls_back_when_a_row_exists(
     request_: KeyedRequest,
 ) -> None:
     claim = claim_key(request_, begin=begin_nothing, begin_in_one_statement=_duplicate)
-    assert claim.started == "begun", "not tried without a time"
+    assert claim.started == "begun", "without a time the single statement is not tried"
     other = replace(request_, key=f"{request_.key}-2")
     claim = claim_key(
         other, begin=begin_nothing, begin_in_one_statement=_duplicate, now=dt.datetime.now(dt.UTC)
@@ -562,8 +562,12 @@ def test_a_request_is_read_with_its_fields() -> None:
     )
     assert (found.tenant, found.method, found.route, found.key) == ("t", "POST", "/x", "k")
     assert (list(found.fields), found.lenient_fields) == (["a", "b", "no"], frozenset({"b"}))
-    assert found.fields["no"] == read({"no": "of the path"}).fields["no"], "the path decides"
-    assert found.fields["a"] == read({"a": {"x": [True, None], "y": 1}}).fields["a"], "no order of names"
+    assert found.fields["no"] == read({"no": "of the path"}).fields["no"], (
+        "the value in the path wins over the body"
+    )
+    assert found.fields["a"] == read({"a": {"x": [True, None], "y": 1}}).fields["a"], (
+        "the order of field names does not matter"
+    )
     assert found.fields["b"] != read({"b": "1"}).fields["b"]
     assert all(len(each) == 16 for each in found.fields.values())
     plain = read({})

@@ -34,7 +34,9 @@ def test_a_balance_is_exact_before_and_after_the_rollup(client: SignedClient) ->
     assert roll_up() == 2
     assert balance(client) == before
     paid(client)
-    assert balance(client) == (usd(16_000), usd(4_000)), "of the day, and of the queue"
+    assert balance(client) == (usd(16_000), usd(4_000)), (
+        "the row of the day and the rows of the queue are added up"
+    )
     assert roll_up() == 1
     assert roll_up() == 0
     assert balance(client) == (usd(16_000), usd(4_000))

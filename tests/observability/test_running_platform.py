@@ -278,7 +278,7 @@ def test_metrics_pass_promtools_lint(platform: Containers, paid: dict[str, Any],
     )
     assert (lint.returncode, lint.stderr) == (0, "")
     series = [line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")]
-    assert len(series) == len(set(series)), "a series twice"
+    assert len(series) == len(set(series)), "no series is exported twice"
     assert len(series) < 3_000
     assert paid["payment_no"] not in text
 

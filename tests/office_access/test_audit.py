@@ -82,7 +82,7 @@ def test_an_action_is_shown_with_its_label_and_its_code(acme) -> None:  # type: 
             html = browser.get(address, headers={"accept-language": language}).content.decode()
             assert words in html
             assert ">merchant.suspend<" in html
-        assert f"{words} {acme.merchant.pk}" in html, "its title"
+        assert f"{words} {acme.merchant.pk}" in html, "the title has the label"
     listed = browser.get("/admin/audit/staffaction/", {"object_type": "merchant"})
     assert len(listed.context["cl"].result_list) == 1
 

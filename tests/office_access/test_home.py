@@ -52,7 +52,7 @@ def test_a_nul_is_refused_with_an_error_page() -> None:
 def test_home_page_and_back_office_have_an_icon() -> None:
     icon = Client().get("/favicon.ico")
     assert icon.status_code == 200
-    assert b"".join(icon.streaming_content).startswith(b"\x00\x00\x01\x00"), "an ICO"  # type: ignore[attr-defined]
+    assert b"".join(icon.streaming_content).startswith(b"\x00\x00\x01\x00"), "the file must be an ICO"  # type: ignore[attr-defined]
     for address in ("/", "/admin/login/"):
         assert re.search(r'<link rel="icon"\s+href="/favicon.ico"', text_of(address))
 

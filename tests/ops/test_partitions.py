@@ -99,7 +99,7 @@ def test_partitions_of_this_week_and_four_more_exist_after_migrate(table: Partit
     assert any(each.start <= now < each.end for each in found)
     assert found[-1].end > now + 3 * PERIOD
     assert [each.end for each in found[:-1]] == [each.start for each in found[1:]]
-    assert make_partitions_ahead() == 0, "again, it makes none"
+    assert make_partitions_ahead() == 0, "a second run makes no partition"
 
 
 @pytest.mark.parametrize("table", ALL, ids=lambda table: table.name)

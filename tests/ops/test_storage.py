@@ -47,5 +47,5 @@ def test_updates_of_every_payment_can_be_hot(table: str) -> None:
             [table],
         )
         indexed = cursor.fetchall()
-    assert indexed, "keys and conditions of all indexes"
+    assert indexed, "the query must find keys and conditions of all indexes"
     assert not [each for each in indexed if each[0] in UPDATED[table]]

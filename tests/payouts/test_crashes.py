@@ -167,5 +167,5 @@ def test_an_outcome_is_recorded_whole_or_not_at_all(
         die_in_without_recovery(record)
     require_sent_once(ready)
     assert record()
-    assert not record(), "repeated"
+    assert not record(), "the outcome is already recorded"
     assert LedgerTransfer.objects.filter(event="payout.returned").count() == 1

@@ -65,7 +65,7 @@ def test_totals_are_narrowed_and_ordered(acme: NewMerchant) -> None:
         return [row.payments_minor for row in read_daily_totals(query)]
 
     assert sorted(found()) == [1, 2, 3, 4]
-    assert found()[-1] == 1, "by day"
+    assert found()[-1] == 1, "the totals are ordered by day"
     assert found(currency="JPY") == [2]
     assert found(channel="stripe") == [3]
     assert found(merchant_id=other.merchant.pk) == [4]

@@ -229,7 +229,7 @@ def test_the_success_of_the_pivot_is_the_point_of_no_return() -> None:
     record_outcome(saga, saga.steps[1], Success())
     assert saga.past_pivot
     record_outcome(saga, saga.steps[2], Success())
-    assert saga.past_pivot, "a later step does not lead back"
+    assert saga.past_pivot, "a later step does not reset the pivot"
 
 
 def test_a_failure_is_for_good() -> None:
@@ -500,7 +500,7 @@ def test_waiting_begins_once_and_is_progress() -> None:
     assert (saga.waiting_for, saga.wait_seconds, saga.claims_without_progress) == ("a.done", 7.0, 0)
     saga.wait_seconds = None  # saved
     planner.start_waiting(saga, first)  # type: ignore[arg-type]
-    assert saga.wait_seconds is None, "the wait goes on"
+    assert saga.wait_seconds is None, "the saga still waits"
     planner.start_waiting(saga, second)  # type: ignore[arg-type]
     assert (saga.waiting_for, saga.wait_seconds) == ("b.done", 7.0)  # type: ignore[comparison-overlap]
     saga.wait_is_over = True

@@ -267,7 +267,7 @@ def test_a_stale_worker_writes_nothing(client: SignedClient, receiver: Receiver)
     assert (newer.delivery_id, newer.fence) == (late.delivery_id, late.fence + 1)
     reply = delivery.attempt_delivery(late)
     assert reply.outcome == AttemptOutcome.SUCCESS, "the endpoint was called"
-    assert WebhookDelivery.objects.get().status == DeliveryStatus.PENDING, "and nothing was recorded"
+    assert WebhookDelivery.objects.get().status == DeliveryStatus.PENDING, "nothing was recorded"
     outcomes = dict(WebhookAttempt.objects.values_list("fence", "outcome"))
     assert outcomes == {late.fence: "abandoned", newer.fence: "in_flight"}
     delivery.attempt_delivery(newer)
