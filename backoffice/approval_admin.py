@@ -1,6 +1,9 @@
 """The page of an approval, on which it is also approved and rejected."""
 
+import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from django.contrib import admin
@@ -20,23 +23,34 @@ from gateway.models import Payment
 from sagas.inspection import SagaView
 
 
-def _find_subject(approval: Approval) -> Payment | SagaView | None:
-    if approval.is_about_payment:
-        return Payment.objects.select_related("merchant").filter(payment_no=approval.business_id).first()
-    return next(iter(saga_inspection.load_sagas(ids=[approval.saga_id])), None)
+@dataclass(frozen=True)
+class ApprovalRow:
+    """An approval on its page, with its payment or saga, which is read once for the panel and for the effects."""
+
+    approval: Approval
+
+    @property
+    def id(self) -> uuid.UUID:
+        return self.approval.pk
+
+    @cached_property
+    def subject(self) -> Payment | SagaView | None:
+        approval = self.approval
+        if approval.is_about_payment:
+            return Payment.objects.select_related("merchant").filter(payment_no=approval.business_id).first()
+        return next(iter(saga_inspection.load_sagas(ids=[approval.saga_id])), None)
 
 
 def _flow_of(approval: Approval) -> ApprovalFlow:
     return PAYMENT_APPROVALS if approval.is_about_payment else SAGA_APPROVALS
 
 
-def _find_pending(approval: Approval) -> Approval | None:
-    return decisions.pending_approvals().filter(pk=approval.pk).first()
+def _find_pending(row: ApprovalRow) -> Approval | None:
+    return decisions.pending_approvals().filter(pk=row.id).first()
 
 
-def _describe_effects(approval: Approval, _same: Approval) -> Sequence[str]:
-    subject = _find_subject(approval)
-    return _flow_of(approval).describe_effects(subject, approval) if subject is not None else ()
+def _describe_effects(row: ApprovalRow, approval: Approval) -> Sequence[str]:
+    return _flow_of(approval).describe_effects(row.subject, approval) if row.subject is not None else ()
 
 
 def _approve(approval: Approval, approver: str) -> Performed:
@@ -52,5 +66,8 @@ class ApprovalPageAdmin(ActionsAdmin, ApprovalAdmin):  # type: ignore[misc]  # u
     change_form_template = "backoffice/object_page.html"
     approval_flow = ApprovalFlow(_find_pending, _describe_effects, _approve)
 
-    def page_context(self, request: HttpRequest, row: Approval) -> dict[str, Any]:
-        return {"page": build_approval_page(row, _find_subject(row))}
+    def load_rows(self, request: HttpRequest, ids: Sequence[str]) -> list[ApprovalRow]:
+        return [ApprovalRow(approval) for approval in super().load_rows(request, ids)]
+
+    def page_context(self, request: HttpRequest, row: ApprovalRow) -> dict[str, Any]:
+        return {"page": build_approval_page(row.approval, row.subject)}

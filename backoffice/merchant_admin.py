@@ -116,7 +116,6 @@ admin.site.unregister([Merchant, ApiKey])
 class MerchantPageAdmin(ActionsAdmin, MerchantAdmin):  # type: ignore[misc]  # unfold's mixins
     change_form_outer_before_template = ""  # type: ignore[assignment]
     change_form_template = "backoffice/object_page.html"
-    inlines = ()  # type: ignore[assignment]  # the page shows the keys of the chosen environment
     staff_actions = (
         AdminAction(
             "create",

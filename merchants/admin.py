@@ -10,16 +10,11 @@ from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from common.admin import SCOPE, FlatInline, ReadOnlyAdmin
+from common.admin import SCOPE, ReadOnlyAdmin
 from common.admin_lists import FilterInput, InputsFilter
 from merchants.models import BOTH_ENVIRONMENTS, ApiKey, Environment, Merchant, RequestNonce
-
-KEY_COLUMNS = ("hint", "environment", "label", "last_used_at", "expires_at", "retires_at", "revoked_at")
 
 
 class EnvironmentFilter(SimpleListFilter):
@@ -100,28 +95,25 @@ class MerchantFilter(InputsFilter):
         return rows.filter(merchant_id=merchant_id)
 
 
-class ApiKeyInline(FlatInline):
-    model = ApiKey
-    fields = readonly_fields = ("key_link", *KEY_COLUMNS[1:])
-
-    @admin.display(description=_("hint"))
-    def key_link(self, key: ApiKey) -> SafeString:
-        """Links to the page where the key is rotated and revoked."""
-        url = reverse("admin:merchants_apikey_change", args=[key.pk])
-        return format_html('<a class="text-link" href="{}">{}</a>', url, key.hint)
-
-
 @admin.register(Merchant)
 class MerchantAdmin(ReadOnlyAdmin):
     list_display = ("name", "email", "status", "created_at")
     list_filter = ("status",)
     search_fields = ("=id", "email", "name")
-    inlines = (ApiKeyInline,)
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ReadOnlyAdmin):
-    list_display = ("hint", "merchant", *KEY_COLUMNS[1:])
+    list_display = (
+        "hint",
+        "merchant",
+        "environment",
+        "label",
+        "last_used_at",
+        "expires_at",
+        "retires_at",
+        "revoked_at",
+    )
     list_filter = (EnvironmentFilter, MerchantFilter)
     list_select_related = ("merchant",)
     search_fields = ("=id", "=public_id", "merchant__email")

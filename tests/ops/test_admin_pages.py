@@ -125,8 +125,8 @@ def test_every_list_and_every_page_opens_with_few_queries(
         with subtests.test(f"{model._meta.label} page"):
             row = model._default_manager.first()
             assert row is not None, "the test leaves this model empty"
-            # The 18th query is for an open dispute at the top of the page, the 19th for an approval's environment.
-            with at_most(19):
+            # The 18th query is for an open dispute at the top of the page.
+            with at_most(18):
                 text_of(superuser.get(address(model, "change", row.pk)))
 
 
