@@ -30,6 +30,7 @@ from common.admin import money_text
 from common.admin_forms import amount_field
 from common.errors import UnknownObject
 from common.money import EXPONENTS
+from gateway.admin.review_reasons import show_review_reason
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus, Refund
 from gateway.services.payment_reviews import list_open_reviews
@@ -72,7 +73,8 @@ class ResolveForm(ReasonForm):
         super().__init__(data, **kwargs)
         (payment,) = self.rows
         reviews = [
-            (str(review.id), f"{review.code}: {review.text}"[:200]) for review in list_open_reviews(payment)
+            (str(review.id), f"{review.get_code_display()}: {show_review_reason(review)}"[:200])
+            for review in list_open_reviews(payment)
         ]
         review_field = self.fields["review"]
         assert isinstance(review_field, forms.ChoiceField)

@@ -15,6 +15,7 @@ from backoffice.renderers.payment_tabs import tab
 from backoffice.timeline.payment_timeline import load_subject
 from common.admin import money_text
 from gateway.admin import PaymentAdmin
+from gateway.admin.review_reasons import show_review_reason
 from gateway.models import Payment
 from gateway.services.payment_reviews import list_open_reviews
 
@@ -39,7 +40,9 @@ class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unf
             "title": row.payment_no,
             "subtitle": None,
             "payment": row,
-            "open_reviews": open_reviews,
+            "open_reviews": [
+                (review.get_code_display(), show_review_reason(review)) for review in open_reviews
+            ],
             "amount": money_text(row.amount_minor, row.currency),
             "label": label_payment(subject),
             "channel_url": channel_url(row),

@@ -37,9 +37,10 @@ WITH chosen AS (
     SELECT *, row_number() OVER (ORDER BY payment_no) AS n FROM payments
     WHERE payment_no LIKE 'PAY-BENCH-%%' AND status <> 'expired' ORDER BY payment_no LIMIT %(items)s
 ), reviews AS (
-    INSERT INTO payment_reviews (id, payment_id, code, subject, text, opened_at, resolution, resolved_by)
-    SELECT gen_random_uuid(), id, CASE WHEN n %% 20 < 8 THEN 'mismatch' ELSE 'refund_failed' END, '', 'differs',
-        created_at, '', '' FROM chosen WHERE n %% 20 < 10
+    INSERT INTO payment_reviews (id, payment_id, code, subject, text, message, message_values, opened_at, resolution,
+        resolved_by)
+    SELECT gen_random_uuid(), id, CASE WHEN n %% 20 < 8 THEN 'mismatch' ELSE 'refund_failed' END, '', 'differs', '',
+        '{}'::jsonb, created_at, '', '' FROM chosen WHERE n %% 20 < 10
 ), disputes AS (
     INSERT INTO disputes (id, dispute_no, payment_id, merchant_id, environment, channel, channel_dispute_no,
         amount_minor, currency, reason, channel_reason, stage, status, evidence_due_by, created_at)

@@ -73,6 +73,8 @@ LABELS: dict[str, Promise] = {
     "max_retry_count": _("retry limit"),
     "merchant": _("merchant"),
     "merchant_id": _("merchant"),
+    "message": _("message"),
+    "message_values": _("values of the message"),
     "metadata": _("merchant's own data"),
     "method": _("method"),
     "name": _("name"),

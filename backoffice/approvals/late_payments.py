@@ -17,6 +17,7 @@ from backoffice.services import late_payments, refund_operations
 from backoffice.services.late_payments import PaymentReviewOperation
 from common.admin import money_text
 from common.errors import NotPermitted, OperationRefused
+from gateway.admin.review_reasons import show_review_reason
 from gateway.models import Payment
 from gateway.services.charge_suspense import require_suspense
 from gateway.services.payment_reviews import (
@@ -95,7 +96,7 @@ def describe_effects(approval: Approval, payment: Payment) -> list[str]:
         ]
     named = approval.result.split()
     return [
-        _("Resolves without moving money: %(review)s") % {"review": review.text}
+        _("Resolves without moving money: %(review)s") % {"review": show_review_reason(review)}
         for review in list_open_reviews(payment)
         if str(review.id) in named
     ]

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
 from common.admin import money_text
+from gateway.admin.review_reasons import show_review_reason
 from gateway.models import Dispute, DisputeStatus, PaymentReview, ReviewCode
 
 DISPUTE_TONES = {DisputeStatus.WON: Tone.SUCCESS, DisputeStatus.CLOSED: Tone.NEUTRAL}
@@ -19,7 +20,7 @@ def reviews(subject: Subject) -> Iterator[TimelineEntry]:
     if any(review.code == ReviewCode.DISPUTE for review in found):
         yield from _disputes(subject)
     for review in found:
-        facts = [EntryFact(_("reason"), review.text, is_code=True)]
+        facts = [EntryFact(_("reason"), show_review_reason(review))]
         yield TimelineEntry(
             review.opened_at,
             "flag",

@@ -20,7 +20,8 @@ from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.open_items import OpenItem
 from backoffice.work_queue.sources import CLAIMED, IN_REVIEW, OVERDUE, STUCK
 from common.admin import money_text
-from gateway.models import DisputeStatus, ReviewCode
+from gateway.admin.review_reasons import show_review_reason
+from gateway.models import DisputeStatus, PaymentReview, ReviewCode
 from sagas.availability import MEANINGS
 from sagas.inspection import SagaView
 from settlements.models import CaseKind
@@ -75,7 +76,8 @@ class RecommendedAction:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """`key` names the item in the form, with the assignee that the person sees."""
+    """`key` names the item in the form, with the assignee that the person sees. `detail` is the reason of a review; the
+    others have theirs in `item.reason`, as people and programs wrote it."""
 
     item: OpenItem
     key: str
@@ -95,12 +97,30 @@ def build_rows(items: Sequence[OpenItem], user: Any) -> list[QueueRow]:
     sagas = {saga.id: saga for saga in saga_inspection.load_sagas(ids=saga_ids)} if saga_ids else {}
     pending = decisions.pending_approvals().filter(saga_id__in=saga_ids)
     approvals = dict(pending.values_list("saga_id", "id")) if saga_ids else {}
+    reasons = _load_review_reasons(items)
     return [
-        _build_row(item, sagas.get(item.object_id), approvals.get(item.object_id), user) for item in items
+        _build_row(
+            item,
+            reasons.get(item.object_id, ""),
+            sagas.get(item.object_id),
+            approvals.get(item.object_id),
+            user,
+        )
+        for item in items
     ]
 
 
-def _build_row(item: OpenItem, saga: SagaView | None, approval_id: UUID | None, user: Any) -> QueueRow:
+def _load_review_reasons(items: Sequence[OpenItem]) -> Mapping[UUID, str]:
+    """In the reader's language, by the id of the review."""
+    kinds = (ItemKind.PAYMENT, ItemKind.REFUND)
+    ids = [item.object_id for item in items if item.kind in kinds and item.code != OVERDUE]
+    reviews = PaymentReview.objects.filter(id__in=ids) if ids else ()
+    return {review.id: show_review_reason(review) for review in reviews}
+
+
+def _build_row(
+    item: OpenItem, detail: str, saga: SagaView | None, approval_id: UUID | None, user: Any
+) -> QueueRow:
     age = item.seen_at - item.since
     left = item.due_at - item.seen_at if item.due_at else None
     is_urgent = left is not None and left < URGENT
@@ -111,7 +131,7 @@ def _build_row(item: OpenItem, saga: SagaView | None, approval_id: UUID | None, 
         url=reverse(PAGES[item.kind], args=[item.page_id]),
         amount=money_text(item.amount_minor, item.currency) if item.amount_minor and item.currency else "",
         reason=_describe_reason(item, saga),
-        detail=item.reason,
+        detail=detail,
         age=format_duration(max(age, dt.timedelta())),
         due=_describe_due(left) if left is not None else "",
         tone="danger" if is_urgent else "warning" if age > OLD else "neutral",

@@ -21,6 +21,7 @@ from common.admin import (
 )
 from common.admin_lists import AmountFilter, CreatedFilter, PaidFilter
 from gateway.admin.cards import format_card
+from gateway.admin.review_reasons import show_review_reason
 from gateway.admin.shared import MoneyAdmin
 from gateway.models import Payment, PaymentAttempt, PaymentReview, PaymentStatus, ReviewCode
 from merchants.admin import EnvironmentFilter, MerchantFilter, environment_filter
@@ -184,7 +185,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
 @admin.register(PaymentReview)
 class PaymentReviewAdmin(ReadOnlyAdmin):
     why = label_column("code", _("reason"), ReviewCode)
-    list_display = ("payment", "why", "subject", "text", "opened_at", "resolved_at", "resolved_by")
+    list_display = ("payment", "why", "subject", "shown_reason", "opened_at", "resolved_at", "resolved_by")
     list_filter = (
         "code",
         ("resolved_at", admin.EmptyFieldListFilter),
@@ -194,5 +195,19 @@ class PaymentReviewAdmin(ReadOnlyAdmin):
     search_fields = ("=payment__payment_no", "=subject")
     search_help_text = _("Payment number, or what it is about, in full.")
     ordering = ("-opened_at",)
-    readonly_fields = ("why",)
-    fields = ("payment", "why", "subject", "text", "opened_at", "resolved_at", "resolution", "resolved_by")
+    readonly_fields = ("why", "shown_reason")
+    fields = (
+        "payment",
+        "why",
+        "subject",
+        "shown_reason",
+        "text",
+        "opened_at",
+        "resolved_at",
+        "resolution",
+        "resolved_by",
+    )
+
+    @admin.display(description=_("detail"))
+    def shown_reason(self, review: PaymentReview) -> str:
+        return show_review_reason(review)

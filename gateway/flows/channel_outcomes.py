@@ -8,6 +8,7 @@ from typing import assert_never
 from channels import base
 from gateway.errors import REQUEST_INVALID
 from gateway.next_action import describe_next_action
+from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value
 from sagas import outcomes
 from sagas.outcomes import Json, Outcome
 
@@ -100,29 +101,43 @@ def convert_query_after_used_key(queried: Outcome) -> Outcome:
 
 def describe_payment_mismatch(
     payment: base.ChannelPayment, *, reference: str, amount_minor: int, currency: str
-) -> str:
-    """Describes how the channel's payment differs from ours; empty when it does not."""
+) -> ReviewReason | None:
+    """Describes how the channel's payment differs from ours; None when it does not."""
     mismatch = _describe_mismatch(payment, reference, amount_minor, currency)
     if (
-        not mismatch
+        mismatch is None
         and payment.state == base.PaymentState.PAID
         and not 1 <= payment.captured_minor <= amount_minor
     ):
-        return f"the channel took {payment.captured_minor} of {amount_minor}"
+        values = {
+            "captured": amount_value(payment.captured_minor, currency),
+            "requested": amount_value(amount_minor, currency),
+        }
+        return ReviewReason(ReviewMessage.CAPTURED_OTHERWISE, values)
     return mismatch
 
 
 def describe_refund_mismatch(
     refund: base.ChannelRefund, *, reference: str, amount_minor: int, currency: str
-) -> str:
-    """Describes how the channel's refund differs from ours; empty when it does not."""
+) -> ReviewReason | None:
+    """Describes how the channel's refund differs from ours; None when it does not."""
     return _describe_mismatch(refund, reference, amount_minor, currency)
 
 
 def _describe_mismatch(
     reported: base.ChannelPayment | base.ChannelRefund, reference: str, amount_minor: int, currency: str
-) -> str:
+) -> ReviewReason | None:
     reported_minor = amount_minor if reported.amount_minor is None else reported.amount_minor
     theirs = (reported.reference, reported_minor, reported.currency.upper())
     ours = (reference, amount_minor, currency)
-    return "" if theirs == ours else f"the channel reports {theirs}, we requested {ours}"
+    if theirs == ours:
+        return None
+    return ReviewReason(
+        ReviewMessage.REPORTED_DIFFERENTLY,
+        {
+            "reported": amount_value(reported_minor, reported.currency.upper()),
+            "reported_reference": reported.reference,
+            "requested": amount_value(amount_minor, currency),
+            "reference": reference,
+        },
+    )

@@ -18,7 +18,8 @@ from django.conf import settings
 
 from gateway import state_machine
 from gateway.flows.refund_create import start_late_refund_saga
-from gateway.models import Payment, PaymentAttempt, ReviewCode, UpdateEffect
+from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode, UpdateEffect
+from gateway.review_reasons import ReviewMessage, ReviewReason, status_value
 
 log = structlog.get_logger(__name__)
 
@@ -26,12 +27,13 @@ log = structlog.get_logger(__name__)
 def handle_late_payment(*, payment: Payment, captured_minor: int) -> UpdateEffect:
     if not state_machine.record_late_payment(payment=payment, captured_minor=captured_minor):
         return UpdateEffect.NOTHING_NEW
-    reason = f"paid after the payment was {payment.status}"
+    status = status_value(PaymentStatus(payment.status))
+    reason = ReviewReason(ReviewMessage.LATE_PAYMENT, {"status": status})
     log.warning("payment.late_success", payment_no=payment.payment_no, status=payment.status)
     if is_refund_automatic(payment) and payment.refundable_minor:
-        start_late_refund_saga(payment=payment, reason=reason)
+        start_late_refund_saga(payment=payment, reason=str(reason))
     else:
-        state_machine.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, text=reason)
+        state_machine.open_review(payment=payment, code=ReviewCode.LATE_PAYMENT, reason=reason)
     return UpdateEffect.LATE_PAYMENT
 
 
@@ -44,13 +46,15 @@ def handle_duplicate_payment(
     )
     if not recorded:
         return UpdateEffect.NOTHING_NEW
-    reason = f"attempt {attempt.number} at {attempt.channel} was paid after a later attempt had replaced it"
+    reason = ReviewReason(
+        ReviewMessage.DUPLICATE_PAYMENT, {"number": attempt.number, "channel": attempt.channel}
+    )
     log.warning("payment.paid_twice", payment_no=payment.payment_no, reference=attempt.reference)
     if is_refund_automatic(payment) and attempt.surplus_refundable_minor:
-        start_late_refund_saga(payment=payment, surplus_of=attempt, reason=reason)
+        start_late_refund_saga(payment=payment, surplus_of=attempt, reason=str(reason))
     else:
         state_machine.open_review(
-            payment=payment, code=ReviewCode.DUPLICATE_PAYMENT, subject=attempt.reference, text=reason
+            payment=payment, code=ReviewCode.DUPLICATE_PAYMENT, subject=attempt.reference, reason=reason
         )
     return UpdateEffect.LATE_PAYMENT
 

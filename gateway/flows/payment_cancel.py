@@ -30,7 +30,7 @@ from gateway.flows.channel_outcomes import (
 from gateway.flows.data import PaymentCancelData, read_existing_payment
 from gateway.flows.late_payments import handle_duplicate_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
-from gateway.flows.received_payments import receive_payment, review_contradicted_captures
+from gateway.flows.received_payments import receive_payment, review_ended_payment
 from gateway.flows.start import start_flow
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
 from sagas import selectors
@@ -99,7 +99,7 @@ def _convert_payment(data: PaymentCancelData, payment: ChannelPayment) -> Outcom
                 amount_minor=data.payment_amount_minor,
                 currency=data.currency,
             )
-            return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
+            return NeedsReview(str(mismatch)) if mismatch else Success(build_payment_result(payment))
         case PaymentState.PROCESSING:
             # The customer was faster. A webhook or a query brings what the channel decides.
             return Failure(
@@ -124,7 +124,7 @@ def cancel_order(context: Context) -> None:
     elif is_paid:
         receive_payment(payment=payment, captured_minor=result["captured_minor"])
     elif payment.is_partly_captured:
-        review_contradicted_captures(payment=payment, reported=str(result["state"]))
+        review_ended_payment(payment=payment, state=PaymentState(result["state"]))
     else:
         state_machine.close_unpaid_payment(
             payment=payment,

@@ -22,6 +22,7 @@ from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.received_payments import receive_partial_capture, receive_payment
 from gateway.flows.start import start_flow
 from gateway.models import Payment
+from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value, state_value
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import CallNotFound, Failure, NeedsReview, NoEffect, Outcome, Success, Unknown
 from sagas.registry import register
@@ -95,17 +96,22 @@ def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outco
         currency=data.currency,
     )
     if mismatch:
-        return NeedsReview(mismatch)
+        return NeedsReview(str(mismatch))
     is_paid = payment.state == PaymentState.PAID
     if payment.captured_minor == data.captured_after_minor and (is_paid or not data.is_final):
         return Success(build_payment_result(payment))
     if payment.captured_minor == data.captured_before_minor:
         # The authorization has lapsed, or the channel's answer is older than the call.
         return _AUTHORIZATION_GONE if is_paid else Unknown("the channel still has it as authorized")
-    return NeedsReview(
-        f"the channel has it as {payment.state} and captured {payment.captured_minor},"
-        f" we requested {data.captured_after_minor}"
+    contradiction = ReviewReason(
+        ReviewMessage.CAPTURE_UNCLEAR,
+        {
+            "state": state_value(payment.state),
+            "reported": amount_value(payment.captured_minor, data.currency),
+            "requested": amount_value(data.captured_after_minor, data.currency),
+        },
     )
+    return NeedsReview(str(contradiction))
 
 
 def record_capture(context: Context) -> None:

@@ -104,7 +104,7 @@ def _convert_payment(data: PaymentCompleteData, payment: ChannelPayment) -> Outc
         amount_minor=data.payment_amount_minor,
         currency=data.currency,
     )
-    return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
+    return NeedsReview(str(mismatch)) if mismatch else Success(build_payment_result(payment))
 
 
 def record_completion(context: Context) -> None:

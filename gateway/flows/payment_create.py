@@ -239,7 +239,7 @@ def _convert_payment(data: PaymentCreateData, attempt: ChannelAttempt, payment: 
         payment, reference=attempt.reference, amount_minor=data.amount_minor, currency=data.currency
     )
     if mismatch:
-        return NeedsReview(mismatch)
+        return NeedsReview(str(mismatch))
     return Success({**build_payment_result(payment), **attempt.to_result()})
 
 

@@ -87,7 +87,7 @@ def _convert_payment(data: AuthorizationIncrementData, payment: ChannelPayment) 
     mismatch = describe_payment_mismatch(
         payment, reference=data.reference, amount_minor=data.amount_minor, currency=data.currency
     )
-    return NeedsReview(mismatch) if mismatch else Success(build_payment_result(payment))
+    return NeedsReview(str(mismatch)) if mismatch else Success(build_payment_result(payment))
 
 
 def record_increment(context: Context) -> None:

@@ -12,6 +12,7 @@ from gateway.flows.data import PaymentCaptureData
 from gateway.flows.late_payments import handle_duplicate_payment
 from gateway.flows.received_payments import receive_partial_capture, receive_payment
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
+from gateway.review_reasons import ReviewMessage, ReviewReason
 from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
 
@@ -28,7 +29,7 @@ def _watch_payment(context: Context) -> None:
         payment=payment,
         code=ReviewCode.NO_OUTCOME,
         subject=reference,
-        text=f"it is not known what the channel holds for {reference}",
+        reason=ReviewReason(ReviewMessage.UNKNOWN_FUNDS, {"reference": reference}),
     )
 
 

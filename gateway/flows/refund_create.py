@@ -139,7 +139,7 @@ def _convert_refund(data: RefundCreateData, refund: ChannelRefund) -> Outcome:
     mismatch = describe_refund_mismatch(
         refund, reference=data.refund_no, amount_minor=data.amount_minor, currency=data.currency
     )
-    return NeedsReview(mismatch) if mismatch else Success(build_refund_result(refund))
+    return NeedsReview(str(mismatch)) if mismatch else Success(build_refund_result(refund))
 
 
 def settle_refund(context: Context) -> None:

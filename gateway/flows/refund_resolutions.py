@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy
 
 from gateway import state_machine
 from gateway.models import Payment, Refund, RefundStatus, ReviewCode
+from gateway.review_reasons import ReviewMessage, ReviewReason
 from sagas.definitions import Context, Resolution
 from sagas.outcomes import StepFailed
 
@@ -44,7 +45,7 @@ def _review_late_payment(context: Context, payment: Payment) -> None:
         payment=payment,
         code=ReviewCode.REFUND_FAILED,
         subject=context.data.get("refund_no", ""),
-        text="the late payment was not refunded",
+        reason=ReviewReason(ReviewMessage.LATE_PAYMENT_NOT_REFUNDED),
     )
 
 

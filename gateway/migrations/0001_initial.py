@@ -491,7 +491,19 @@ class Migration(migrations.Migration):
                         max_length=255,
                     ),
                 ),
-                ("text", models.TextField()),
+                (
+                    "text",
+                    models.TextField(help_text="The reason in English, for the terminal and the audit log."),
+                ),
+                (
+                    "message",
+                    models.CharField(
+                        blank=True,
+                        help_text="The reason's message in gateway/review_reasons.py.",
+                        max_length=40,
+                    ),
+                ),
+                ("message_values", models.JSONField(blank=True, default=dict)),
                 (
                     "opened_at",
                     models.DateTimeField(

@@ -36,7 +36,11 @@ class PaymentReview(models.Model):
     subject = models.CharField(
         max_length=255, blank=True, help_text=_("The refund, dispute or attempt that the review is about.")
     )
-    text = models.TextField()
+    text = models.TextField(help_text=_("The reason in English, for the terminal and the audit log."))
+    message = models.CharField(
+        max_length=40, blank=True, help_text=_("The reason's message in gateway/review_reasons.py.")
+    )
+    message_values = models.JSONField(default=dict, blank=True)
     opened_at = models.DateTimeField(db_default=Now(), editable=False)
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolution = models.TextField(blank=True)

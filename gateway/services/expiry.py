@@ -17,6 +17,7 @@ from common.ids import uuid7
 from gateway import state_machine
 from gateway.errors import OperationInProgress
 from gateway.models import MAX_EXPIRY_ATTEMPTS, Payment, PaymentStatus, ReviewCode
+from gateway.review_reasons import ReviewMessage, ReviewReason
 from gateway.services.cancel_payment import start_cancel
 from merchants.models import Environment
 
@@ -125,7 +126,7 @@ def _start_expiry(payment: Payment) -> bool:
         state_machine.open_review(
             payment=payment,
             code=ReviewCode.CANCEL_REFUSED,
-            text=f"the channel refused {payment.expiry_attempts} times to end the expired payment",
+            reason=ReviewReason(ReviewMessage.CANCEL_REFUSED, {"count": payment.expiry_attempts}),
         )
         return False
     saga_id = uuid7()

@@ -26,6 +26,7 @@ from gateway.models import (
     Refund,
     ReviewCode,
 )
+from gateway.review_reasons import ReviewMessage, ReviewReason
 from gateway.services.channel_queries import QueryOutcome, try_query_payment, try_query_refund
 from gateway.services.polling_claims import (
     CLAIM_PAYMENTS,
@@ -120,7 +121,7 @@ def _give_up_payment(payment: Payment) -> None:
             state_machine.open_review(
                 payment=payment,
                 code=ReviewCode.NO_OUTCOME,
-                text="the channel still reports no outcome, long after the payment expired",
+                reason=ReviewReason(ReviewMessage.PAYMENT_UNDECIDED),
             )
             log.error("payment.polling_given_up", payment_no=payment.payment_no)
 
@@ -132,11 +133,13 @@ def _give_up_refund(refund: Refund) -> None:
             pk=refund.pk, status__in=OPEN_REFUND_STATUSES, created_at__lte=Now() - GIVE_UP_REFUND_AFTER
         ).update(next_check_at=None, updated_at=Now())
         if has_given_up:
-            days = GIVE_UP_REFUND_AFTER.days
             state_machine.open_review(
                 payment=refund.payment,
                 code=ReviewCode.NO_OUTCOME,
                 subject=refund.refund_no,
-                text=f"the channel reports no outcome of refund {refund.refund_no} for {days} days",
+                reason=ReviewReason(
+                    ReviewMessage.REFUND_UNDECIDED,
+                    {"refund_no": refund.refund_no, "days": GIVE_UP_REFUND_AFTER.days},
+                ),
             )
             log.error("refund.polling_given_up", refund_no=refund.refund_no)

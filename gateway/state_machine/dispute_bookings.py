@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from django.db.models.functions import Now
 
 from gateway.models import Dispute, Payment, PaymentAttempt, ReviewCode
+from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value
 from gateway.state_machine.ledger_postings import post_dispute_change
 from gateway.state_machine.reviews import open_review, resolve_reviews
 
@@ -72,8 +73,14 @@ def _change_booking(dispute: Dispute, booking: _Booking, withdrawn_before_minor:
             payment=dispute.payment,
             code=ReviewCode.DISPUTE_EXCESS,
             subject=dispute.dispute_no,
-            text=f"dispute {dispute.dispute_no} took {dispute.withdrawn_minor} {dispute.currency}, and "
-            f"{booking.suspense_minor} of it is more than the payment holds: in suspense",
+            reason=ReviewReason(
+                ReviewMessage.DISPUTE_EXCESS,
+                {
+                    "dispute_no": dispute.dispute_no,
+                    "withdrawn": amount_value(dispute.withdrawn_minor, dispute.currency),
+                    "excess": amount_value(booking.suspense_minor, dispute.currency),
+                },
+            ),
         )
     elif suspense_before_minor and not booking.suspense_minor:
         resolve_reviews(

@@ -15,6 +15,7 @@ from gateway.models import (
     ReviewCode,
 )
 from gateway.polling_intervals import FIRST_POLL_SECONDS
+from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value
 from gateway.state_machine.events import emit_refund_event
 from gateway.state_machine.ledger_postings import post_refund_after_all, reverse_refund
 from gateway.state_machine.refund_failures import review_failed_automatic_refund
@@ -111,8 +112,13 @@ def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> boo
             payment=refund.payment,
             code=ReviewCode.REFUND_OUTCOME,
             subject=refund.refund_no,
-            text=f"refund {refund.refund_no} is failed here, and the channel reports it as succeeded: "
-            f"{refund.amount_minor - part_minor} more than was left to refund",
+            reason=ReviewReason(
+                ReviewMessage.REFUND_AFTER_ALL,
+                {
+                    "refund_no": refund.refund_no,
+                    "excess": amount_value(refund.amount_minor - part_minor, refund.currency),
+                },
+            ),
         )
         hold_in_suspense(
             payment=refund.payment,

@@ -12,6 +12,7 @@ from gateway.models import (
     RefundStatus,
     ReviewCode,
 )
+from gateway.review_reasons import ReviewMessage, ReviewReason
 from gateway.state_machine.events import emit_refund_event
 from gateway.state_machine.ledger_postings import void_refund
 from gateway.state_machine.reviews import open_review
@@ -45,7 +46,7 @@ def review_failed_automatic_refund(refund: Refund, reason: str) -> None:
             payment=refund.payment,
             code=ReviewCode.REFUND_FAILED,
             subject=refund.refund_no,
-            text=f"late payment could not be refunded: {reason}",
+            reason=ReviewReason(ReviewMessage.LATE_REFUND_FAILED, {"detail": reason}),
         )
 
 

@@ -1,5 +1,6 @@
 """Opening and resolving the reviews of a payment."""
 
+import json
 from collections.abc import Collection
 
 from django.db import connection
@@ -7,21 +8,24 @@ from django.db.models.functions import Now
 
 from common.ids import uuid7
 from gateway.models import Payment, PaymentReview, ReviewCode
+from gateway.review_reasons import ReviewReason
 
 _OPEN_REVIEW = """
-INSERT INTO payment_reviews (id, payment_id, code, subject, text, resolution, resolved_by)
-VALUES (%s, %s, %s, %s, %s, '', '')
-ON CONFLICT (payment_id, code, subject) WHERE resolved_at IS NULL DO UPDATE SET text = EXCLUDED.text
+INSERT INTO payment_reviews (id, payment_id, code, subject, text, message, message_values, resolution, resolved_by)
+VALUES (%s, %s, %s, %s, %s, %s, %s, '', '')
+ON CONFLICT (payment_id, code, subject) WHERE resolved_at IS NULL
+DO UPDATE SET text = EXCLUDED.text, message = EXCLUDED.message, message_values = EXCLUDED.message_values
 """
 
 
-def open_review(*, payment: Payment, code: ReviewCode, text: str, subject: str = "") -> None:
+def open_review(*, payment: Payment, code: ReviewCode, reason: ReviewReason, subject: str = "") -> None:
     """Opens a review beside others that may be open; no amount changes.
 
-    An open review of the same code and subject gets the new text. A trigger sets `payments.needs_attention`.
+    An open review of the same code and subject gets the new reason. A trigger sets `payments.needs_attention`.
     """
+    stored = [str(reason), reason.message.value, json.dumps(reason.values)]
     with connection.cursor() as cursor:
-        cursor.execute(_OPEN_REVIEW, [uuid7(), payment.id, code.value, subject[:255], text])
+        cursor.execute(_OPEN_REVIEW, [uuid7(), payment.id, code.value, subject[:255], *stored])
 
 
 def resolve_reviews(

@@ -130,7 +130,8 @@ def test_a_notice_with_another_amount_needs_review(client: SignedClient, harness
     assert send_webhook(harness, notice).content == b"success"
     assert get_payment(client, payment)["status"] == "pending"
     review = PaymentReview.objects.get()
-    assert "10000" in review.text
+    assert "100.00 CNY" in review.text
+    assert review.message_values["requested"] == {"amount_minor": 10_000, "currency": "CNY"}
 
 
 @pytest.mark.parametrize("fault", ["forged_webhook", "tampered_webhook"])

@@ -17,6 +17,7 @@ from gateway import state_machine
 from gateway.errors import PaymentDisputed
 from gateway.flows import refund_create
 from gateway.models import ChannelEvent, Dispute, Payment, PaymentReview, ReviewCode
+from tests.support.reviews import AMOUNTS_DIFFER
 from tests.support.shop import data, error, get_payment, refund
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import build_event, send
@@ -58,9 +59,7 @@ def test_a_dispute_is_stored_counted_and_needs_review(fake: FakeStripe, payment:
     assert (kept.effect, kept.reference) == ("disputed", payment.payment_no)
     payment.refresh_from_db()
     assert (payment.status, payment.needs_attention) == ("succeeded", True)
-    assert payment.attention_reason == (
-        "disputed at stripe (fraudulent): 10000 USD in minor units, needs_response"
-    )
+    assert payment.attention_reason == "Disputed at stripe (fraudulent): 100.00 USD, needs a response"
     assert counted() == before + 1
 
 
@@ -131,10 +130,10 @@ def test_an_inquiry_blocks_no_refund(fake: FakeStripe, payment: Payment, client:
 
 
 def test_a_dispute_and_another_review_are_resolved_separately(fake: FakeStripe, payment: Payment) -> None:
-    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, reason=AMOUNTS_DIFFER)
     send(dispute(fake, payment, "created"))
     payment.refresh_from_db()
-    assert payment.attention_reason.startswith("the amounts differ; disputed at stripe")
+    assert payment.attention_reason.startswith(f"{AMOUNTS_DIFFER}; Disputed at stripe")
     late_payments.operate(
         operation=late_payments.PaymentReviewOperation.RESOLVE,
         payment_no=payment.payment_no,
@@ -144,7 +143,7 @@ def test_a_dispute_and_another_review_are_resolved_separately(fake: FakeStripe, 
     )
     payment.refresh_from_db()
     assert payment.needs_attention
-    assert payment.attention_reason.startswith("disputed at stripe")
+    assert payment.attention_reason.startswith("Disputed at stripe")
     done = PaymentReview.objects.get(code="mismatch")
     assert (done.resolution, done.resolved_by) == ("compared", "ana")
     late_payments.operate(

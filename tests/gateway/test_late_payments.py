@@ -116,7 +116,7 @@ def test_a_late_payment_needs_review(client: SignedClient, how: str) -> None:
     background.finish()
     assert ("refund", 10_000) not in bank.read_ledger(payment["payment_no"])
     row = Payment.objects.get()
-    assert (row.needs_attention, row.attention_reason) == (True, f"paid after the payment was {how}")
+    assert (row.needs_attention, row.attention_reason) == (True, f"Paid after the payment was {how}")
     assert len(events_of(payment, "payment.late_success")) == 1
     assert bank.read_effect(bank.send_webhook(bank.build_webhook(payment))) == "nothing_new"
 
@@ -197,7 +197,7 @@ def test_a_duplicate_payment_needs_review(client: SignedClient, banks: list[Addi
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000)]
     row = Payment.objects.get()
     assert (row.status, row.needs_attention) == ("succeeded", True)
-    assert row.attention_reason == "attempt 1 at north was paid after a later attempt had replaced it"
+    assert row.attention_reason == "Attempt 1 at north was paid after a later attempt had replaced it"
 
 
 def test_a_duplicate_payment_that_cannot_be_refunded_needs_review(
@@ -293,7 +293,7 @@ def test_a_failed_refund_succeeds_after_the_amount_was_refunded_again(
     assert get_payment(client, payment)["refunded_amount"] == 10_000
     row = get_refund(client, refunded)
     assert (row["status"], row["late_refunded_amount"]) == ("failed", 3_000)
-    assert "5000 more" in Payment.objects.get().attention_reason
+    assert "50.00 USD more" in Payment.objects.get().attention_reason
     assert len(events_of(payment, "refund.late_success")) == 1
 
 
@@ -318,7 +318,7 @@ def test_a_failed_refund_succeeds_when_nothing_is_left_to_refund(
     assert get_payment(client, payment)["refunded_amount"] == 10_000
     row = get_refund(client, refunded)
     assert (row["status"], row["previous_status"], row["late_refunded_amount"]) == ("failed", "failed", 0)
-    assert "10000 more" in Payment.objects.get().attention_reason
+    assert "100.00 USD more" in Payment.objects.get().attention_reason
     assert len(events_of(payment, "refund.late_success")) == 1
     assert has_listed_outcome(Refund.objects.get(refund_no=refunded["refund_no"]), update), "it is recorded"
 

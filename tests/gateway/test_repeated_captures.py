@@ -322,7 +322,7 @@ def test_more_money_for_a_payment_that_has_succeeded_needs_review(client: Signed
     )
     assert bank.read_effect(bank.send_webhook(same)) == "nothing_new"
     assert bank.read_effect(bank.send_webhook(more)) == "parked"
-    assert "9000 captured, we know of 4000" in Payment.objects.get().attention_reason
+    assert "90.00 USD captured, and we know of 40.00 USD" in Payment.objects.get().attention_reason
 
 
 @pytest.mark.parametrize("resolution", ["watch", "paid", "unpaid"])

@@ -24,6 +24,7 @@ from gateway.services.charge_suspense import charge_payment_suspense
 from gateway.services.payment_reviews import resolve_open_reviews
 from tests.ledger.test_postings import dispute
 from tests.support import background, bank, shop
+from tests.support.reviews import AMOUNTS_DIFFER
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -92,7 +93,7 @@ def refunded(payment: Payment) -> list[int]:
     ("operation", "effect", "amounts"),
     [
         ("give_back", "20,000.00 USD is refunded.", [2_000_000]),
-        ("resolve", "Resolves without moving money: paid after the payment was cancelled", []),
+        ("resolve", "Resolves without moving money: Paid after the payment was cancelled", []),
     ],
 )
 def test_one_requests_and_another_approves(
@@ -170,10 +171,10 @@ def test_a_review_that_came_later_is_not_resolved_with_the_others(
 ) -> None:
     request(ana, late, "resolve")
     with transaction.atomic():
-        state_machine.open_review(payment=late, code=ReviewCode.MISMATCH, text="the amounts differ")
+        state_machine.open_review(payment=late, code=ReviewCode.MISMATCH, reason=AMOUNTS_DIFFER)
     decide(ben, late)
     late.refresh_from_db()
-    assert (late.needs_attention, late.attention_reason) == (True, "the amounts differ")
+    assert (late.needs_attention, late.attention_reason) == (True, str(AMOUNTS_DIFFER))
 
 
 def test_another_amount_than_the_requested_one_is_not_refunded(

@@ -25,6 +25,7 @@ from sagas.models import SagaInstance
 from settlements.models import SettlementCase
 from tests.office.test_second_person import make_saga_in_review
 from tests.support import shop
+from tests.support.reviews import AMOUNTS_DIFFER
 from tests.support.rows import leave_one_of_each
 from tests.support.signing import SignedClient
 from tests.support.triggers import without_triggers
@@ -47,8 +48,8 @@ def everything(client: SignedClient) -> Payment:
         status="disabled", disabled_reason="gone", disabled_at=timezone.now()
     )
     with transaction.atomic():
-        state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
-        state_machine.open_review(payment=payment, code=ReviewCode.REFUND_FAILED, text="declined")
+        state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, reason=AMOUNTS_DIFFER)
+        state_machine.open_review(payment=payment, code=ReviewCode.REFUND_FAILED, reason=AMOUNTS_DIFFER)
     make_saga_in_review(client, 5_000)
     _leave_payouts()
     return payment
@@ -90,7 +91,7 @@ def test_one_item_of_each_kind_with_amount_reason_and_action(
     for shown in (
         "1,234.56 USD",
         "The channel's data differ from ours",
-        "the amounts differ",
+        str(AMOUNTS_DIFFER),
         "An automatic refund failed",
         "due in 19 h",
         "Answered 410 Gone",
@@ -199,7 +200,10 @@ def test_a_review_of_a_refund_is_recorded_under_the_refund(client: SignedClient)
     refund_no = shop.data(shop.refund(client, paid, 100))["refund_no"]
     with transaction.atomic():
         state_machine.open_review(
-            payment=Payment.objects.get(), code=ReviewCode.REFUND_OUTCOME, text="unknown", subject=refund_no
+            payment=Payment.objects.get(),
+            code=ReviewCode.REFUND_OUTCOME,
+            reason=AMOUNTS_DIFFER,
+            subject=refund_no,
         )
     services.add_note(items=[reference(items()[ItemKind.REFUND])], actor="ana", note="seen")
     recorded = StaffAction.objects.get()

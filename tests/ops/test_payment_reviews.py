@@ -48,7 +48,7 @@ def late(client: SignedClient) -> Body:
 
 def test_payments_in_review_are_listed(late: Body) -> None:
     assert late["payment_no"] in run_command("list")
-    assert "paid after the payment was cancelled" in run_command("list")
+    assert "Paid after the payment was cancelled" in run_command("list")
 
 
 def test_a_late_payment_is_refunded_once_and_audited(client: SignedClient, late: Body) -> None:

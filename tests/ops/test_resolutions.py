@@ -237,7 +237,7 @@ def test_a_late_payment_whose_refund_was_not_reserved_still_needs_review(
     )
     resolve(saga)
     row = Payment.objects.get(payment_no=payment["payment_no"])
-    assert (row.needs_attention, row.attention_reason) == (True, "the late payment was not refunded")
+    assert (row.needs_attention, row.attention_reason) == (True, "The late payment was not refunded")
     with pytest.raises(NotPermitted):
         resolve(SagaInstance.objects.get(pk=saga.pk), "refunded")
 

@@ -31,6 +31,7 @@ from monitoring.services import run_checks
 from payouts.models import BankAccount, Payout, PayoutPlan, PayoutRun
 from sagas.models import SagaInstance, SagaSignal
 from tests.support.fee_plans import give_plan
+from tests.support.reviews import AMOUNTS_DIFFER
 from tests.support.settlement_rows import leave_a_statement
 from webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
@@ -150,7 +151,7 @@ def _a_dispute_and_a_review() -> None:
         currency=payment.currency,
         status="booked",
     )
-    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, text="the amounts differ")
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, reason=AMOUNTS_DIFFER)
     state_machine.resolve_reviews(payment=payment, resolution="compared", actor="ana")
 
 

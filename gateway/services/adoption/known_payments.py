@@ -12,6 +12,7 @@ from django.db import transaction
 from channels.base import ChannelPayment, PaymentState
 from gateway import selectors, state_machine
 from gateway.models import CLOSED_UNPAID_STATUSES, Payment, PaymentAttempt, ReviewCode
+from gateway.review_reasons import ReviewMessage, ReviewReason
 from gateway.services.channel_queries import query_attempt, try_query_payment
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.services.channel_updates.references import is_from_own_channel
@@ -61,7 +62,12 @@ def _stop_automatic_refunds(
             payment=payment,
             code=ReviewCode.ADOPTED,
             subject=f"money of {reference}",
-            text=f"{source} has money for {reference}, which the database restored to "
-            f"{restored_to:%Y-%m-%d %H:%M:%SZ} has as unpaid. It may have been refunded in the lost time: compare with "
-            f"the refunds at {source} before you refund it",
+            reason=ReviewReason(
+                ReviewMessage.MONEY_SINCE_RESTORE,
+                {
+                    "channel": str(source),
+                    "reference": reference,
+                    "restored_to": f"{restored_to:%Y-%m-%d %H:%M:%SZ}",
+                },
+            ),
         )

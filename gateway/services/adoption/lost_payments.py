@@ -22,6 +22,7 @@ from events.outbox import append_event
 from gateway import selectors, state_machine
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, ReviewCode
 from gateway.next_action import describe_next_action
+from gateway.review_reasons import ReviewMessage, ReviewReason, reason_value, status_value
 from gateway.services.adoption.lost_attempts import adopt_attempt, is_operation_running
 from gateway.services.adoption.origins import Origin
 from gateway.services.channel_updates.payments import apply_payment_update
@@ -35,7 +36,6 @@ log = structlog.get_logger(__name__)
 
 # Two runs at once adopt each payment once. The second half of the lock's key is the hash of the payment number.
 _LOCK_CLASS = 4053
-_NOT_KNOWN = "subject, items, callback_url, return_url, customer, metadata and application fee"
 
 
 class AdoptionOutcome(enum.StrEnum):
@@ -110,8 +110,9 @@ def _adopt(lost: LostPayment) -> AdoptionOutcome:
             payment=payment,
             code=ReviewCode.ADOPTED,
             subject=lost.update.reference,
-            text=f"{lost.source} lists attempt {lost.number} ({lost.update.channel_trade_no}), which the database "
-            f"restored to {lost.restored_to:%Y-%m-%d %H:%M:%SZ} does not have. Its application fee is not known",
+            reason=ReviewReason(
+                ReviewMessage.ATTEMPT_ADOPTED, {**_describe_listing(lost), "number": lost.number}
+            ),
         )
     if payment.reference == lost.update.reference:
         state_machine.activate_payment(
@@ -160,7 +161,9 @@ def _create_payment(lost: LostPayment, merchant_id: uuid.UUID) -> Payment:
     return payment
 
 
-def _place_order(lost: LostPayment, merchant_id: uuid.UUID) -> tuple[Order, tuple[OrderItem, ...], str]:
+def _place_order(
+    lost: LostPayment, merchant_id: uuid.UUID
+) -> tuple[Order, tuple[OrderItem, ...], ReviewReason | None]:
     """The order, the items to insert, and a remark for the review.
 
     An order of the merchant's number that waits for this amount is the payment's. Any other order of that number stays
@@ -169,17 +172,18 @@ def _place_order(lost: LostPayment, merchant_id: uuid.UUID) -> tuple[Order, tupl
     wanted = lost.origin.order_no or lost.payment_no
     found = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, merchant_id, wanted))
     if found.is_new:
-        remark = "" if lost.origin.order_no else "Its order number is not known either. "
+        remark = None if lost.origin.order_no else ReviewReason(ReviewMessage.ORDER_NUMBER_UNKNOWN)
         return found.order, found.items, remark
     other = selectors.find_payment_of_order(found.order)
     expected = (OrderStatus.PENDING, lost.amount_minor, lost.update.currency.upper())
     if other is None and (found.order.status, found.order.amount_minor, found.order.currency) == expected:
-        return found.order, (), ""
-    owner = f"payment {other.payment_no}" if other else f"an order that is {found.order.status}"
-    remark = (
-        f"Its order {wanted} belongs to {owner} by now: perhaps the merchant repeated its request after the restore, "
-        "and the customer pays twice. "
-    )
+        return found.order, (), None
+    if other is not None:
+        values = {"order_no": wanted, "payment_no": other.payment_no}
+        remark = ReviewReason(ReviewMessage.ORDER_OF_OTHER_PAYMENT, values)
+    else:
+        status = status_value(OrderStatus(found.order.status))
+        remark = ReviewReason(ReviewMessage.ORDER_TAKEN, {"order_no": wanted, "status": status})
     own = orders.find_or_place_order(order_id=uuid7(), draft=_build_draft(lost, merchant_id, lost.payment_no))
     if not own.is_new:
         raise DuplicateOrderNo({"order_no": lost.payment_no})
@@ -197,11 +201,20 @@ def _build_draft(lost: LostPayment, merchant_id: uuid.UUID, order_no: str) -> or
     )
 
 
-def _open_review(payment: Payment, lost: LostPayment, remark: str) -> None:
+def _open_review(payment: Payment, lost: LostPayment, remark: ReviewReason | None) -> None:
     state_machine.open_review(
         payment=payment,
         code=ReviewCode.ADOPTED,
         subject=payment.payment_no,
-        text=f"{lost.source} lists this payment ({lost.update.channel_trade_no}), and the database restored to "
-        f"{lost.restored_to:%Y-%m-%d %H:%M:%SZ} does not have it. {remark}Not known: {_NOT_KNOWN}",
+        reason=ReviewReason(
+            ReviewMessage.PAYMENT_ADOPTED, {**_describe_listing(lost), "remark": reason_value(remark)}
+        ),
     )
+
+
+def _describe_listing(lost: LostPayment) -> dict[str, str]:
+    return {
+        "channel": str(lost.source),
+        "channel_trade_no": lost.update.channel_trade_no,
+        "restored_to": f"{lost.restored_to:%Y-%m-%d %H:%M:%SZ}",
+    }

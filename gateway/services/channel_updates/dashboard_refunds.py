@@ -26,6 +26,7 @@ from gateway.models import (
     ReviewCode,
     UpdateEffect,
 )
+from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value
 from gateway.services.channel_updates.references import RETRY_LATER
 from gateway.services.channel_updates.refund_outcomes import apply_refund_outcome
 from gateway.update_source import UpdateSource
@@ -145,9 +146,17 @@ def _hold_excess(
         payment=payment,
         code=ReviewCode.CHANNEL_REFUND,
         subject=update.channel_refund_no,
-        text=f"{source} refunded {update.amount_minor} {update.currency} ({update.channel_refund_no}"
-        f"{f', a second refund for {reused_no}' if reused_no else ''}), and only {left_minor} {payment.currency} of "
-        f"{payment.payment_no} was left to refund: in suspense",
+        reason=ReviewReason(
+            ReviewMessage.SECOND_REFUND_BEYOND if reused_no else ReviewMessage.REFUND_BEYOND,
+            {
+                "channel": str(source),
+                "amount": amount_value(update.amount_minor, update.currency.upper()),
+                "channel_refund_no": update.channel_refund_no,
+                "refund_no": reused_no,
+                "left": amount_value(left_minor, payment.currency),
+                "payment_no": payment.payment_no,
+            },
+        ),
     )
     log.error("refund.exceeds_payment_at_channel", payment_no=payment.payment_no, left_minor=left_minor)
     return UpdateEffect.NEEDS_REVIEW
@@ -159,8 +168,14 @@ def _review_adopted_refund(refund: Refund, source: UpdateSource) -> None:
         payment=refund.payment,
         code=ReviewCode.ADOPTED,
         subject=refund.refund_no,
-        text=f"{source} made {refund.refund_no} ({refund.channel_refund_no}), which our database does not have "
-        f"since it was restored. Not known: who requested it, and its reason",
+        reason=ReviewReason(
+            ReviewMessage.REFUND_ADOPTED,
+            {
+                "channel": str(source),
+                "refund_no": refund.refund_no,
+                "channel_refund_no": refund.channel_refund_no,
+            },
+        ),
     )
     log.warning("refund.adopted", refund_no=refund.refund_no, channel_refund_no=refund.channel_refund_no)
 
@@ -170,7 +185,14 @@ def _review_second_refund(refund: Refund, source: UpdateSource, reused_no: str) 
         payment=refund.payment,
         code=ReviewCode.MISMATCH,
         subject=refund.channel_refund_no,
-        text=f"{source} made a second refund for {reused_no} ({refund.channel_refund_no}): "
-        f"booked as {refund.refund_no}",
+        reason=ReviewReason(
+            ReviewMessage.SECOND_REFUND,
+            {
+                "channel": str(source),
+                "refund_no": reused_no,
+                "channel_refund_no": refund.channel_refund_no,
+                "booked_as": refund.refund_no,
+            },
+        ),
     )
     log.error("refund.made_twice", refund_no=reused_no, channel_refund_no=refund.channel_refund_no)

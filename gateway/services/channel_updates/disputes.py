@@ -27,6 +27,7 @@ from gateway.models import (
     ReviewCode,
     UpdateEffect,
 )
+from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value, status_value
 from gateway.services.channel_updates.references import is_from_own_channel
 from gateway.update_source import UpdateSource
 
@@ -165,12 +166,19 @@ def _record_change(dispute: Dispute, event_type: str, withdrawn_before_minor: in
         event_type, payment_no=payment.payment_no, dispute_no=dispute.dispute_no, status=dispute.status
     )
     if event_type != "dispute.updated":
-        amount = f"{dispute.amount_minor} {dispute.currency} in minor units"
         state_machine.open_review(
             payment=payment,
             code=ReviewCode.DISPUTE,
             subject=dispute.dispute_no,
-            text=f"disputed at {dispute.channel} ({dispute.channel_reason}): {amount}, {dispute.status}",
+            reason=ReviewReason(
+                ReviewMessage.DISPUTED,
+                {
+                    "channel": dispute.channel,
+                    "reason": dispute.channel_reason,
+                    "amount": amount_value(dispute.amount_minor, dispute.currency),
+                    "status": status_value(DisputeStatus(dispute.status)),
+                },
+            ),
         )
         _count(dispute.channel, dispute.environment)
 

@@ -18,6 +18,7 @@ from gateway.models import (
     ReviewCode,
     UpdateEffect,
 )
+from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value, state_value
 from gateway.services.channel_updates.references import is_from_own_channel
 from gateway.update_source import UpdateSource
 from sagas import operations
@@ -77,20 +78,24 @@ def _choose_expected_amount(payment: Payment, update: ChannelPayment) -> int:
     return reported if reported in totals else payment.authorized_minor
 
 
-def _describe_lost_capture(payment: Payment, update: ChannelPayment) -> str:
-    """Describes an end that contradicts the captures that we know; empty without a contradiction."""
+def _describe_lost_capture(payment: Payment, update: ChannelPayment) -> ReviewReason | None:
+    """Describes an end that contradicts the captures that we know; None without a contradiction."""
     has_ended = update.state in (PaymentState.PAID, PaymentState.CANCELLED, PaymentState.DECLINED)
     if not (payment.is_partly_captured and has_ended and update.captured_minor < payment.captured_minor):
-        return ""
-    return (
-        f"the channel reports {update.state} with {update.captured_minor} captured, "
-        f"we know of {payment.captured_minor}"
+        return None
+    return ReviewReason(
+        ReviewMessage.CAPTURES_LOST,
+        {
+            "state": state_value(update.state),
+            "reported": amount_value(update.captured_minor, payment.currency),
+            "known": amount_value(payment.captured_minor, payment.currency),
+        },
     )
 
 
-def open_mismatch_review(payment: Payment, mismatch: str, *, subject: str) -> None:
-    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, subject=subject, text=mismatch)
-    log.error("channel.mismatch", payment_no=payment.payment_no, subject=subject, reason=mismatch)
+def open_mismatch_review(payment: Payment, mismatch: ReviewReason, *, subject: str) -> None:
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, subject=subject, reason=mismatch)
+    log.error("channel.mismatch", payment_no=payment.payment_no, subject=subject, reason=str(mismatch))
 
 
 def _apply_to_earlier_attempt(
@@ -217,7 +222,7 @@ def _release_held_funds(payment: Payment, attempt: PaymentAttempt | None) -> Upd
             payment=payment,
             code=ReviewCode.HELD_FUNDS,
             subject=reference,
-            text=f"the channel holds money for {reference}",
+            reason=ReviewReason(ReviewMessage.HELD_FUNDS, {"reference": reference}),
         )
         return UpdateEffect.LATE_PAYMENT
     started = start_release_saga(payment=payment, attempt=attempt)

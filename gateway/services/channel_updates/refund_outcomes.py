@@ -5,6 +5,7 @@ import structlog
 from channels.base import ChannelRefund, RefundState
 from gateway import state_machine
 from gateway.models import OPEN_REFUND_STATUSES, Refund, RefundStatus, ReviewCode, UpdateEffect
+from gateway.review_reasons import ReviewMessage, ReviewReason
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +71,10 @@ def _review_blocked_refund(refund: Refund, update: ChannelRefund) -> None:
         payment=refund.payment,
         code=ReviewCode.NO_OUTCOME,
         subject=refund.refund_no,
-        text=f"refund {refund.refund_no}: {update.failure_message or update.failure_code}",
+        reason=ReviewReason(
+            ReviewMessage.REFUND_BLOCKED,
+            {"refund_no": refund.refund_no, "detail": update.failure_message or update.failure_code},
+        ),
     )
     log.warning("refund.blocked", refund_no=refund.refund_no, code=update.failure_code)
 
