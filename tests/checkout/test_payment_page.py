@@ -336,6 +336,18 @@ def test_a_late_payment_is_always_shown(client: SignedClient, payment: Body) -> 
     assert "refunded it to you" in get(payment).content.decode()
 
 
+def test_a_disputed_payment_is_still_paid(client: SignedClient) -> None:
+    """The customer's bank holds or took the money: neither is a refund of ours, and nobody is asked to pay again."""
+    payment = opened(client, return_url="")
+    bank.pay(payment)
+    bank.deliver_webhooks(payment["payment_no"])
+    change(payment, disputed_minor=10_000)
+    page = get(payment).content.decode()
+    assert "Payment successful" in page
+    assert "refunded" not in page
+    assert "Nothing was charged" not in page
+
+
 def test_a_payment_of_an_earlier_attempt_is_always_shown(client: SignedClient, payment: Body) -> None:
     bank.let_payment_expire(payment["payment_no"])
     client.post(f"/api/v1/payments/{payment['payment_no']}/sync", {})

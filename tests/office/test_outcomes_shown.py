@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -174,6 +175,23 @@ def test_a_page_that_the_role_forbids_has_a_way_back(sign_in: Callable[..., Clie
     html = answer.content.decode()
     assert answer.status_code == 403
     assert "You may not do this" in html
+    assert answer["X-Request-Id"] in html
+    assert '<a href="/admin/">' in html
+
+
+def test_an_error_of_ours_has_a_way_back(ana: Client) -> None:
+    browser = Client(raise_request_exception=False, headers={"accept-language": "en"})
+    browser.cookies = ana.cookies
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE webhook_deliveries RENAME TO moved_away")
+        try:
+            answer = browser.get(reverse("admin:webhooks_webhookdelivery_changelist"))
+        finally:
+            cursor.execute("ALTER TABLE moved_away RENAME TO webhook_deliveries")
+    html = answer.content.decode()
+    assert answer.status_code == 500
+    assert "This is an error on our side and has been reported" in html
+    assert "checkout.css" in html
     assert answer["X-Request-Id"] in html
     assert '<a href="/admin/">' in html
 

@@ -45,6 +45,26 @@ def test_search_and_lists_need_no_mouse(client, visit) -> None:
     expect(page.locator("#content")).to_contain_text("DESK-2")
 
 
+# Wholly on the screen, and not below a bar that stays there.
+IS_IN_SIGHT = """
+rows => rows.filter(row => {
+    const box = row.getBoundingClientRect();
+    const seen = (y) => row.contains(document.elementFromPoint(box.left + box.width / 2, y));
+    return box.bottom <= innerHeight && seen(box.top + 2) && seen(box.bottom - 2);
+}).length
+"""
+
+
+def test_a_desktop_shows_24_payments_at_once(client, visit) -> None:
+    for _payment in range(26):
+        shop.opened(client)
+    page = visit(staff("ana", "view_*")).go("/admin/gateway/payment/")
+    assert page.viewport_size == {"width": 1440, "height": 900}
+    rows = page.locator("#result_list tbody tr")
+    expect(rows).to_have_count(26)
+    assert rows.evaluate_all(IS_IN_SIGHT) >= 24
+
+
 # A fraction of a pixel too little room draws an ellipsis; `scrollWidth` is a whole number and does not show it.
 IS_WHOLE = """
 each => {
