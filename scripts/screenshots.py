@@ -16,10 +16,12 @@ import itertools
 import os
 import re
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 from scripts.local.config import ROOT, Stack
@@ -27,7 +29,8 @@ from scripts.page_problems import find_problems
 from scripts.screenshot_pages import PAGES
 
 SCREEN, DESKTOP, PHONE = (1280, 860), (1440, 900), (390, 844)
-PATIENCE_MILLISECONDS = 30_000
+LOGIN = "/admin/login/?next=/admin/"
+PATIENCE_MILLISECONDS = 60_000  # the stack and the browser share two cores
 SHEET_STYLE = (
     "body{margin:0;background:#8a93a3;display:flex;flex-wrap:wrap;align-items:start;font:11px sans-serif}"
     "figure{margin:6px}img{max-height:900px;object-fit:cover;object-position:top}figcaption{padding:3px;color:#fff}"
@@ -84,7 +87,8 @@ def main() -> None:
 def _take_for_document(browser: Browser, options: argparse.Namespace) -> int:
     for name, look in IN_THE_DOCUMENT.items():
         if name in options.only:
-            page = _sign_in(browser, look, options)
+            page = _open_context(browser, look).new_page()
+            _sign_in(page, options)
             _open(page, PAGES[name])
             page.screenshot(path=options.into / f"{name}.png")
             page.context.close()
@@ -92,46 +96,74 @@ def _take_for_document(browser: Browser, options: argparse.Namespace) -> int:
 
 
 def _take_all(browser: Browser, options: argparse.Namespace) -> int:
-    """Prints each problem. Returns how many there are."""
-    count = 0
-    for look in (look for look in EVERY_LOOK if options.looks in str(look)):
-        page = _sign_in(browser, look, options)
-        heard = _listen(page)
+    """Prints each problem. Returns how many there are. A page is opened once for both widths of a language and theme.
+    The first of them finds the addresses of the pages to which a list leads."""
+    count, addresses = 0, dict(PAGES)
+    wanted = [look for look in EVERY_LOOK if options.looks in str(look)]
+    for _pair, group in itertools.groupby(wanted, key=lambda look: (look.language, look.theme)):
+        looks = list(group)
+        context = _open_context(browser, looks[0])
+        page = context.new_page()
+        count += _take(page, "login", {"login": LOGIN}, looks, options)
+        _sign_in(page, options)
         for name in options.only:
-            heard.clear()
-            try:
-                _open(page, PAGES[name])
-            except BrowserError as error:
-                heard.append(f"not reached: {str(error).splitlines()[0]}")
-            found = [*heard, *find_problems(page, is_chinese=look.language != "en")]
-            page.screenshot(path=options.into / f"{name}-{look}.png", full_page=True)
-            print(f"{name}-{look}: {page.title()}", *found, sep="\n    ", flush=True)
-            count += len(found)
-        page.context.close()
-        _make_sheets(browser, options.into, look)
+            count += _take(page, name, addresses, looks, options)
+        context.close()
+        for look in looks:
+            _make_sheets(browser, options.into, look)
     return count
 
 
-def _listen(page: Page) -> list[str]:
-    """What the browser complains of, from now on."""
-    heard: list[str] = []
-    page.on("pageerror", lambda error: heard.append(f"script: {error}"))
-    page.on("console", lambda message: heard.append(f"console: {message.text}"))
-    return heard
+def _take(
+    page: Page, name: str, addresses: dict[str, str], looks: Sequence[Look], options: argparse.Namespace
+) -> int:
+    """Takes the pictures of one page. What fails is a problem of this page, and does not end the run."""
+    started, count, heard = time.monotonic(), 0, list[str]()
+    stop_listening = _listen(page, heard)
+    page.set_viewport_size({"width": looks[0].size[0], "height": looks[0].size[1]})
+    try:
+        if _open(page, addresses[name]):
+            addresses[name] = page.url
+    except BrowserError as error:
+        heard.append(f"not reached: {str(error).splitlines()[0]}")
+    for look in looks:
+        try:
+            page.set_viewport_size({"width": look.size[0], "height": look.size[1]})
+            found = [*heard, *find_problems(page, is_chinese=look.language != "en")]
+            page.screenshot(path=options.into / f"{name}-{look}.png", full_page=True)
+        except BrowserError as error:
+            found = [*heard, f"no picture: {str(error).splitlines()[0]}"]
+        print(f"{name}-{look} ({time.monotonic() - started:.1f} s)", *found, sep="\n    ", flush=True)
+        count += len(found)
+    stop_listening()
+    return count
 
 
-def _sign_in(browser: Browser, look: Look, options: argparse.Namespace) -> Page:
-    context = _open_context(browser, look)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MILLISECONDS)
-    page.goto("/admin/login/?next=/admin/")
+def _listen(page: Page, heard: list[str]) -> Callable[[], None]:
+    """Adds the complaints of the browser to `heard`, until the returned function is called."""
+
+    def hear_error(error: BrowserError) -> None:
+        heard.append(f"script: {error}")
+
+    def hear_message(message: ConsoleMessage) -> None:
+        heard.append(f"console: {message.text}")
+
+    page.on("pageerror", hear_error)
+    page.on("console", hear_message)
+
+    def stop() -> None:
+        page.remove_listener("pageerror", hear_error)
+        page.remove_listener("console", hear_message)
+
+    return stop
+
+
+def _sign_in(page: Page, options: argparse.Namespace) -> None:
+    page.goto(LOGIN)
     page.fill("input[name=username]", options.user)
-    if options.all:
-        page.screenshot(path=options.into / f"login-{look}.png")
     page.fill("input[name=password]", options.password)
     page.click("button[type=submit]")
     page.wait_for_url(re.compile("/admin/$"))
-    return page
 
 
 def _open_context(browser: Browser, look: Look) -> BrowserContext:
@@ -142,12 +174,15 @@ def _open_context(browser: Browser, look: Look) -> BrowserContext:
         color_scheme=look.theme,  # type: ignore[arg-type]  # a literal in disguise
         locale={"en": "en-US", "zh-hans": "zh-CN"}[look.language],
     )
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
     context.add_cookies([{"name": "django_language", "value": look.language, "url": url}])
     return context
 
 
-def _open(page: Page, way: str) -> None:
+def _open(page: Page, way: str) -> bool:
+    """Returns whether the address of the page leads to it alone: nothing was pressed that opens a dialog."""
     address, *presses = way.split("> ")
+    is_address = True
     page.goto(address)
     for press in presses:
         pressed = page.locator("#result_list tbody th a" if press == "row" else press).first
@@ -155,15 +190,17 @@ def _open(page: Page, way: str) -> None:
             page.goto(pressed.evaluate("link => link.href"))
         else:
             pressed.click()
-    page.wait_for_load_state("networkidle")
+            is_address = False
+    page.evaluate("document.fonts.ready.then(() => true)")
+    return is_address
 
 
 def _make_sheets(browser: Browser, folder: Path, look: Look) -> None:
-    """Contact sheets of all pictures of one look, a dozen pages on each."""
+    """Contact sheets of all pictures of one look, 12 pages on each; 16 of phones."""
     pictures = sorted(folder.glob(f"[!_]*-{look}.png"))
-    width, columns = (460, 4) if look.size is DESKTOP else (230, 8)
-    for first in range(0, len(pictures), columns * 2):
-        some, number = pictures[first : first + columns * 2], 1 + first // (columns * 2)
+    width, columns, rows = (460, 4, 3) if look.size is DESKTOP else (230, 8, 2)
+    for first in range(0, len(pictures), columns * rows):
+        some, number = pictures[first : first + columns * rows], 1 + first // (columns * rows)
         _make_sheet(browser, some, folder / f"_sheet-{look}-{number}.png", width, columns)
 
 
