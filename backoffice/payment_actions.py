@@ -34,6 +34,7 @@ from gateway.admin.review_reasons import show_review_reason
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus, Refund
 from gateway.services.payment_reviews import list_open_reviews
+from gateway.services.refund_late_payments import get_late_amount_minor
 from gateway.services.suspense_amounts import has_suspense
 from staff.roles import Permission
 
@@ -174,6 +175,14 @@ def _find_review_obstacle(payment: Payment) -> str:
     return "" if payment.needs_attention else _("This payment has no open review.")
 
 
+def _find_late_payment_obstacle(payment: Payment) -> str:
+    if not payment.needs_attention:
+        return _find_review_obstacle(payment)
+    if get_late_amount_minor(payment):
+        return ""
+    return _("%(no)s has no late payment to refund.") % {"no": payment.payment_no}
+
+
 def _find_suspense_obstacle(payment: Payment) -> str:
     # A review is open while money is in suspense, so that most payments need no further query.
     is_held = payment.needs_attention and has_suspense(payment)
@@ -238,7 +247,7 @@ PAYMENT_ACTIONS = (
         gettext_lazy("Refunds money that arrived after the payment was closed, and duplicate payments."),
         Permission.REFUND,
         _late_payment_action(PaymentReviewOperation.REFUND_LATE_PAYMENT),
-        find_obstacle=_find_review_obstacle,
+        find_obstacle=_find_late_payment_obstacle,
     ),
     AdminAction(
         PaymentReviewOperation.CHARGE_SUSPENSE.value,

@@ -97,7 +97,7 @@ def _find_dispute(payment: Payment) -> PaymentLabel | None:
     if dispute is None:
         return None
     amount = money_text(dispute.amount_minor, dispute.currency)
-    return PaymentLabel("gavel", Tone.DANGER, _("open dispute"), f"{amount} · {dispute.reason}")
+    return PaymentLabel("gavel", Tone.DANGER, _("open dispute"), f"{amount} · {dispute.get_reason_display()}")
 
 
 def _find_unsuccessful_refund(subject: Subject) -> PaymentLabel | None:

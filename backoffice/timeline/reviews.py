@@ -47,7 +47,7 @@ def _disputes(subject: Subject) -> Iterator[TimelineEntry]:
         facts = [
             EntryFact(_("number"), dispute.dispute_no, is_code=True),
             EntryFact(_("amount"), money_text(dispute.amount_minor, dispute.currency)),
-            EntryFact(_("reason"), dispute.reason, is_code=True),
+            EntryFact(_("reason"), dispute.get_reason_display()),
         ]
         yield TimelineEntry(
             dispute.created_at,

@@ -1,7 +1,7 @@
 """Items of the work queue as the page shows them: the reason in words, the age, and the recommended action."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,8 +20,9 @@ from backoffice.work_queue.models import ItemKind
 from backoffice.work_queue.open_items import OpenItem
 from backoffice.work_queue.sources import CLAIMED, IN_REVIEW, OVERDUE, STUCK
 from common.admin import money_text
+from common.admin_labels import label_of
 from gateway.admin.review_reasons import show_review_reason
-from gateway.models import DisputeStatus, PaymentReview, ReviewCode
+from gateway.models import DisputeReason, DisputeStatus, PaymentReview, ReviewCode
 from sagas.availability import MEANINGS
 from sagas.inspection import SagaView
 from settlements.models import CaseKind
@@ -76,8 +77,8 @@ class RecommendedAction:
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """`key` names the item in the form, with the assignee that the person sees. `detail` is the reason of a review; the
-    others have theirs in `item.reason`, as people and programs wrote it."""
+    """`key` names the item in the form, with the assignee that the person sees. `detail` explains a
+    review, a saga or a dispute; the reason of the others is in `item.reason`, as people wrote it."""
 
     item: OpenItem
     key: str
@@ -97,11 +98,16 @@ def build_rows(items: Sequence[OpenItem], user: Any) -> list[QueueRow]:
     sagas = {saga.id: saga for saga in saga_inspection.load_sagas(ids=saga_ids)} if saga_ids else {}
     pending = decisions.pending_approvals().filter(saga_id__in=saga_ids)
     approvals = dict(pending.values_list("saga_id", "id")) if saga_ids else {}
-    reasons = _load_review_reasons(items)
+    details = _load_review_reasons(items) | _explain_sagas(sagas.values())
+    details |= {
+        item.object_id: str(label_of(DisputeReason, item.reason))
+        for item in items
+        if item.kind is ItemKind.DISPUTE
+    }
     return [
         _build_row(
             item,
-            reasons.get(item.object_id, ""),
+            details.get(item.object_id, ""),
             sagas.get(item.object_id),
             approvals.get(item.object_id),
             user,
@@ -110,12 +116,17 @@ def build_rows(items: Sequence[OpenItem], user: Any) -> list[QueueRow]:
     ]
 
 
-def _load_review_reasons(items: Sequence[OpenItem]) -> Mapping[UUID, str]:
+def _load_review_reasons(items: Sequence[OpenItem]) -> dict[UUID, str]:
     """In the reader's language, by the id of the review."""
     kinds = (ItemKind.PAYMENT, ItemKind.REFUND)
     ids = [item.object_id for item in items if item.kind in kinds and item.code != OVERDUE]
     reviews = PaymentReview.objects.filter(id__in=ids) if ids else ()
     return {review.id: show_review_reason(review) for review in reviews}
+
+
+def _explain_sagas(sagas: Iterable[SagaView]) -> dict[UUID, str]:
+    """Why the recommended operation comes first. The error itself, in the words of a program, is on the saga's page."""
+    return {saga.id: found.why for saga in sagas if (found := recommend_operation(saga)) is not None}
 
 
 def _build_row(

@@ -155,7 +155,7 @@ def test_the_head_of_a_disputed_payment(ana: Client, client: SignedClient) -> No
     )
     html = read_page(ana, payment)
     assert "Succeeded · open dispute" in html
-    assert "5.00 USD · fraudulent" in html
+    assert "5.00 USD · Fraudulent" in html
     dispute.status = DisputeStatus.WON
     dispute.save(update_fields=["status"])
     assert "open dispute" not in read_page(ana, payment)

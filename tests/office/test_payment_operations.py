@@ -10,9 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
-from gateway.models import Payment, Refund
+from gateway import state_machine
+from gateway.models import Payment, Refund, ReviewCode
 from tests.support import bank, shop
 from tests.support.background import finish
+from tests.support.reviews import AMOUNTS_DIFFER
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -114,6 +116,16 @@ def test_a_late_payment_is_refunded_or_its_review_resolved(
     assert payment.refunded_minor == (payment.captured_minor if operation == "give_back" else 0)
     actions = list(StaffAction.objects.order_by("id").values_list("action", flat=True))
     assert actions == ["payment.cancel", f"payment.{operation}"]
+
+
+def test_a_review_without_late_money_offers_no_refund_of_it(ana: Client, client: SignedClient) -> None:
+    payment = row(shop.paid(client))
+    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, reason=AMOUNTS_DIFFER)
+    page = reverse("admin:gateway_payment_change", args=[payment.pk])
+    assert "has no late payment to refund" in ana.get(page).content.decode()
+    assert act(ana, payment, "give_back") == 409
+    assert not Refund.objects.exists()
+    assert act(ana, payment, "resolve") == 302
 
 
 def test_the_page_offers_allowed_actions_and_explains_the_others(
