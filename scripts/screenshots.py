@@ -119,10 +119,12 @@ def _take(
 ) -> int:
     """Takes the pictures of one page. What fails is a problem of this page, and does not end the run."""
     started, count, heard = time.monotonic(), 0, list[str]()
+    is_whole_page = True  # a dialog covers what is on the screen
     stop_listening = _listen(page, heard)
     page.set_viewport_size({"width": looks[0].size[0], "height": looks[0].size[1]})
     try:
-        if _open(page, addresses[name]):
+        is_whole_page = _open(page, addresses[name])
+        if is_whole_page:
             addresses[name] = page.url
     except BrowserError as error:
         heard.append(f"not reached: {str(error).splitlines()[0]}")
@@ -130,7 +132,7 @@ def _take(
         try:
             page.set_viewport_size({"width": look.size[0], "height": look.size[1]})
             found = [*heard, *find_problems(page, is_chinese=look.language != "en")]
-            page.screenshot(path=options.into / f"{name}-{look}.png", full_page=True)
+            page.screenshot(path=options.into / f"{name}-{look}.png", full_page=is_whole_page)
         except BrowserError as error:
             found = [*heard, f"no picture: {str(error).splitlines()[0]}"]
         print(f"{name}-{look} ({time.monotonic() - started:.1f} s)", *found, sep="\n    ", flush=True)

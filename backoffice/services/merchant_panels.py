@@ -56,8 +56,8 @@ def volume_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
         cursor.execute(VOLUMES, given)
         found = [row for row in cursor.fetchall() if row[0] in environments]
     return Panel(
-        title=_("Volume of the last %(days)d days (of the newest %(most)d payments)")
-        % {"days": DAYS, "most": MAX_PAYMENTS},
+        title=_("Volume of the last %(days)d days (of the newest %(most)s payments)")
+        % {"days": DAYS, "most": number_format(MAX_PAYMENTS)},
         columns=(
             _("environment"),
             _("payments"),
@@ -95,8 +95,8 @@ def endpoint_panel(merchant_id: UUID, environments: Collection[str]) -> Panel:
     found = endpoint_health.load_endpoint_health(merchant_id=merchant_id)
     rows = [endpoint for endpoint in found if endpoint.environment in environments]
     return Panel(
-        title=_("Webhook endpoints (of each the newest %(most)d deliveries of 24 hours)")
-        % {"most": endpoint_health.MAX_DELIVERIES},
+        title=_("Webhook endpoints (of each the newest %(most)s deliveries of 24 hours)")
+        % {"most": number_format(endpoint_health.MAX_DELIVERIES)},
         columns=(
             _("endpoint"),
             _("environment"),
