@@ -55,8 +55,7 @@ def read_session(session: StripeJson, environment: str) -> ChannelPayment:
     intent = session.get("payment_intent")
     if session.get("status") == "complete" and isinstance(intent, Mapping):
         payment = read_payment_intent(intent, environment)
-        # Nobody can pay on a complete page any more: an intent that waits for another payment method has failed.
-        state = PaymentState.DECLINED if payment.state == PaymentState.OPEN else payment.state
+        state = _read_complete_state(intent, payment.state)
         captured_minor = payment.captured_minor
         # An increment of the authorization changes the intent, not the session.
         amount_minor = payment.amount_minor or amount_minor
@@ -86,6 +85,19 @@ def _read_session_state(session: StripeJson) -> tuple[PaymentState, int, str]:
         case "complete", _:  # authorized, or a slow payment method: only the PaymentIntent says
             return PaymentState.PROCESSING, 0, ""
     raise UnexpectedFormat(f"a session that is {session.get('status')!r}")
+
+
+def _read_complete_state(intent: StripeJson, state: PaymentState) -> PaymentState:
+    """Returns the state of a payment whose page is complete: nobody can try another payment method there.
+
+    An intent that requires an action waits for days: for the customer to pay a voucher at a store or bank, for example.
+    It then succeeds, or requires a payment method (docs.stripe.com/payments/oxxo/accept-a-payment,
+    docs.stripe.com/payments/multibanco/accept-a-payment#expiration).
+    """
+    if state != PaymentState.OPEN:
+        return state
+    has_failed = intent.get("status") == "requires_payment_method"
+    return PaymentState.DECLINED if has_failed else PaymentState.PROCESSING
 
 
 def read_payment_intent(intent: StripeJson, environment: str) -> ChannelPayment:

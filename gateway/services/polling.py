@@ -42,8 +42,9 @@ log = structlog.get_logger(__name__)
 CLAIM_LOOP_SECONDS = 2.0  # between claims; `gateway/polling_intervals.py` has the intervals of polls
 # Of each channel and environment, and of the refunds of an environment.
 PAYMENT_PLACES, REFUND_PLACES = 16, 4
-# A bank's refund may take two weeks. An authorization lives 7 to 30 days (29 at PayPal).
-GIVE_UP_PAYMENT_AFTER = timedelta(days=10)  # since its expiry
+# A voucher may be decided after 11 days (docs.stripe.com/payments/multibanco/accept-a-payment#expiration). A bank's
+# refund may take two weeks. An authorization lives 7 to 30 days (29 at PayPal).
+GIVE_UP_PAYMENT_AFTER = timedelta(days=12)  # since its expiry
 GIVE_UP_AUTHORIZATION_AFTER = timedelta(days=35)
 GIVE_UP_REFUND_AFTER = timedelta(days=21)  # since its creation
 

@@ -11,7 +11,8 @@ import stripe
 
 from channels.stripe.metadata import PAYMENT_NO
 from tests.support.stripe.client import build_test_client
-from tests.support.stripe.fake import DECLINED_CARD, SLOW_DEBIT, VISA, FakeStripe, Fault
+from tests.support.stripe.fake import DECLINED_CARD, SLOW_DEBIT, VISA, VOUCHER, FakeStripe, Fault
+from tests.support.stripe.intents import fail_intent
 from tests.support.stripe.specification import JsonObject, NotPublished, require_valid_object
 
 HOUR = 3600
@@ -109,13 +110,12 @@ class TestKeys:
         assert api.v1.payment_intents.create(charge(), with_key(key)).status == "succeeded"
 
     def test_an_error_about_the_state_is_stored(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
-        session = api.v1.checkout.sessions.create(page(fake))
-        fake.pay_session(session.id, SLOW_DEBIT)
-        intent, key = fake.sessions[session.id]["payment_intent"], next(_keys)
+        intent = api.v1.payment_intents.create(charge(payment_method=SLOW_DEBIT)).id
+        key = next(_keys)
         with pytest.raises(stripe.InvalidRequestError) as error:
             api.v1.payment_intents.cancel(intent, {}, with_key(key))
         assert refused(error) == (400, "payment_intent_unexpected_state")
-        fake.decide_payment(session.id, is_paid=False)
+        fail_intent(fake.account, fake.get_intent(intent), {"code": "payment_method_provider_decline"})
         with pytest.raises(stripe.InvalidRequestError):
             api.v1.payment_intents.cancel(intent, {}, with_key(key))
         assert api.v1.payment_intents.cancel(intent).status == "canceled"
@@ -181,6 +181,29 @@ class TestSessions:
         assert fake.get_intent(str(intent))["status"] == "canceled"
         with pytest.raises(stripe.InvalidRequestError):
             api.v1.checkout.sessions.expire(session.id)
+
+    @pytest.mark.parametrize("is_paid", [True, False])
+    def test_the_intent_of_a_voucher_requires_an_action_until_it_is_paid(
+        self, fake: FakeStripe, api: stripe.StripeClient, is_paid: bool
+    ) -> None:
+        """docs.stripe.com/payments/oxxo/accept-a-payment, docs.stripe.com/api/payment_intents/cancel"""
+        price = {"currency": "mxn", "unit_amount": 10_000, "product_data": {"name": "Coffee"}}
+        session = api.v1.checkout.sessions.create(
+            page(fake, line_items=[{"quantity": 1, "price_data": price}])
+        )
+        fake.pay_session(session.id, VOUCHER)
+        found = api.v1.checkout.sessions.retrieve(session.id)
+        assert (found.status, found.payment_status) == ("complete", "unpaid")
+        intent = str(found.payment_intent)
+        assert fake.get_intent(intent)["status"] == "requires_action"
+        with pytest.raises(stripe.InvalidRequestError):
+            api.v1.payment_intents.cancel(intent)
+        fake.take_events()
+        fake.decide_payment(session.id, is_paid=is_paid)
+        assert fake.get_intent(intent)["status"] == ("succeeded" if is_paid else "requires_payment_method")
+        assert fake.take_events()[-1]["type"] == (
+            f"checkout.session.async_payment_{'succeeded' if is_paid else 'failed'}"
+        )
 
     def test_a_session_expires_by_itself(self, fake: FakeStripe, api: stripe.StripeClient) -> None:
         session = api.v1.checkout.sessions.create(page(fake))

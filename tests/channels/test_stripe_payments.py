@@ -16,6 +16,7 @@ from channels.base import (
     UnknownOutcome,
 )
 from channels.stripe import lookup
+from gateway.services import expiry
 from sagas.models import SagaInstance
 from tests.channels.harness import StripeHarness, build_ref, build_refund, create_open
 from tests.support import background
@@ -24,7 +25,7 @@ from tests.support.polling import poll_due
 from tests.support.shop import cancel, capture, create, data, error, get_payment, opened, sync
 from tests.support.signing import SignedClient
 from tests.support.stripe.events import send
-from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, SLOW_DEBIT, VISA, FakeStripe
+from tests.support.stripe.fake import CHALLENGED_CARD, DECLINED_CARD, SLOW_DEBIT, VISA, VOUCHER, FakeStripe
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
@@ -116,6 +117,50 @@ class TestSlowPaymentMethods:
         fake.decide_payment(payment["channel_trade_no"], is_paid=True)
         deliver(fake)
         assert get_payment(client, payment)["status"] == "succeeded"
+
+
+class TestVouchers:
+    """The page is complete, and its PaymentIntent requires an action until the customer pays at a store
+    (docs.stripe.com/payments/oxxo/accept-a-payment)."""
+
+    @pytest.fixture
+    def payment(self, fake: FakeStripe, client: SignedClient) -> dict[str, Any]:
+        payment = opened(client, channel="stripe", currency="MXN")
+        assert fake.pay_session(payment["channel_trade_no"], VOUCHER)
+        return payment
+
+    @pytest.mark.parametrize("by", ["webhook", "query"])
+    def test_a_voucher_is_waited_for(
+        self, fake: FakeStripe, client: SignedClient, payment: dict[str, Any], by: str
+    ) -> None:
+        if by == "webhook":
+            deliver(fake)
+        assert data(sync(client, payment))["status"] == "processing"
+        error(cancel(client, payment), 409, "payment_not_cancellable")
+        background.expire_payment(payment["payment_no"])
+        expiry.expire_due_payments(environment="test")
+        background.finish()
+        assert get_payment(client, payment)["status"] == "processing", (
+            "the customer can still pay the voucher"
+        )
+        fake.decide_payment(payment["channel_trade_no"], is_paid=True)
+        if by == "webhook":
+            deliver(fake)
+        now = data(sync(client, payment))
+        assert (now["status"], now["captured_amount"]) == ("succeeded", 10_000)
+        assert fake.get_amounts(payment["payment_no"]) == (10_000, 0)
+
+    @pytest.mark.parametrize("by", ["webhook", "query"])
+    def test_a_voucher_that_expires_fails_the_payment(
+        self, fake: FakeStripe, client: SignedClient, payment: dict[str, Any], by: str
+    ) -> None:
+        fake.decide_payment(payment["channel_trade_no"], is_paid=False)
+        if by == "webhook":
+            deliver(fake)
+            poll_due()
+        else:
+            sync(client, payment)
+        assert get_payment(client, payment)["status"] == "failed"
 
 
 class TestPagesThatEnd:

@@ -30,7 +30,14 @@ from typing import Any, Self
 from tests.support.stripe import disputes, intents, refunds, sessions
 from tests.support.stripe.account import APPLICATION, StripeAccount, build_event
 from tests.support.stripe.api import FakeStripeApi
-from tests.support.stripe.intents import CHALLENGED_CARD, DECLINED_CARD, INCREMENTAL_CARD, SLOW_DEBIT, VISA
+from tests.support.stripe.intents import (
+    CHALLENGED_CARD,
+    DECLINED_CARD,
+    INCREMENTAL_CARD,
+    SLOW_DEBIT,
+    VISA,
+    VOUCHER,
+)
 from tests.support.stripe.messages import ErrorResponse, StripeRequest, StripeResponse
 from tests.support.stripe.specification import JsonObject
 
@@ -40,6 +47,7 @@ __all__ = [
     "INCREMENTAL_CARD",
     "SLOW_DEBIT",
     "VISA",
+    "VOUCHER",
     "FakeStripe",
     "Fault",
 ]
@@ -205,7 +213,7 @@ class FakeStripe:
             return sessions.pay_session(self._find_owner(session_id), session_id, card)
 
     def decide_payment(self, session_id: str, *, is_paid: bool) -> None:
-        """The bank decides a payment that was submitted with `SLOW_DEBIT`."""
+        """The bank decides a payment that was submitted with `SLOW_DEBIT`; a `VOUCHER` is paid or expires."""
         with self._lock:
             sessions.decide_payment(self._find_owner(session_id), session_id, is_paid=is_paid)
 

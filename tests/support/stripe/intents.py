@@ -12,6 +12,9 @@ from tests.support.stripe.specification import JsonObject, build_null_fields
 VISA, DECLINED_CARD = "pm_card_visa", "pm_card_chargeCustomerFail"
 CHALLENGED_CARD = "pm_card_authenticationRequired"
 SLOW_DEBIT = "pm_usBankAccount"  # the bank decides days later
+VOUCHER = "pm_oxxo"  # the customer pays at a store, days later; only on a page here
+WITHOUT_CARD = (SLOW_DEBIT, VOUCHER)
+VOUCHER_SECONDS = 3 * 86_400  # docs.stripe.com/payments/oxxo/accept-a-payment: `expires_after_days`
 # docs.stripe.com/payments/incremental-authorization#test-your-integration
 INCREMENTAL_CARD = "pm_card_debit_incrementalAuthAuthorized"
 CARDS = (VISA, DECLINED_CARD, CHALLENGED_CARD, SLOW_DEBIT, INCREMENTAL_CARD)
@@ -110,6 +113,8 @@ def confirm_intent(account: StripeAccount, intent: JsonObject, *, return_url: st
             }
             account.update_object(intent, status="requires_action", next_action=action)
             account.emit_event("payment_intent.requires_action", intent)
+        case str(voucher) if voucher == VOUCHER:
+            _issue_voucher(account, intent)
         case str(card) if card == SLOW_DEBIT:
             account.update_object(
                 intent, status="processing", latest_charge=_create_charge(account, intent)["id"]
@@ -118,6 +123,20 @@ def confirm_intent(account: StripeAccount, intent: JsonObject, *, return_url: st
         case _:
             authorize_intent(account, intent)
     return intent
+
+
+def _issue_voucher(account: StripeAccount, intent: JsonObject) -> None:
+    """docs.stripe.com/payments/oxxo/accept-a-payment, docs.stripe.com/payments/boleto/accept-a-payment: the intent
+    requires an action until the customer has paid the voucher, or the voucher has expired."""
+    assert intent["currency"] == "mxn", "OXXO takes no other currency"
+    voucher = {
+        "expires_after": account.now() + VOUCHER_SECONDS,
+        "hosted_voucher_url": f"https://payments.stripe.com/oxxo/voucher/{intent['id']}",
+        "number": "01234567890123456789012345678901",
+    }
+    action = {"type": "oxxo_display_details", "oxxo_display_details": voucher}
+    account.update_object(intent, status="requires_action", next_action=action)
+    account.emit_event("payment_intent.requires_action", intent)
 
 
 def authorize_intent(account: StripeAccount, intent: JsonObject) -> None:
@@ -138,7 +157,6 @@ def complete_3d_secure(account: StripeAccount, intent: JsonObject, *, passed: bo
     if passed:
         authorize_intent(account, intent)
     else:
-        intent["next_action"] = None
         fail_intent(account, intent, {"code": "payment_intent_authentication_failure"})
 
 
@@ -147,13 +165,20 @@ def fail_intent(account: StripeAccount, intent: JsonObject, reason: JsonObject) 
     (docs.stripe.com/payments/paymentintents/lifecycle)."""
     error = {"type": "card_error", "message": "The payment failed.", **reason}
     account.update_object(
-        intent, status="requires_payment_method", payment_method=None, last_payment_error=error
+        intent,
+        status="requires_payment_method",
+        payment_method=None,
+        next_action=None,
+        last_payment_error=error,
     )
     account.emit_event("payment_intent.payment_failed", intent)
 
 
 def succeed_intent(account: StripeAccount, intent: JsonObject) -> None:
-    """The bank decides a payment in processing."""
+    """The bank decides a payment in processing, or the customer pays the voucher."""
+    if intent["payment_method"] == VOUCHER:
+        authorize_intent(account, intent)
+        return
     assert intent["status"] == "processing", intent["status"]
     _take_money(account, intent, intent["amount"])
 
@@ -266,11 +291,12 @@ def _build_card_details(intent: JsonObject) -> JsonObject:
 
 
 def cancel_intent(account: StripeAccount, intent_id: str, params: JsonObject) -> JsonObject:
-    """docs.stripe.com/api/payment_intents/cancel: the intent of an open Checkout Session ends only with its session."""
+    """docs.stripe.com/api/payment_intents/cancel: of a Checkout Session, only an intent that requires a capture can be
+    cancelled directly."""
     intent = account.get_intent(intent_id)
     assert not intent["amount_received"], "Stripe does not document the cancellation after a capture"
     session = account.find_session_of_intent(intent_id)
-    if session is not None and session["status"] == "open":
+    if session is not None and intent["status"] != "requires_capture":
         message = "You cannot cancel the PaymentIntent of a Checkout Session. Expire the session instead."
         raise ErrorResponse(
             400, message, code="payment_intent_unexpected_state", payment_intent=deepcopy(intent)
@@ -328,7 +354,7 @@ def _create_charge(account: StripeAccount, intent: JsonObject) -> JsonObject:
         payment_intent=intent["id"],
         payment_method=intent["payment_method"],
         payment_method_details=_build_card_details(intent)
-        if intent["payment_method"] != SLOW_DEBIT
+        if intent["payment_method"] not in WITHOUT_CARD
         else None,
         refunded=False,
         status="pending" if intent["payment_method"] == SLOW_DEBIT else "succeeded",

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.stripe import amounts, application_fees, intents
 from tests.support.stripe.account import StripeAccount
-from tests.support.stripe.intents import SLOW_DEBIT
+from tests.support.stripe.intents import CHALLENGED_CARD, VOUCHER
 from tests.support.stripe.messages import ErrorResponse, InvalidParameter
 from tests.support.stripe.specification import JsonObject
 
@@ -105,13 +105,14 @@ def pay_session(account: StripeAccount, session_id: str, card: str) -> bool:
     """
     session = account.sessions[session_id]
     assert session["status"] == "open", "the page is closed"
+    assert card != CHALLENGED_CARD, "the page stays open during 3-D Secure: the fake does not know that"
     intent = _get_or_create_intent(account, session)
     intent["payment_method"] = card
     try:
         intents.confirm_intent(account, intent, return_url=session["success_url"])
     except ErrorResponse:
         return False
-    _complete_session(account, session, intent, card)
+    _complete_session(account, session, intent)
     return True
 
 
@@ -130,8 +131,8 @@ def _get_or_create_intent(account: StripeAccount, session: JsonObject) -> JsonOb
     return account.intents[session["payment_intent"]]
 
 
-def _complete_session(account: StripeAccount, session: JsonObject, intent: JsonObject, card: str) -> None:
-    is_paid = card != SLOW_DEBIT and intent["capture_method"] != "manual"
+def _complete_session(account: StripeAccount, session: JsonObject, intent: JsonObject) -> None:
+    is_paid = intent["status"] == "succeeded"
     account.update_object(
         session, status="complete", payment_status="paid" if is_paid else "unpaid", url=None
     )
@@ -139,7 +140,8 @@ def _complete_session(account: StripeAccount, session: JsonObject, intent: JsonO
 
 
 def decide_payment(account: StripeAccount, session_id: str, *, is_paid: bool) -> None:
-    """The bank decides a slow payment, days later (docs.stripe.com/checkout/fulfillment)."""
+    """The bank decides a slow payment days later, or a voucher is paid or expires
+    (docs.stripe.com/checkout/fulfillment)."""
     session = account.sessions[session_id]
     intent = account.intents[session["payment_intent"]]
     if is_paid:
@@ -147,5 +149,7 @@ def decide_payment(account: StripeAccount, session_id: str, *, is_paid: bool) ->
         account.update_object(session, payment_status="paid")
         account.emit_event("checkout.session.async_payment_succeeded", session)
     else:
-        intents.fail_intent(account, intent, {"code": "payment_method_provider_decline"})
+        is_voucher = intent["payment_method"] == VOUCHER
+        code = "payment_intent_payment_attempt_expired" if is_voucher else "payment_method_provider_decline"
+        intents.fail_intent(account, intent, {"code": code})
         account.emit_event("checkout.session.async_payment_failed", session)
