@@ -6,13 +6,16 @@ from channels.base import ChannelDispute, ChannelDisputeReason, ChannelDisputeSt
 from channels.stripe import amounts
 from channels.stripe.fields import StripeJson, read_id, read_number, read_text
 
+# Settled before it became a chargeback: the dispute was blocked, or the customer got the money back (`case_type`
+# resolution: docs.stripe.com/changelog/basil/2025-08-27/add-preventions-to-dispute).
+_PREVENTED = "prevented"
 # docs.stripe.com/api/disputes/object: `warning_…` are inquiries, for which no money is taken.
 _DISPUTE_STATES = {
     "needs_response": DisputeState.NEEDS_RESPONSE,
     "under_review": DisputeState.UNDER_REVIEW,
     "won": DisputeState.WON,
     "lost": DisputeState.LOST,
-    "prevented": DisputeState.CLOSED,
+    _PREVENTED: DisputeState.CLOSED,
     "warning_needs_response": DisputeState.NEEDS_RESPONSE,
     "warning_under_review": DisputeState.UNDER_REVIEW,
     "warning_closed": DisputeState.CLOSED,
@@ -44,8 +47,7 @@ def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
         currency=currency.upper(),
         reason=_REASONS.get(reason, ChannelDisputeReason.GENERAL),
         channel_reason=reason,
-        # A status of a later API version is not an end: the dispute goes on blocking refunds.
-        state=_DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW),
+        state=_read_state(dispute, status),
         stage=ChannelDisputeStage.INQUIRY
         if status.startswith("warning_")
         else ChannelDisputeStage.CHARGEBACK,
@@ -53,3 +55,13 @@ def read_dispute(dispute: StripeJson, environment: str) -> ChannelDispute:
         has_evidence=details.get("has_evidence"),
         submission_count=details.get("submission_count"),
     )
+
+
+def _read_state(dispute: StripeJson, status: str) -> DisputeState:
+    """The status of a prevented dispute does not say whether the money was taken. `balance_transactions` do: they are
+    the funds withdrawn and reinstated because of the dispute."""
+    movements: list[StripeJson] = dispute.get("balance_transactions") or []
+    if status == _PREVENTED and sum(read_number(each, "amount") for each in movements) < 0:
+        return DisputeState.LOST
+    # A status of a later API version is not an end: the dispute goes on blocking refunds.
+    return _DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW)

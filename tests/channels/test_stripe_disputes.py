@@ -129,6 +129,46 @@ def test_an_inquiry_blocks_no_refund(fake: FakeStripe, payment: Payment, client:
     assert get_payment(client, body)["disputes"][0]["status"] == "closed"
 
 
+@pytest.mark.parametrize(
+    ("movements", "status", "refundable"),
+    [((), "closed", 10_000), ((-10_000,), "lost", 0), ((-10_000, 10_000), "closed", 10_000)],
+)
+def test_a_prevented_dispute_has_taken_what_its_balance_transactions_say(
+    fake: FakeStripe,
+    payment: Payment,
+    client: SignedClient,
+    movements: tuple[int, ...],
+    status: str,
+    refundable: int,
+) -> None:
+    """docs.stripe.com/api/disputes/object: a dispute is prevented when it is blocked, or when the customer gets the
+    money back before it becomes a chargeback."""
+    withdrawn = [build_movement(fake, amount) for amount in movements]
+    event = dispute(fake, payment, "created", status="prevented", balance_transactions=withdrawn)
+    assert data(send(event))["effect"] == "disputed"
+    now = get_payment(client, {"payment_no": payment.payment_no})
+    assert [each["status"] for each in now["disputes"]] == [status]
+    assert now["refundable_amount"] == refundable
+
+
+def build_movement(fake: FakeStripe, amount: int) -> dict[str, Any]:
+    """A balance transaction of a dispute (docs.stripe.com/api/balance_transactions/object)."""
+    return fake.account.create_object(
+        "balance_transaction",
+        "txn",
+        amount=amount,
+        available_on=fake.account.now(),
+        balance_type="payments",
+        currency="usd",
+        fee=0,
+        fee_details=[],
+        net=amount,
+        reporting_category="dispute",
+        status="available",
+        type="adjustment",
+    )
+
+
 def test_a_dispute_and_another_review_are_resolved_separately(fake: FakeStripe, payment: Payment) -> None:
     state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, reason=AMOUNTS_DIFFER)
     send(dispute(fake, payment, "created"))
