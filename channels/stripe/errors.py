@@ -22,6 +22,8 @@ BUSY_SECONDS = 1.0
 # 403: the account in the header Stripe-Account does not exist, or is not connected any more
 # (docs.stripe.com/error-codes#account-invalid).
 ACCOUNT_INVALID = "account_invalid"
+# 429: another request, or Stripe itself, works on the object (docs.stripe.com/rate-limits#object-lock-timeouts).
+LOCK_TIMEOUT = "lock_timeout"
 
 # Decline codes that have another name in the port; the others keep theirs (docs.stripe.com/declines/codes).
 _PORT_CODES = {
@@ -95,7 +97,11 @@ def to_result(error: stripe.StripeError) -> ErrorResult:
         case stripe.CardError():
             details = error.error.to_dict() if error.error is not None else {}
             return to_declined(details, default_code=error.code or "card_declined")
-        case stripe.RateLimitError():  # also an object that another request has locked
+        case stripe.RateLimitError() if _read_code(error) == LOCK_TIMEOUT:
+            return NotProcessed(
+                "Stripe is busy with this payment", _read_retry_after(error), is_channel_fault=False
+            )
+        case stripe.RateLimitError():
             return NotProcessed("Stripe is busy", _read_retry_after(error))
         case stripe.PermissionError() if _read_code(error) == ACCOUNT_INVALID:
             log.error("stripe.no_access_to_account", request_id=error.request_id)
@@ -128,10 +134,6 @@ def to_declined(details: StripeJson, *, default_code: str = "card_declined") -> 
 def _to_invalid_request_result(error: stripe.InvalidRequestError) -> ErrorResult:
     if error.http_status == 404 or error.code == "resource_missing":
         return NotFoundAtChannel()
-    if error.code == "lock_timeout":
-        return NotProcessed(
-            "Stripe is busy with this payment", _read_retry_after(error), is_channel_fault=False
-        )
     if _read_header(error, "stripe-should-retry") == "true":
         return UnknownOutcome("Stripe asks for a repetition")
     is_query = _read_header(error, SENT_METHOD) == "GET"
@@ -155,7 +157,7 @@ def _to_invalid_request_result(error: stripe.InvalidRequestError) -> ErrorResult
 
 
 def _read_code(error: stripe.StripeError) -> str:
-    """The code as Stripe sent it: the SDK leaves `error.code` empty for a 403."""
+    """The code as Stripe sent it: the SDK leaves `error.code` empty for a 403 and a 429."""
     return str(error.error.code or "") if error.error is not None else ""
 
 

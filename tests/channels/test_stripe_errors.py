@@ -76,6 +76,14 @@ def test_each_error_has_one_result(error: stripe.StripeError, answer: type) -> N
 
 @pytest.mark.parametrize("code", ["parameter_unknown", "charge_already_refunded", "card_declined"])
 def test_a_refused_query_decides_nothing_about_its_object(code: str) -> None:
+@pytest.mark.parametrize(("code", "is_fault"), [("rate_limit", True), ("lock_timeout", False)])
+def test_a_locked_object_is_no_fault_of_the_channel(code: str, is_fault: bool) -> None:
+    """docs.stripe.com/rate-limits#object-lock-timeouts: both are a 429."""
+    result = errors.to_result(read(429, {**INVALID, "code": code}, Retry_After="2"))
+    assert isinstance(result, NotProcessed)
+    assert (result.is_channel_fault, result.retry_after_seconds) == (is_fault, 2)
+
+
     result = errors.to_result(read(400, {**INVALID, "code": code}, "GET"))
     assert isinstance(result, InvalidRequest)
     assert result.is_query
