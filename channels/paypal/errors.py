@@ -77,6 +77,8 @@ _ACCOUNT_DECLINES = frozenset(
 )
 
 
+# 404: PayPal does not know the object. Without this code a wrong address or a proxy has answered.
+_NOT_FOUND = "RESOURCE_NOT_FOUND"
 # 401 and 403: the account's credentials or permissions, as in `CredentialsRejected`.
 _CREDENTIAL_ERRORS = frozenset({"AUTHENTICATION_FAILURE", "NOT_AUTHORIZED"})
 
@@ -108,6 +110,10 @@ class PayPalError(Exception):
     @property
     def code(self) -> str:
         return self.issue or self.name or f"http_{self.status}"
+
+    @property
+    def is_not_found(self) -> bool:
+        return self.status == 404 and self.name == _NOT_FOUND
 
 
 Failed = NotSent | CredentialsRejected | PayPalError | UnexpectedFormat | AnswerLost
@@ -165,7 +171,7 @@ def _convert_error(error: PayPalError, *, is_query: bool) -> Result:
         # PREVIOUS_REQUEST_IN_PROGRESS: an earlier request for the same object is still being executed.
         return UnknownOutcome(str(error), is_channel_fault=False)
     if error.status == 404:
-        return NotFoundAtChannel()
+        return NotFoundAtChannel() if error.is_not_found else UnknownOutcome(str(error))
     if error.name in _CREDENTIAL_ERRORS and not is_query:
         return NotProcessed(str(error))
     if error.status == 422 and not is_query:

@@ -89,7 +89,7 @@ def _find_owner(client: PayPalClient, payment: PaymentRef) -> PaymentResult:
     try:
         return Reported(get_order(client, payment).payment)
     except PayPalError as error:
-        if error.status != 404:
+        if not error.is_not_found:
             raise
     order_id = find_order_id(client.get(f"{CAPTURES}/{quote(payment.channel_trade_no, safe='')}"))
     if not order_id:

@@ -146,7 +146,7 @@ def _query_order(
     try:
         order = PayPalClient(account, QUERY_TIMEOUT_SECONDS).get(f"{ORDERS}/{order_id}")
     except PayPalError as error:
-        if error.status == 404:  # it has lapsed without money
+        if error.is_not_found:  # it has lapsed without money
             return ()
         raise
     try:

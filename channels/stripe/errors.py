@@ -132,7 +132,7 @@ def to_declined(details: StripeJson, *, default_code: str = "card_declined") -> 
 
 
 def _to_invalid_request_result(error: stripe.InvalidRequestError) -> ErrorResult:
-    if error.http_status == 404 or error.code == "resource_missing":
+    if error.code == "resource_missing":
         return NotFoundAtChannel()
     if _read_header(error, "stripe-should-retry") == "true":
         return UnknownOutcome("Stripe asks for a repetition")

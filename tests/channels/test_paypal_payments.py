@@ -308,6 +308,23 @@ class TestFailures:
         ]
         assert len(ours) == 1
 
+    def test_a_404_of_a_proxy_says_nothing_about_the_payment(
+        self, paypal: FakePayPal, account: ChannelAccount
+    ) -> None:
+        """PayPal's own has the name RESOURCE_NOT_FOUND (developer.paypal.com/api/rest/reference/orders/v2/errors)."""
+        request, payment = approve(paypal, account, manual_capture=True)
+        complete(request, payment)
+        ref = build_ref(request, payment.channel_trade_no)
+        for call in (
+            lambda: channel.find_payment(ref),
+            lambda: channel.find_payment(replace(ref, reference="")),
+            lambda: channel.cancel_payment(CancelPayment("void-once", ref)),
+            lambda: complete(request, payment),
+        ):
+            paypal.plan_fault(Fault.NO_SUCH_PAGE, "(GET|POST) /v2/checkout/orders/.*")
+            assert isinstance(call(), UnknownOutcome)
+        assert find(request, payment).state == PaymentState.AUTHORIZED
+
     def test_retry_after_of_paypal_is_respected(self, paypal: FakePayPal, account: ChannelAccount) -> None:
         paypal.plan_fault(Fault.RATE_LIMITED, ORDERS)
         answer = channel.create_payment(build_creation(account=account))

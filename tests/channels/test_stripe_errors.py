@@ -58,6 +58,8 @@ REPLAYED = {"Idempotent_Replayed": "true"}
         (read(402, {"type": "card_error", "code": "card_declined"}), Declined),
         (read(402, {"type": "card_error", "code": "card_declined"}, **REPLAYED), Declined),
         (read(404, {**INVALID, "code": "resource_missing"}), NotFoundAtChannel),
+        (read(404, {**INVALID, "code": "resource_missing"}, "GET"), NotFoundAtChannel),
+        (read(404, {**INVALID, "message": "Unrecognized request URL"}, "GET"), InvalidRequest),
         (read(400, {**INVALID, "code": "charge_already_refunded"}), Declined),
         (read(400, {**INVALID, "code": "charge_already_refunded"}, **REPLAYED), Declined),
         (read(400, {**INVALID, "code": "amount_too_small"}), Declined),
@@ -74,8 +76,6 @@ def test_each_error_has_one_result(error: stripe.StripeError, answer: type) -> N
     assert type(errors.to_result(error)) is answer
 
 
-@pytest.mark.parametrize("code", ["parameter_unknown", "charge_already_refunded", "card_declined"])
-def test_a_refused_query_decides_nothing_about_its_object(code: str) -> None:
 @pytest.mark.parametrize(("code", "is_fault"), [("rate_limit", True), ("lock_timeout", False)])
 def test_a_locked_object_is_no_fault_of_the_channel(code: str, is_fault: bool) -> None:
     """docs.stripe.com/rate-limits#object-lock-timeouts: both are a 429."""
@@ -84,6 +84,8 @@ def test_a_locked_object_is_no_fault_of_the_channel(code: str, is_fault: bool) -
     assert (result.is_channel_fault, result.retry_after_seconds) == (is_fault, 2)
 
 
+@pytest.mark.parametrize("code", ["parameter_unknown", "charge_already_refunded", "card_declined"])
+def test_a_refused_query_decides_nothing_about_its_object(code: str) -> None:
     result = errors.to_result(read(400, {**INVALID, "code": code}, "GET"))
     assert isinstance(result, InvalidRequest)
     assert result.is_query

@@ -48,6 +48,7 @@ class Fault(enum.Enum):
     IN_PROGRESS = "409 PREVIOUS_REQUEST_IN_PROGRESS"
     EXPIRED_TOKEN = "401"
     GARBAGE = "200 with a page that is not JSON"
+    NO_SUCH_PAGE = "404 with a page that is not JSON"
 
 
 class FakePayPal:

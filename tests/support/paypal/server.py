@@ -87,6 +87,8 @@ class _FakePayPalHandler(BaseHTTPRequestHandler):
                 self._send(PayPalResponse(409, ErrorResponse(409, "PREVIOUS_REQUEST_IN_PROGRESS").body))
             case Fault.EXPIRED_TOKEN:
                 self._send(PayPalResponse(401, ErrorResponse(401).body))
+            case Fault.NO_SUCH_PAGE:
+                self._send(PayPalResponse(404, b"<html>Not Found</html>"))
             case Fault.GARBAGE:
                 self._send(PayPalResponse(200, b"<html>Maintenance</html>"))
             case None:
