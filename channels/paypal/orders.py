@@ -28,6 +28,7 @@ METHOD = "paypal"
 REDIRECT_SECONDS, APPROVAL_SECONDS = 6 * 3600, 6 * 3600
 
 _PAID = ("COMPLETED", "PARTIALLY_REFUNDED", "REFUNDED")
+FAILED_CAPTURES = ("DECLINED", "FAILED")
 _ORDER_STATES = {
     "CREATED": PaymentState.OPEN,
     "SAVED": PaymentState.OPEN,
@@ -35,12 +36,12 @@ _ORDER_STATES = {
     "APPROVED": PaymentState.APPROVED,
     "VOIDED": PaymentState.CANCELLED,
 }
+_CAPTURED = ("CAPTURED", "PARTIALLY_CAPTURED")
 _AUTHORIZATION_STATES = {
     "CREATED": PaymentState.AUTHORIZED,
     "PENDING": PaymentState.PROCESSING,
-    # Captured, and the capture was not listed yet.
-    "CAPTURED": PaymentState.PROCESSING,
-    "PARTIALLY_CAPTURED": PaymentState.PROCESSING,
+    # The capture was not listed yet.
+    **dict.fromkeys(_CAPTURED, PaymentState.PROCESSING),
     "VOIDED": PaymentState.CANCELLED,
     "EXPIRED": PaymentState.CANCELLED,
     "DENIED": PaymentState.DECLINED,
@@ -75,8 +76,7 @@ def read_order(order: Mapping[str, Any], environment: str) -> PayPalOrder:
     state, decisive = _find_state(order, captures, authorization)
     amount_minor, currency = read_money(unit.get("amount"))
     reference = read_text(unit, "custom_id") or read_text(unit, "invoice_id")
-    reason = read_text(read_object(decisive, "status_details"), "reason")
-    is_declined = state == PaymentState.DECLINED
+    failure = describe_failure(decisive) if state == PaymentState.DECLINED else ("", "")
     payment = ChannelPayment(
         reference=reference,
         channel_trade_no=order_id,
@@ -85,8 +85,8 @@ def read_order(order: Mapping[str, Any], environment: str) -> PayPalOrder:
         currency=currency,
         captured_minor=sum(read_money(each.get("amount"))[0] for each in paid),
         next_action=_find_next_action(order) if state == PaymentState.OPEN else None,
-        failure_code=(reason.lower() or "declined") if is_declined else "",
-        failure_message=f"PayPal reports {read_text(decisive, 'status')}" if is_declined else "",
+        failure_code=failure[0],
+        failure_message=failure[1],
         payment_method=METHOD,
         complete_before=_find_end_of_approval(order) if state == PaymentState.APPROVED else None,
         card=_find_card(order),
@@ -98,6 +98,12 @@ def read_order(order: Mapping[str, Any], environment: str) -> PayPalOrder:
         has_pending_capture=any(read_text(each, "status") == "PENDING" for each in captures),
         refunds=tuple(read_refund(each, environment, order_id) for each in read_list(payments, "refunds")),
     )
+
+
+def describe_failure(declined: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns the failure code and message of a capture or authorization that PayPal declined."""
+    reason = read_text(read_object(declined, "status_details"), "reason")
+    return reason.lower() or "declined", f"PayPal reports {read_text(declined, 'status')}"
 
 
 def _find_card(order: Mapping[str, Any]) -> PaymentCard | None:
@@ -121,10 +127,10 @@ def _find_state(
         for capture in captures:
             if read_text(capture, "status") in statuses:
                 return state, capture
-    if authorization is not None:
+    if authorization is not None and not (captures and read_text(authorization, "status") in _CAPTURED):
         # A capture that failed leaves the authorization as it was.
         return read_state(_AUTHORIZATION_STATES, authorization, "status"), authorization
-    if captures:  # DECLINED or FAILED
+    if captures:  # each of them failed, such as one that was pending first
         return PaymentState.DECLINED, captures[-1]
     return read_state(_ORDER_STATES, order, "status"), order
 

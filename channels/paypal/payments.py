@@ -22,7 +22,14 @@ from channels.base import (
 from channels.paypal.amounts import to_money
 from channels.paypal.client import PayPalClient
 from channels.paypal.errors import PayPalError
-from channels.paypal.orders import PayPalOrder, find_order_id, read_order
+from channels.paypal.fields import read_text
+from channels.paypal.orders import (
+    FAILED_CAPTURES,
+    PayPalOrder,
+    describe_failure,
+    find_order_id,
+    read_order,
+)
 
 ORDERS = "/v2/checkout/orders"
 AUTHORIZATIONS = "/v2/payments/authorizations"
@@ -168,8 +175,12 @@ def capture_payment(request: CapturePayment) -> PaymentResult:
         "final_capture": request.is_final,
     }
     try:
-        client.post(f"{AUTHORIZATIONS}/{order.authorization_id}/capture", body, key=request.key)
+        capture = client.post(f"{AUTHORIZATIONS}/{order.authorization_id}/capture", body, key=request.key)
     except PayPalError as error:
         if error.issue not in _CAPTURED_ALREADY:
             raise
+    else:
+        # PayPal answers 201. The order may show the authorization as it was, as if nothing had been captured yet.
+        if read_text(capture, "status") in FAILED_CAPTURES:
+            return Declined(*describe_failure(capture))
     return Reported(get_order(client, request.payment).payment)

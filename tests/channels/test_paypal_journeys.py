@@ -9,6 +9,7 @@ from django.db.models import F
 
 from channels.base import WebhookRequest
 from gateway.models import Payment
+from sagas.models import SagaInstance
 from tests.channels.paypal_harness import PayPalHarness
 from tests.channels.test_journeys import deliver, require_equal_records, send_webhook
 from tests.support import background, shop
@@ -114,6 +115,56 @@ def test_an_authorization_is_voided(client: SignedClient, harness: PayPalHarness
         if each["custom_id"] == payment["payment_no"]
     ]
     assert authorization["status"] == "VOIDED"
+
+
+@pytest.mark.parametrize("answer", ["declined", "lost"])
+@pytest.mark.parametrize("status", ["DECLINED", "FAILED"])
+def test_a_declined_capture_leaves_the_authorization(
+    client: SignedClient, harness: PayPalHarness, status: str, answer: str
+) -> None:
+    """PayPal answers 201 with a capture that has this status (developer.paypal.com/docs/api/payments/v2)."""
+    account = harness.fake.account
+    payment = pay(client, harness, capture_method="manual")
+    account.capture_status = (status, "")
+    if answer == "lost":
+        harness.fake.plan_fault(Fault.LOSE_ANSWER, "POST /v2/payments/authorizations/.*/capture")
+        data(shop.capture(client, payment), 202)
+        background.finish()
+    else:
+        details = error(shop.capture(client, payment), 402, "capture_declined")
+        assert details["failure_code"] == "declined"
+    now = require_equal_records(client, harness, payment)
+    assert (now["status"], [each["status"] for each in now["captures"]]) == ("authorized", ["failed"])
+    assert count_captures(harness, payment) == (2 if answer == "lost" else 1)
+    assert not SagaInstance.objects.filter(needs_attention=True).exists()
+    deliver(harness, harness.take_webhooks())
+    account.capture_status = ("COMPLETED", "")
+    data(shop.capture(client, payment))
+    assert require_equal_records(client, harness, payment)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("COMPLETED", "succeeded"), ("DECLINED", "failed")])
+def test_a_pending_capture_of_an_authorization_is_decided_days_later(
+    client: SignedClient, harness: PayPalHarness, outcome: str, status: str
+) -> None:
+    account = harness.fake.account
+    payment = pay(client, harness, capture_method="manual")
+    account.capture_status = ("PENDING", "RECEIVING_PREFERENCE_MANDATES_MANUAL_ACTION")
+    data(shop.capture(client, payment), 202)
+    deliver(harness, harness.take_webhooks())
+    assert get_payment(client, payment)["status"] == "authorized"
+    [capture_id] = [c["id"] for c in account.captures.values() if c["custom_id"] == payment["payment_no"]]
+    account.settle_capture(capture_id, outcome)
+    deliver(harness, harness.take_webhooks())
+    assert require_equal_records(client, harness, payment)["status"] == status
+    assert count_captures(harness, payment) == 1
+    assert not SagaInstance.objects.filter(needs_attention=True).exists()
+
+
+def count_captures(harness: PayPalHarness, payment: Body) -> int:
+    """The captures at PayPal, those that it declined included."""
+    captures = harness.fake.account.captures.values()
+    return sum(each["custom_id"] == payment["payment_no"] for each in captures)
 
 
 @pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.FAIL_AFTER])

@@ -152,7 +152,8 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
                 payment=payment, status=status, code=code, message=message
             )
             if changed:  # a cancellation that waits for the end of the page would block a further attempt
-                operations.wake_sagas_of(business_id=payment.payment_no, definitions=("payment.cancel",))
+                waiting = ("payment.cancel", *SETTLED_BY_UPDATES)
+                operations.wake_sagas_of(business_id=payment.payment_no, definitions=waiting)
     return UpdateEffect.APPLIED if changed else UpdateEffect.NOTHING_NEW
 
 

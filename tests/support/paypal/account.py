@@ -149,14 +149,19 @@ class PayPalAccount:
         require_amount(amount)
         is_final = request.get("final_capture", False)
         order = self.orders[self.order_of[authorization_id]]
-        captured = sum(Decimal(each["amount"]["value"]) for each in read_payments(order).get("captures", []))
+        captured = sum(
+            Decimal(each["amount"]["value"])
+            for each in read_payments(order).get("captures", [])
+            if each["status"] not in ("DECLINED", "FAILED")
+        )
         # The default overage limit is 115 % of the authorization, at most 75 USD more.
         if captured + Decimal(amount["value"]) > Decimal(authorization["amount"]["value"]) * Decimal("1.15"):
             raise refuse("MAX_CAPTURE_AMOUNT_EXCEEDED")
         up = build_link(f"{HOST}/v2/payments/authorizations/{authorization_id}", "up")
         capture = self._add_capture(order, amount, up, is_final=is_final)
         is_whole = captured + Decimal(amount["value"]) >= Decimal(authorization["amount"]["value"])
-        authorization["status"] = "CAPTURED" if is_final or is_whole else "PARTIALLY_CAPTURED"
+        if capture["status"] not in ("DECLINED", "FAILED"):  # "no captured payments have been made"
+            authorization["status"] = "CAPTURED" if is_final or is_whole else "PARTIALLY_CAPTURED"
         return self.with_related_ids(capture)
 
     def void(self, authorization_id: str) -> JsonObject:
