@@ -16,9 +16,19 @@ from scripts.local.errors import StackError
 from scripts.local.waiting import wait_until
 
 PROBE_SECONDS = 2.0
-LOG_FILES = 40  # more than it keeps in reserve
+LOG_FILES = 50  # of 16 MB: more than it keeps in reserve, and than the disk has
+_USE_UP_LOG = f"""
+DO $$ BEGIN
+    FOR number IN 1..{LOG_FILES} LOOP
+        PERFORM pg_logical_emit_message(false, 'lab', 'a new file');
+        PERFORM pg_switch_wal();
+    END LOOP;
+END $$
+"""
 WITNESS = "lab_witness"  # a database of its own, so that the platform's has only what the platform wrote
 START_SECONDS = 900.0  # a machine that does other things too
+SWITCHOVER_SECONDS = 60.0  # Patroni answers after 20 s at the latest
+LOOP_SECONDS = 2.0  # so often Patroni looks at the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +87,50 @@ def require_primary() -> Host:
     return host
 
 
-def switch_over(leader: Host) -> None:
-    """A planned change of the primary, to the synchronous standby: Patroni accepts no other. Returns when the cluster
-    is whole again. Raises `StackError`.
+def switch_over(leader: Host, seconds: float = START_SECONDS) -> list[str]:
+    """A planned change of the primary, to the synchronous standby: Patroni accepts no other. Returns Patroni's refusals
+    when another host is the primary of a whole cluster. Raises `StackError`.
+
+    Patroni answers 412 when the candidate is not the synchronous standby at that moment, or does not answer Patroni
+    itself within 2 s, and 503 when the change takes longer than some 20 s. All of these pass, so the request is
+    repeated until there is another primary.
     """
-    candidate = next(each for each in list_members() if each.role == "sync_standby")
-    body = json.dumps({"leader": leader.name, "candidate": candidate.name}).encode()
+    refusals: list[str] = []
+
+    def has_switched() -> bool:
+        members = list_members()
+        if not is_whole(members):
+            return False
+        if any(each.role == "leader" and each.name != leader.name for each in members):
+            return True
+        if refusal := _request_switchover(leader, find_candidate(members)):
+            refusals.append(refusal)
+        return False
+
+    if not wait_until(has_switched, seconds, interval=LOOP_SECONDS):
+        raise StackError(
+            f"no switchover from {leader.name} within {seconds:.0f} s: {refusals}, {list_members()}"
+        )
+    return refusals
+
+
+def find_candidate(members: Sequence[Member]) -> str:
+    """The name of the synchronous standby of a whole cluster."""
+    return next(each.name for each in members if each.role == "sync_standby" and each.state == "streaming")
+
+
+def _request_switchover(leader: Host, candidate: str) -> str | None:
+    """Patroni's refusal, such as `412 candidate name does not match with sync_standby`. None: it is done."""
+    body = json.dumps({"leader": leader.name, "candidate": candidate}).encode()
     address = f"http://{leader.address}:{PATRONI_PORT}/switchover"
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
     try:
-        urllib.request.urlopen(request, timeout=START_SECONDS).close()
+        urllib.request.urlopen(request, timeout=SWITCHOVER_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        return f"{error.code} {error.read().decode(errors='replace').strip()}"
     except (urllib.error.URLError, OSError) as error:
-        raise StackError(f"no switchover from {leader.name} to {candidate.name}: {error}") from error
-    wait_until_whole()
+        return f"no answer: {error}"
+    return None
 
 
 def connect(
@@ -129,18 +170,18 @@ def prepare(passwords: Passwords) -> None:
         session.execute("CREATE TABLE writes (name text PRIMARY KEY, at timestamptz NOT NULL)")
 
 
-def use_up_log(passwords: Passwords) -> None:
-    """Begins a new file of the write-ahead log again and again, until PostgreSQL cannot.
+def use_up_log(passwords: Passwords) -> bool:
+    """Begins new files of the write-ahead log until PostgreSQL cannot and crashes. Whether it has.
 
-    A message in the log takes no room in a table: a row would fail first, because its table cannot grow.
+    A message in the log takes no room in a table: a row would fail first, because its table cannot grow. One statement
+    does all of it without a commit, so that it waits for no standby and no checkpoint can reuse files meanwhile.
     """
     try:
         with connect(passwords, superuser=True, name=WITNESS) as session:
-            for _file in range(LOG_FILES):
-                session.execute("SELECT pg_logical_emit_message(true, 'lab', 'a new file')")
-                session.execute("SELECT pg_switch_wal()")
-    except psycopg.Error:  # it has crashed, as it must
-        return
+            session.execute(_USE_UP_LOG)
+    except psycopg.Error:
+        return True
+    return False
 
 
 def list_witnesses(passwords: Passwords) -> set[str]:

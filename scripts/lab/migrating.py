@@ -9,6 +9,7 @@ import psycopg
 from scripts.lab import database, lifecycle
 from scripts.lab.engines import DATABASE, Passwords
 from scripts.lab.plan import Folders
+from scripts.local.errors import StackError
 from scripts.local.waiting import wait_until
 
 # A database of its own on the same servers: its migrations begin with the first one.
@@ -51,7 +52,8 @@ class Migration:
             session.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
             database.create_database(session, NAME)
         self._first = self._thread.submit(self._migrate)
-        wait_until(lambda: self._count_applied() >= BEGUN_MIGRATIONS, BEGIN_SECONDS)
+        if not wait_until(lambda: self._count_applied() >= BEGUN_MIGRATIONS, BEGIN_SECONDS):
+            raise StackError(f"{self._count_applied()} migrations are applied after {BEGIN_SECONDS:.0f} s")
 
     def finish(self) -> list[str]:
         """Runs it again until it succeeds. Returns what is wrong with the result."""

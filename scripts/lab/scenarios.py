@@ -1,6 +1,7 @@
 """Faults under load. Each ends with the lab whole again and the checks of `checking`."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -68,7 +69,7 @@ def _write_at_primary(lab: Lab) -> None:
 def _move_primary_beside_a_gateway(lab: Lab) -> None:
     """Zone c has no gateway: nobody could write on the losing side."""
     if lab.primary.zone not in [gateway.zone for gateway in GATEWAYS]:
-        database.switch_over(lab.primary)
+        _switch_over(lab)
         lab.primary = database.require_primary()
     gateway = next(each for each in GATEWAYS if each.zone == lab.primary.zone)
     lab.write_from(losing_side.Writer.at_gateway(gateway, lifecycle.load_merchant(lab.folders)))
@@ -107,17 +108,27 @@ def _heal(hosts: Sequence[Host]) -> Action:
 
 
 def _restart_everything(lab: Lab) -> None:
-    """As a release does it: host by host, each process gets SIGTERM and ends its work; then the databases."""
+    """As a release does it: host by host, each process gets SIGTERM and ends its work. Then the databases: the
+    standbys, and the primary when it is none any more."""
     for host in (*GATEWAYS, *WORKERS):
-        names = [name for name in supervisor.list_names(host) if name.split(".")[1] in _OURS]
-        supervisor.stop(names)
-        supervisor.start(names)
+        _restart([name for name in supervisor.list_names(host) if name.split(".")[1] in _OURS])
         lifecycle.wait_until_host_ready(host)
-    database.switch_over(lab.primary)
-    names = [f"{lab.primary.name}.patroni"]
+    for standby in (host for host in DATABASES if host != lab.primary):
+        _restart([f"{standby.name}.patroni"])
+        database.wait_until_whole()
+    _switch_over(lab)
+    _restart([f"{lab.primary.name}.patroni"])
+    database.wait_until_whole()
+
+
+def _restart(names: list[str]) -> None:
     supervisor.stop(names)
     supervisor.start(names)
-    database.wait_until_whole()
+
+
+def _switch_over(lab: Lab) -> None:
+    for refusal, times in Counter(database.switch_over(lab.primary)).items():
+        lab.notes.append(f"Patroni refused the switchover {times} times: {refusal}")
 
 
 _OURS = frozenset({"web", "relay", "webhooks", "celery", "sagas", "poller", "beat"})
@@ -126,7 +137,8 @@ _OURS = frozenset({"web", "relay", "webhooks", "celery", "sagas", "poller", "bea
 def _fill_disk(lab: Lab) -> None:
     """PostgreSQL has some write-ahead log in reserve: it is made to use it up, for which it would need minutes."""
     faults.fill_disk(lab.folders, lab.primary)
-    database.use_up_log(lab.secrets.passwords)
+    if not database.use_up_log(lab.secrets.passwords):
+        lab.notes.append("the write-ahead log was not used up")
 
 
 def _begin_migration(lab: Lab) -> None:
@@ -240,7 +252,7 @@ SCENARIOS: tuple[FaultScenario, ...] = (
     ),
     FaultScenario(
         name="rolling-restart",
-        title="every process of the platform restarts, then the primary by a switchover",
+        title="every process restarts: the platform host by host, the standbys, the primary after a switchover",
         inject=_restart_everything,
         heal=_nothing,
         fault_seconds=5,
