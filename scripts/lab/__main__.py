@@ -12,6 +12,7 @@ from scripts.lab.running import WRITES_PER_SECOND, run_scenario, start_load
 from scripts.lab.scenarios import SCENARIOS, UnknownScenario, find_scenario
 from scripts.local import errors
 from scripts.local.errors import StackError
+from scripts.restore_drill.report import FAILED, read_last_report
 
 JOURNAL = "load.jsonl"
 
@@ -115,7 +116,10 @@ def _report(folders: Folders, _options: argparse.Namespace) -> int:
     for result in results:
         if text := report.describe(result):
             print(f"{result.scenario}:\n{text}")
-    return 0 if results and all(result.is_kept for result in results) else 1
+    drill = read_last_report()
+    print(f"\nthe last restore drill:\n{drill or 'none: ./scripts/restore-drill.sh runs it'}")
+    is_drill_passed = drill is None or FAILED not in drill
+    return 0 if results and all(result.is_kept for result in results) and is_drill_passed else 1
 
 
 def _parse() -> argparse.Namespace:
@@ -151,7 +155,11 @@ def _parse() -> argparse.Namespace:
     scenario.add_argument("names", nargs="*", metavar="NAME", help=", ".join(each.name for each in SCENARIOS))
     scenario.add_argument("--rate", type=float, default=WRITES_PER_SECOND, help="payments a second")
     scenario.add_argument("--rounds", type=int, help="how often the fault comes")
-    add("report", _report, "print and store the table of all scenarios that have run")
+    add(
+        "report",
+        _report,
+        "print the table of all scenarios that have run, and that of the last restore drill",
+    )
     add("down", _down, "remove the lab")
     return parser.parse_args()
 

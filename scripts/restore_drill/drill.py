@@ -42,7 +42,9 @@ def main() -> int:
             print(f"kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    report.print()
+    print(f"\n{report.to_text()}")
+    if not options.without_reconciliation:
+        report.save()
     return 1 if report.failures else 0
 
 

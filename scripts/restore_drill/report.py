@@ -1,6 +1,12 @@
-"""The table at the end of the drill."""
+"""The table at the end of the drill. The last one is kept, and `./scripts/lab.sh report` prints it as well."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.local.config import ROOT
+
+LAST_REPORT = ROOT / ".local" / "restore-drill.md"
+PASSED, FAILED = "The drill has passed.", "The drill has failed."
 
 
 @dataclass
@@ -19,10 +25,24 @@ class Report:
         if not holds:
             self.failures.append(f"{name}: {value}")
 
-    def print(self) -> None:
-        print("\n| what | measured |\n| --- | --- |")
-        for name, value in self.rows:
-            print(f"| {name} | {value} |")
-        for failure in self.failures:
-            print(f"FAILED {failure}")
-        print("\nThe drill has failed." if self.failures else "\nThe drill has passed.")
+    def to_text(self) -> str:
+        """A table in Markdown, the failures and the verdict."""
+        return "\n".join(
+            [
+                "| what | measured |",
+                "| --- | --- |",
+                *(f"| {name} | {value} |" for name, value in self.rows),
+                *(f"FAILED {failure}" for failure in self.failures),
+                "",
+                FAILED if self.failures else PASSED,
+            ]
+        )
+
+    def save(self, file: Path = LAST_REPORT) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.to_text() + "\n")
+
+
+def read_last_report(file: Path = LAST_REPORT) -> str | None:
+    """None: the drill has not run here."""
+    return file.read_text() if file.exists() else None

@@ -9,6 +9,7 @@ from scripts.lab import report
 from scripts.lab.plan import Folders
 from scripts.lab.report import ScenarioResult
 from scripts.lab.scenarios import SCENARIOS, UnknownScenario, find_scenario
+from scripts.restore_drill.report import FAILED, PASSED, Report, read_last_report
 
 RESULT = ScenarioResult(
     scenario="kill-primary",
@@ -75,3 +76,15 @@ def test_scenarios_have_names() -> None:
     assert find_scenario("kill-primary").fails_over
     with pytest.raises(UnknownScenario, match="cut-zone"):
         find_scenario("cut-zome")
+
+
+def test_the_last_restore_drill_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "local" / "restore-drill.md"
+    assert read_last_report(file) is None
+    drill = Report()
+    drill.require(holds=True, name="lost", value=0)
+    drill.save(file)
+    assert read_last_report(file) == f"| what | measured |\n| --- | --- |\n| lost | 0 |\n\n{PASSED}\n"
+    drill.require(holds=False, name="doubled", value=1)
+    drill.save(file)
+    assert (read_last_report(file) or "").endswith(f"FAILED doubled: 1\n\n{FAILED}\n")
