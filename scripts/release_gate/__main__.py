@@ -7,12 +7,23 @@
 
 import argparse
 import enum
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from scripts.local import errors
 from scripts.local.errors import StackError
-from scripts.release_gate import deployment, mutation, packages, repository_secrets, step, tests_of_security
+from scripts.release_gate import (
+    components,
+    deployment,
+    mutation,
+    packages,
+    repository_secrets,
+    step,
+    tests_of_security,
+)
 from scripts.release_gate.step import GateStepFailed, NotChecked
 
 
@@ -22,7 +33,7 @@ class Result(enum.Enum):
 
 Step = tuple[str, Callable[[], str]]
 STEPS: dict[str, Step] = {
-    "packages": ("The list of what is deployed (SBOM, CycloneDX)", packages.write_list),
+    "packages": ("Lists of components (SBOM, CycloneDX)", components.write_lists),
     "audit": ("Known vulnerabilities of what is installed", packages.find_vulnerabilities),
     "secrets": ("Secrets in the repository", repository_secrets.find_new_secrets),
     "deploy": ("check --deploy with the settings of production", deployment.check_deployment),
@@ -44,17 +55,29 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}. Known: {', '.join(STEPS)}.")
     step.REPORTS.mkdir(parents=True, exist_ok=True)
-    step.ensure_environment(step.TOOLS, "requirements-gate.txt")
     if len(names) < len(STEPS):
         print("some steps only: this is no release")
     return run_steps({name: STEPS[name] for name in names}, is_rehearsal=arguments.rehearsal)
 
 
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """`summary` is one line; `details` has the rest of what a failed step printed."""
+
+    name: str
+    result: Result
+    seconds: float
+    summary: str
+    details: str = ""
+
+
 def run_steps(steps: Mapping[str, Step], *, is_rehearsal: bool) -> int:
     """Returns the exit code: 0 only when every step has passed; of a rehearsal also when one could not look."""
-    results = [_run(name, *steps[name]) for name in steps]
+    reports = [_run(name, *steps[name]) for name in steps]
+    print(f"\n{build_table(reports)}\n")
+    results = [report.result for report in reports]
     passed, unchecked = results.count(Result.PASSED), results.count(Result.NOT_CHECKED)
-    print(f"\n{passed} of {len(results)} steps passed{f', {unchecked} not checked' if unchecked else ''}")
+    print(f"{passed} of {len(results)} steps passed{f', {unchecked} not checked' if unchecked else ''}")
     if passed == len(results):
         return 0
     if is_rehearsal and Result.FAILED not in results:
@@ -64,18 +87,33 @@ def run_steps(steps: Mapping[str, Step], *, is_rehearsal: bool) -> int:
     return 1
 
 
-def _run(name: str, title: str, check: Callable[[], str]) -> Result:
-    print(f"{name:9} {title} …", flush=True)
+def build_table(reports: Sequence[StepReport]) -> str:
+    rows = [(each.name, each.result.value, f"{each.seconds:.0f} s", each.summary) for each in reports]
+    names, results, seconds, _summaries = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return "\n".join(
+        f"{name:{names}}  {result:{results}}  {time_:>{seconds}}  {summary}"
+        for name, result, time_, summary in rows
+    )
+
+
+def _run(name: str, title: str, check: Callable[[], str]) -> StepReport:
+    """Prints one line, and below it the details of a failure."""
+    print(f"{name:9} {title} … ", end="", flush=True)
     began = time.monotonic()
     try:
-        summary, result = check(), Result.PASSED
+        text, result = check(), Result.PASSED
     except NotChecked as problem:
-        summary, result = str(problem), Result.NOT_CHECKED
+        text, result = str(problem), Result.NOT_CHECKED
     except (GateStepFailed, StackError) as problem:
-        summary, result = str(problem), Result.FAILED
+        text, result = str(problem), Result.FAILED
+    except Exception as problem:  # noqa: BLE001 a step that is broken does not keep the others from running
+        text, result = f"{type(problem).__name__}: {problem}\n{traceback.format_exc()}", Result.FAILED
     seconds = time.monotonic() - began
-    print(f"{result.value:>11} after {seconds:.0f} s: {summary}", flush=True)
-    return result
+    summary, _end, details = text.strip().partition("\n")
+    print(f"{result.value} after {seconds:.0f} s: {summary}", flush=True)
+    if details:
+        print(textwrap.indent(details, "    "), flush=True)
+    return StepReport(name, result, seconds, summary, details)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from scripts.release_gate.step import GateStepFailed
 
 def measure_score() -> str:
     """Measures what has no current result, and requires the score and the answers of all."""
+    step.ensure_environment(step.TOOLS, "requirements-gate.txt")
     kept = read_results()
     results = measure([target for target in TARGETS if not is_current(target, kept.get(target.file))])
     faults = find_faults(results)

@@ -1,4 +1,4 @@
-"""What is installed: its list (SBOM) and its known vulnerabilities."""
+"""The known vulnerabilities of what is installed."""
 
 import json
 import re
@@ -11,29 +11,13 @@ from scripts.local.config import ROOT
 from scripts.release_gate import step
 from scripts.release_gate.step import GateStepFailed, NotChecked
 
-SBOM = step.REPORTS / "sbom.cdx.json"
 NO_ADVISORIES = "not checked: no advisories reachable"
-
-
-def write_list() -> str:
-    """Writes what is deployed as CycloneDX 1.6, and requires that every pinned requirement is in it."""
-    step.ensure_environment(step.DEPLOYED, "requirements.txt")
-    made = step.run(
-        step.TOOLS / "bin" / "cyclonedx-py", "environment", "--pyproject", "pyproject.toml", "--sv", "1.6",
-        "--of", "JSON", "--output-reproducible", "--validate", "-o", SBOM, step.DEPLOYED / "bin" / "python",
-    )  # fmt: skip
-    if made.returncode != 0:
-        raise GateStepFailed(made.stderr.strip())
-    listed = {_normal(part["name"]): part for part in json.loads(SBOM.read_text())["components"]}
-    missing = sorted(_pinned() - listed.keys())
-    if missing:
-        raise GateStepFailed(f"the list lacks {', '.join(missing)}")
-    return f"{len(listed)} packages in {SBOM.relative_to(ROOT)}"
 
 
 def find_vulnerabilities() -> str:
     """Asks for the advisories of all packages that are deployed, or that build and test what is deployed."""
     step.ensure_environment(step.DEPLOYED, "requirements.txt")
+    step.ensure_environment(step.TOOLS, "requirements-gate.txt")
     return audit(
         step.TOOLS / "bin" / "pip-audit", (step.DEPLOYED, Path(sys.prefix), step.TOOLS), step.REPORTS
     )
@@ -81,12 +65,3 @@ def _ask(program: Path, *what: str | Path) -> list[dict[str, Any]]:
         raise NotChecked(f"{NO_ADVISORIES}: {lines[-1][:300]}")
     packages: list[dict[str, Any]] = json.loads(asked.stdout)["dependencies"]
     return packages
-
-
-def _pinned() -> set[str]:
-    text = (ROOT / "requirements.txt").read_text()
-    return {_normal(name) for name in re.findall(r"^([A-Za-z0-9_.-]+)(?:\[.*\])?==", text, re.MULTILINE)}
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

@@ -16,6 +16,7 @@ LEFT_OUT = r"package-lock\.json$|mutation_results\.json$|\.po$|\.svg$|^\.secrets
 
 def find_new_secrets() -> str:
     """A finding is compared by file, kind and hash. Its line may change."""
+    step.ensure_environment(step.TOOLS, "requirements-gate.txt")
     known = _identities(json.loads(BASELINE.read_text()))
     found = _scan()
     new = _identities(found) - known

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scripts.local.config import ROOT
-from scripts.local.errors import StackError
 
 # Reports stay here until the next run: the list of packages, advisories, findings, mutants.
 REPORTS = ROOT / ".local" / "release-gate"
@@ -24,7 +23,7 @@ class NotChecked(Exception):
 
 
 def ensure_environment(directory: Path, requirements: str) -> None:
-    """Installs the requirements into a virtual environment, unless it has them."""
+    """Installs the requirements into a virtual environment, unless it has them. Raises `NotChecked`."""
     result = subprocess.run(
         [sys.executable, "-m", "scripts.local.venv", requirements],
         cwd=ROOT,
@@ -34,15 +33,19 @@ def ensure_environment(directory: Path, requirements: str) -> None:
         text=True,
     )
     if result.returncode != 0:
-        raise StackError(result.stdout.strip())
+        raise NotChecked(f"{requirements} cannot be installed: {result.stdout.strip()[-1000:]}")
 
 
 def run(
     *command: str | Path, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, check=False
-    )
+    """Raises `NotChecked` where there is no such program."""
+    try:
+        return subprocess.run(
+            [str(part) for part in command], cwd=cwd, env=env, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise NotChecked(f"{command[0]} is not installed") from error
 
 
 def tracked_files() -> list[str]:

@@ -5,7 +5,7 @@ import sys
 
 from scripts.local import testing
 from scripts.release_gate import step
-from scripts.release_gate.step import GateStepFailed
+from scripts.release_gate.step import GateStepFailed, NotChecked
 
 # A run of all processes: what they leave behind is searched for every secret of the run.
 LEAKS = ["tests/observability/test_leaks.py", "tests/merchants/test_secrecy.py"]
@@ -27,5 +27,9 @@ def _run(*arguments: str) -> str:
         result = step.run(*command, env=environment)
     ending = re.findall(r"^.*\b(?:passed|failed|error)\b.*$", result.stdout, re.MULTILINE)
     if result.returncode != 0 or not ending:
-        raise GateStepFailed(f"{result.stdout[-4000:]}\n{result.stderr[-1000:]}")
-    return str(ending[-1]).strip("= ")
+        summary = ending[-1] if ending else f"pytest ended with {result.returncode}"
+        raise GateStepFailed(f"{summary}\n{result.stdout[-4000:]}\n{result.stderr[-1000:]}")
+    summary = str(ending[-1]).strip("= ")
+    if "skipped" in summary:
+        raise NotChecked(f"tests were skipped: {summary}")
+    return summary

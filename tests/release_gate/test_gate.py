@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.release_gate import step
 from scripts.release_gate.__main__ import run_steps
 from scripts.release_gate.packages import audit
 from scripts.release_gate.step import GateStepFailed, NotChecked
@@ -27,6 +28,10 @@ def blind() -> str:
     raise NotChecked("not checked: no advisories reachable")
 
 
+def broken() -> str:
+    raise KeyError("components")
+
+
 @pytest.mark.parametrize(
     ("checks", "release", "rehearsal"),
     [
@@ -35,6 +40,7 @@ def blind() -> str:
         ([passing, blind], 1, 0),
         ([blind, failing], 1, 1),
         ([blind], 1, 0),
+        ([broken, passing], 1, 1),
     ],
 )
 def test_the_exit_code(
@@ -48,15 +54,40 @@ def test_the_exit_code(
 
 
 def test_every_step_runs_and_prints_its_result(capsys: pytest.CaptureFixture[str]) -> None:
-    run_steps({"a": ("A", blind), "b": ("B", failing), "c": ("C", passing)}, is_rehearsal=False)
-    printed = capsys.readouterr().out
-    for text in (
-        "NOT CHECKED after 0 s: not checked: no advisories reachable",
-        "FAILED after 0 s: a secret",
-        "passed after 0 s: fine",
-        "1 of 3 steps passed, 1 not checked",
+    steps = {"a": ("A", blind), "b": ("B", failing), "c": ("C", broken), "d": ("D", passing)}
+    run_steps(steps, is_rehearsal=False)
+    lines = capsys.readouterr().out.splitlines()
+    beginnings = {
+        "a         A … NOT CHECKED after 0 s: not checked: no advisories reachable",
+        "b         B … FAILED after 0 s: a secret",
+        "c         C … FAILED after 0 s: KeyError: 'components'",
+        "d         D … passed after 0 s: fine",
+    }
+    assert beginnings <= set(lines)
+    assert any("in broken" in line for line in lines), "the place where the step broke is printed"
+    assert lines[-8:] == [
+        "",
+        "a  NOT CHECKED  0 s  not checked: no advisories reachable",
+        "b  FAILED       0 s  a secret",
+        "c  FAILED       0 s  KeyError: 'components'",
+        "d  passed       0 s  fine",
+        "",
+        "1 of 4 steps passed, 1 not checked",
+        "NO RELEASE",
+    ]
+
+
+def test_a_program_that_is_not_there_was_not_run() -> None:
+    with pytest.raises(NotChecked, match=r"^no-such-program is not installed$"):
+        step.run("no-such-program")
+
+
+def test_packages_that_cannot_be_installed_stop_their_step_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(
+        NotChecked, match=r"(?s)^requirements-gate\.txt cannot be installed: .*no virtual environment"
     ):
-        assert text in printed
+        step.ensure_environment(tmp_path, "requirements-gate.txt")
 
 
 def pip_audit(directory: Path, *answers: object) -> Path:
