@@ -220,13 +220,13 @@ def _compare_retention() -> list[Figure]:
             found = session.execute(f"SELECT DISTINCT {table.key} FROM {week.name} LIMIT {SAGAS_DELETED}")
             ids = [saga_id for (saga_id,) in found.fetchall()]
             with session.transaction(force_rollback=True):
-                position, began = _read_wal_position(session), time.monotonic()
+                position, began = read_wal_position(session), time.monotonic()
                 for first in range(0, len(ids), BATCH):
                     session.execute(
                         f"DELETE FROM {table.name} WHERE {table.key} = ANY(%s)",
                         [ids[first : first + BATCH]],
                     )
-                written, seconds = _read_wal_position(session) - position, time.monotonic() - began
+                written, seconds = read_wal_position(session) - position, time.monotonic() - began
         began = time.monotonic()
         drop_partition(table, week, kept=[])
         each = max(len(ids), 1)
@@ -240,5 +240,6 @@ def _compare_retention() -> list[Figure]:
     return figures
 
 
-def _read_wal_position(session: Any) -> float:
+def read_wal_position(session: Any) -> float:
+    """In bytes."""
     return float(session.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()[0])

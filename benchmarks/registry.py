@@ -8,6 +8,7 @@ NAMES = (
     "replay",
     "refunds",
     "webhooks_in",
+    "wal",
     "memory",
     "slow_clients",
     "overload",
