@@ -15,12 +15,14 @@ from channels.base import (
     ChannelCapabilities,
     CredentialCheck,
     CredentialField,
+    EvidenceRules,
     NotProcessed,
 )
 from channels.guard import GuardedChannel
 from common.outside_calls import call_outside
 
 NO_CAPABILITIES = ChannelCapabilities(methods=())
+NO_EVIDENCE = EvidenceRules({}, frozenset(), frozenset(), max_text_characters=0, max_bytes=0, max_pages=0)
 WEBHOOK_PATH = "/api/v1/webhooks"
 # The last part of the address of webhooks about accounts that are connected to the platform's own.
 CONNECT_WEBHOOK_TOKEN = "connect"  # noqa: S105 (no secret)
@@ -181,6 +183,7 @@ class _DisconnectedChannel:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.disputes = _DisconnectedDisputes(name)
 
     def get_platform_credentials(self, _environment: str) -> Mapping[str, str]:
         return {}
@@ -189,4 +192,20 @@ class _DisconnectedChannel:
         return account.environment == LIVE
 
     def __getattr__(self, _operation: str) -> Callable[[object], NotProcessed]:
-        return lambda _request: NotProcessed(f"{self.name} is not connected any more", is_channel_fault=False)
+        return lambda _request: _refuse_call(self.name)
+
+
+class _DisconnectedDisputes:
+    """Its disputes: an answer that is being submitted waits, and a new one is not taken."""
+
+    rules = NO_EVIDENCE
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+
+    def __getattr__(self, _operation: str) -> Callable[[object], NotProcessed]:
+        return lambda _request: _refuse_call(self._channel)
+
+
+def _refuse_call(channel: str) -> NotProcessed:
+    return NotProcessed(f"{channel} is not connected any more", is_channel_fault=False)

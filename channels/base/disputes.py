@@ -20,6 +20,10 @@ class EvidenceRules:
     max_bytes: int
     max_pages: int
 
+    @property
+    def takes_answers(self) -> bool:
+        return bool(self.text_fields or self.file_fields)
+
 
 @dataclass(frozen=True, slots=True)
 class DisputeRef:

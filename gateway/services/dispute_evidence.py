@@ -41,7 +41,8 @@ def find_evidence_rules(dispute: Dispute) -> EvidenceRules | None:
         sandbox=source.sandbox,
         account_id=dispute.channel_account_id,
     )
-    return channel.disputes.rules if channel.disputes is not None else None
+    port = channel.disputes
+    return port.rules if port is not None and port.rules.takes_answers else None
 
 
 def lock_answerable_dispute(dispute_id: uuid.UUID) -> Dispute:

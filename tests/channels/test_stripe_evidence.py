@@ -225,3 +225,24 @@ def test_a_storage_that_does_not_work_changes_nothing(
 def test_disputes_of_other_merchants_are_not_found(other_client: SignedClient, dispute: Dispute) -> None:
     for action in ("submit", "accept"):
         error(post(other_client, dispute, action), 404, "not_found")
+
+
+def test_a_channel_that_is_no_longer_set_up_takes_no_answer(
+    fake: FakeStripe, client: SignedClient, dispute: Dispute, settings: Any
+) -> None:
+    """An answer that was begun waits until the channel is back."""
+    write_draft(client, dispute)
+    fake.plan_fault(Fault.LOSE_REQUEST, "POST /v1/disputes/[^/]+")
+    assert post(client, dispute, "submit").status_code == 202
+    keys = settings.STRIPE_SECRET_KEYS
+    settings.STRIPE_SECRET_KEYS = {"test": "", "live": ""}
+    details = error(
+        post(client, dispute, "evidence", texts={"customer_name": "Li"}), 409, "dispute_not_answerable"
+    )
+    assert details["reason"] == "not_supported"
+    background.run_rounds(2)
+    assert DisputeResponse.objects.get().status == "submitting"
+    settings.STRIPE_SECRET_KEYS = keys
+    background.finish()
+    assert DisputeResponse.objects.get().status == "submitted"
+    assert at_stripe(fake, dispute)["evidence_details"]["submission_count"] == 1
