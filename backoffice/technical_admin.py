@@ -5,15 +5,26 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 
-from channels.simulator.admin import SimulatedPaymentAdmin, SimulatedRefundAdmin
-from channels.simulator.models import SimulatedPayment, SimulatedRefund
+from channels.simulator.admin import (
+    SimulatedDisputeAdmin,
+    SimulatedEvidenceFileAdmin,
+    SimulatedPaymentAdmin,
+    SimulatedRefundAdmin,
+)
+from channels.simulator.models import (
+    SimulatedDispute,
+    SimulatedEvidenceFile,
+    SimulatedPayment,
+    SimulatedRefund,
+)
 from idempotency.admin import IdempotencyKeyAdmin
 from idempotency.models import IdempotencyKey
 from merchants.admin import EnvironmentFilter, environment_filter
 from sagas.admin import SagaEventAdmin, SagaSignalAdmin, SagaStepAdmin
 from sagas.models import SagaEvent, SagaSignal, SagaStep
 
-admin.site.unregister([SagaStep, SagaEvent, SagaSignal, IdempotencyKey, SimulatedPayment, SimulatedRefund])
+admin.site.unregister([SagaStep, SagaEvent, SagaSignal, IdempotencyKey])
+admin.site.unregister([SimulatedPayment, SimulatedRefund, SimulatedDispute, SimulatedEvidenceFile])
 saga_environment_filter = environment_filter("saga__task_queue")
 
 
@@ -57,3 +68,13 @@ class ScopedSimulatedPaymentAdmin(SimulatedPaymentAdmin):
 @admin.register(SimulatedRefund)
 class ScopedSimulatedRefundAdmin(SimulatedRefundAdmin):
     list_filter = (*SimulatedRefundAdmin.list_filter, environment_filter("payment__environment"))  # type: ignore[assignment]
+
+
+@admin.register(SimulatedDispute)
+class ScopedSimulatedDisputeAdmin(SimulatedDisputeAdmin):
+    list_filter = (*SimulatedDisputeAdmin.list_filter, environment_filter("payment__environment"))  # type: ignore[assignment]
+
+
+@admin.register(SimulatedEvidenceFile)
+class ScopedSimulatedEvidenceFileAdmin(SimulatedEvidenceFileAdmin):
+    list_filter = (environment_filter("dispute__payment__environment"),)

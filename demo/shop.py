@@ -17,20 +17,19 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from channels.base import ChannelDispute, ChannelDisputeReason, ChannelDisputeStage, DisputeState
-from channels.simulator import bank, customer, webhooks
+from channels.base import ChannelDisputeStage, DisputeState
+from channels.simulator import bank, customer, disputes, webhooks
 from channels.simulator.channel import SimulatorChannel
-from channels.simulator.models import Notification, SimulatedPayment
+from channels.simulator.models import Notification, SimulatedDispute, SimulatedPayment
+from channels.simulator.router import ALIAS
 from demo.time_shift import move_into_past
 from gateway.models import CaptureMethod, Payment
 from gateway.services import expiry
 from gateway.services.cancel_payment import cancel_payment
 from gateway.services.capture_payment import capture_payment
-from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_webhooks import receive_webhook
 from gateway.services.create_payment import PaymentCommand, create_payment
 from gateway.services.create_refund import create_refund
-from gateway.update_source import UpdateSource
 from idempotency.request import KeyedRequest
 from merchants.principal import Principal
 from sagas import engine
@@ -108,29 +107,19 @@ class DemoShop:
         self.settle()
 
     def dispute(
-        self, state: DisputeState, *, due_in: dt.timedelta = dt.timedelta(), is_inquiry: bool = False
+        self, state: DisputeState, *, due_in: dt.timedelta = disputes.DUE_IN, is_inquiry: bool = False
     ) -> None:
-        """The bank reports a dispute of the whole amount, or what became of it. The simulator has no disputes."""
-        payment = self.payment
-        reason = ChannelDisputeReason.PRODUCT_NOT_RECEIVED if is_inquiry else ChannelDisputeReason.FRAUDULENT
-        update = ChannelDispute(
-            environment=payment.environment,
-            channel_dispute_no=f"dp_{payment.payment_no}",
-            channel_trade_no=payment.channel_trade_no,
-            amount_minor=payment.captured_minor,
-            currency=payment.currency,
-            reason=reason,
-            channel_reason=reason.value,
-            state=state,
-            stage=ChannelDisputeStage.INQUIRY if is_inquiry else ChannelDisputeStage.CHARGEBACK,
-            evidence_due_by=dt.datetime.now(dt.UTC) + due_in if due_in else None,
-        )
-        with transaction.atomic():
-            apply_dispute_update(
-                update=update,
-                source=UpdateSource(payment.channel, payment.channel_account_id),
-                payment_reference=payment.channel_reference,
-            )
+        """The customer disputes the whole amount, or the bank decides the dispute."""
+        number = self.payment.payment_no
+        known = SimulatedDispute.objects.filter(payment_id=number).first()
+        if known is not None:
+            disputes.decide_dispute(known.pk, state)
+        else:
+            stage = ChannelDisputeStage.INQUIRY if is_inquiry else ChannelDisputeStage.CHARGEBACK
+            with transaction.atomic(using=ALIAS):
+                paid = bank.lock_existing_payment(number)
+                disputes.open_dispute(paid, paid.captured, stage=stage, due_in=due_in)
+        self.settle()
 
     def let_expire(self) -> None:
         self.let_time_pass(dt.timedelta(seconds=settings.PAYMENT_EXPIRES_IN_SECONDS + 5))

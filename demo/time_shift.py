@@ -43,6 +43,7 @@ ROWS_OF_PAYMENT: Mapping[str, str] = {
     "webhook_attempts": f"delivery_id IN (SELECT id FROM webhook_deliveries WHERE event_id IN {_EVENTS})",  # noqa: S608
     "simulator_payments": "reference = %(no)s::text",
     "simulator_refunds": "payment_id = %(no)s::text",
+    "simulator_disputes": "payment_id = %(no)s::text",
     "simulator_ledger": "reference = %(no)s::text",
     "simulator_notifications": "reference = %(no)s::text",
 }

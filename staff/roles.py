@@ -104,6 +104,8 @@ _MACHINERY = _view_permissions(
     "merchants.requestnonce",
     "simulator.simulatedpayment",
     "simulator.simulatedrefund",
+    "simulator.simulateddispute",
+    "simulator.simulatedevidencefile",
     "simulator.ledgerentry",
     "simulator.notification",
     "simulator.callcount",

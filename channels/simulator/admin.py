@@ -1,6 +1,18 @@
-from django.contrib import admin
+from typing import Any
 
-from channels.simulator.models import CallCount, LedgerEntry, Notification, SimulatedPayment, SimulatedRefund
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from channels.simulator.models import (
+    CallCount,
+    LedgerEntry,
+    Notification,
+    SimulatedDispute,
+    SimulatedEvidenceFile,
+    SimulatedPayment,
+    SimulatedRefund,
+)
 from common.admin import ReadOnlyAdmin, ReadOnlyInline
 
 
@@ -26,6 +38,34 @@ class SimulatedRefundAdmin(ReadOnlyAdmin):
     list_filter = ("state",)
     search_fields = ("=reference", "=channel_refund_no", "=payment__reference")
     ordering = ("-created_at",)
+
+
+@admin.register(SimulatedDispute)
+class SimulatedDisputeAdmin(ReadOnlyAdmin):
+    list_display = (
+        "channel_dispute_no",
+        "payment",
+        "stage",
+        "state",
+        "amount",
+        "currency",
+        "evidence_due_by",
+    )
+    list_filter = ("state",)
+    search_fields = ("=channel_dispute_no", "=payment__reference")
+    ordering = ("-created_at",)
+
+
+@admin.register(SimulatedEvidenceFile)
+class SimulatedEvidenceFileAdmin(ReadOnlyAdmin):
+    list_display = ("channel_file_no", "dispute", "name", "size_bytes", "created_at")
+    search_fields = ("=channel_file_no", "=dispute__channel_dispute_no")
+    ordering = ("-created_at",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Joins the payment, which has the environment, without the token that opens the payment page."""
+        rows = super().get_queryset(request)
+        return rows.select_related("dispute__payment").defer("dispute__payment__token")
 
 
 @admin.register(LedgerEntry)

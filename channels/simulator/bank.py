@@ -26,7 +26,7 @@ from channels.base import (
     RefundState,
     Reported,
 )
-from channels.simulator import faults, ledger
+from channels.simulator import disputes, faults, ledger
 from channels.simulator.models import LedgerEntry, LedgerKind, SimulatedPayment, SimulatedRefund
 from channels.simulator.router import ALIAS
 from common.db import from_now, insert_unless_exists
@@ -65,6 +65,12 @@ def create_payment(request: CreatePayment, script: faults.Script) -> PaymentResu
     else:
         created = insert_unless_exists(payment)
     return _creation_result(payment) if created else _repeated_creation_result(request)
+
+
+def find_reference(channel_trade_no: str) -> str:
+    """Our number of the payment with this number of the bank; empty when there is none."""
+    known = SimulatedPayment.objects.filter(channel_trade_no=channel_trade_no, create_key__isnull=False)
+    return known.values_list("reference", flat=True).first() or ""
 
 
 def find_payment(reference: str) -> PaymentResult:
@@ -313,4 +319,5 @@ def settle_due_payments(limit: int = 100) -> int:
     for reference in references:
         with transaction.atomic(using=ALIAS):
             lock_payment(Q(pk=reference))
+    disputes.settle_due_disputes(limit)
     return len(references)

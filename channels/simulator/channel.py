@@ -30,6 +30,7 @@ from channels.base import (
     WebhookRequest,
 )
 from channels.simulator import bank, completion, faults, listing, webhooks
+from channels.simulator.dispute_port import SimulatorDisputes
 from channels.simulator.faults import METADATA_KEY, ScriptError, SimulatedOperation
 from channels.simulator.methods import METHODS
 from channels.simulator.network import send_call
@@ -40,7 +41,7 @@ _NOT_LIVE = Declined("channel_not_live", "The simulator moves no real money: it 
 class SimulatorChannel:
     name = "simulator"
     is_sandbox = True
-    disputes = None
+    disputes = SimulatorDisputes()
     credential_fields: tuple[CredentialField, ...] = ()
     capabilities = ChannelCapabilities(
         methods=METHODS, is_repeated_capture_allowed=True, max_authorization_increments=10
@@ -80,13 +81,15 @@ class SimulatorChannel:
     def find_payment(self, payment: PaymentRef) -> PaymentResult:
         if payment.environment != TEST:
             return NotFoundAtChannel()
+        # A dispute names its payment by the bank's number alone.
+        reference = payment.reference or bank.find_reference(payment.channel_trade_no)
         return send_call(
-            bank.get_script(payment.reference),
+            bank.get_script(reference),
             SimulatedOperation.QUERY,
-            payment.reference,
+            reference,
             "",
             payment.timeout_seconds,
-            lambda: bank.find_payment(payment.reference),
+            lambda: bank.find_payment(reference),
         )
 
     def complete_payment(self, request: CompletePayment) -> PaymentResult:

@@ -31,6 +31,10 @@ class SimulatedOperation(enum.StrEnum):
     COMPLETE = "complete"
     REFUND = "refund"
     QUERY_REFUND = "query_refund"
+    UPLOAD = "upload"
+    SUBMIT = "submit"
+    ACCEPT = "accept"
+    QUERY_DISPUTE = "query_dispute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,18 @@ BEHAVIOURS = (
         "channel_refund",
         "once it is paid, all of it is refunded at the bank without the platform: pending for the given seconds",
         9922,
+        5.0,
+    ),
+    Behaviour(
+        "dispute",
+        "once it is paid, the customer disputes all of it, which the platform learns the given seconds later",
+        9924,
+        5.0,
+    ),
+    Behaviour(
+        "inquiry",
+        "the same, but the customer's bank only inquires and takes no money",
+        9925,
         5.0,
     ),
 )

@@ -2,7 +2,6 @@
 together, in a transaction that has locked the payment."""
 
 import secrets
-import time
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from django.db.models.functions import Now
 
 from channels.base import TEST, ChannelPayment, ChannelRefund, PaymentState, RefundState
-from channels.simulator import faults
+from channels.simulator import disputes, faults
 from channels.simulator.methods import APPROVAL, build_payment_url, choose_card, choose_next_action
-from channels.simulator.models import LedgerEntry, LedgerKind, Notification, SimulatedPayment, SimulatedRefund
+from channels.simulator.models import LedgerEntry, LedgerKind, SimulatedPayment, SimulatedRefund
+from channels.simulator.outgoing import queue_notification
 
 EXPIRED, AUTHORIZATION_LAPSED, APPROVAL_LAPSED = "expired", "authorization_lapsed", "approval_lapsed"
 CARD_DECLINED = ("card_declined", "The card was declined.")
@@ -127,7 +127,7 @@ def decide_payment(payment: SimulatedPayment) -> None:
     else:
         _charge_payment(payment)
         if script.asks_for("out_of_order_webhook"):
-            _queue_notification(
+            queue_notification(
                 payment,
                 "payment.processing",
                 {"payment": describe_payment(payment, before)},
@@ -158,6 +158,7 @@ def _charge_payment(payment: SimulatedPayment) -> None:
     script = faults.parse_script(payment.simulate)
     if script.asks_for("channel_refund"):
         create_bank_refund(payment, payment.captured, seconds=script.behaviours["channel_refund"])
+    disputes.open_scripted_dispute(payment, script)
 
 
 def _authorize_payment(payment: SimulatedPayment) -> None:
@@ -328,29 +329,10 @@ def _add_entry(
 
 
 def _notify_of_payment(payment: SimulatedPayment, event_type: str) -> None:
-    _queue_notification(
+    queue_notification(
         payment, event_type, {"payment": describe_payment(payment, to_channel_payment(payment))}
     )
 
 
 def _notify_of_refund(payment: SimulatedPayment, refund: SimulatedRefund, event_type: str) -> None:
-    _queue_notification(payment, event_type, {"refund": asdict(to_channel_refund(refund))})
-
-
-def _queue_notification(
-    payment: SimulatedPayment, event_type: str, content: dict[str, Any], *, delay: float = 0.0
-) -> None:
-    """Stores a webhook for sending, as the payment's script says."""
-    script = faults.parse_script(payment.simulate)
-    if script.asks_for("no_webhook"):
-        return
-    event_id = f"sim_evt_{secrets.token_hex(12)}"
-    seconds = delay + script.behaviours.get("late_webhook", 0.0)
-    Notification.objects.create(
-        event_id=event_id,
-        event_type=event_type,
-        reference=payment.reference,
-        payload={"event_id": event_id, "type": event_type, "created": int(time.time()), **content},
-        deliveries_left=2 if script.asks_for("duplicate_webhook") else 1,
-        due_at=Now() + timedelta(seconds=seconds),
-    )
+    queue_notification(payment, event_type, {"refund": asdict(to_channel_refund(refund))})

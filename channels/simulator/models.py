@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from channels.base import PaymentState, RefundState
+from channels.base import ChannelDisputeStage, DisputeState, PaymentState, RefundState
 
 
 class SimulatedPayment(models.Model):
@@ -124,6 +124,68 @@ class SimulatedRefund(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+
+class SimulatedDispute(models.Model):
+    """The customer's bank has taken `amount` back, unless the stage is an inquiry or the dispute is won or closed."""
+
+    channel_dispute_no = models.CharField(primary_key=True, max_length=40)
+    payment = models.ForeignKey(SimulatedPayment, on_delete=models.PROTECT, related_name="disputes")
+    stage = models.CharField(max_length=20)
+    state = models.CharField(max_length=20)
+    reason = models.CharField(max_length=30)
+    amount = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    evidence_due_by = models.DateTimeField()
+    answer_key = models.CharField(unique=True, max_length=255, null=True)
+    submission_count = models.SmallIntegerField(default=0)
+    evidence = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "simulator_disputes"
+        verbose_name = _("simulated dispute")
+        verbose_name_plural = _("simulated disputes")
+        constraints = [
+            models.CheckConstraint(
+                name="simulator_dispute_known",
+                condition=models.Q(
+                    state__in=[state.value for state in DisputeState],
+                    stage__in=[stage.value for stage in ChannelDisputeStage],
+                ),
+            ),
+            models.CheckConstraint(name="simulator_dispute_amount", condition=models.Q(amount__gt=0)),
+        ]
+        indexes = [
+            models.Index(
+                name="simulator_dispute_due",
+                fields=["evidence_due_by"],
+                condition=models.Q(state=DisputeState.NEEDS_RESPONSE.value),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.channel_dispute_no
+
+
+class SimulatedEvidenceFile(models.Model):
+    """A file that the platform has uploaded. Its content is not kept."""
+
+    channel_file_no = models.CharField(primary_key=True, max_length=40)
+    upload_key = models.CharField(unique=True, max_length=255)
+    dispute = models.ForeignKey(SimulatedDispute, on_delete=models.PROTECT, related_name="files")
+    name = models.CharField(max_length=255)
+    size_bytes = models.IntegerField()
+    sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "simulator_evidence_files"
+        verbose_name = _("simulated evidence file")
+        verbose_name_plural = _("simulated evidence files")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class LedgerKind(models.TextChoices):

@@ -13,9 +13,13 @@ from django.conf import settings
 from channels.base import (
     TEST,
     ChannelAccount,
+    ChannelDispute,
+    ChannelDisputeReason,
+    ChannelDisputeStage,
     ChannelPayment,
     ChannelRefund,
     ChannelUpdate,
+    DisputeState,
     PaymentCard,
     PaymentState,
     RedirectAction,
@@ -71,6 +75,8 @@ def _read_event(body: bytes) -> WebhookEvent:
         updates.append(_read_payment(_read_object(event["payment"])))
     if "refund" in event:
         updates.append(_read_refund(_read_object(event["refund"])))
+    if "dispute" in event:
+        updates.append(_read_dispute(_read_object(event["dispute"])))
     return WebhookEvent(_read_text(event, "event_id"), _read_text(event, "type"), tuple(updates))
 
 
@@ -110,6 +116,24 @@ def _read_refund(fields: dict[str, Any]) -> ChannelRefund:
     )
 
 
+def _read_dispute(fields: dict[str, Any]) -> ChannelDispute:
+    submission_count = _read_value(fields, "submission_count", int)
+    return ChannelDispute(
+        environment=TEST,
+        channel_dispute_no=_read_text(fields, "channel_dispute_no"),
+        channel_trade_no=_read_text(fields, "channel_trade_no"),
+        amount_minor=_read_value(fields, "amount_minor", int),
+        currency=_read_text(fields, "currency"),
+        reason=_read_state(ChannelDisputeReason, fields, "reason"),
+        channel_reason=_read_text(fields, "reason"),
+        state=_read_state(DisputeState, fields),
+        stage=_read_state(ChannelDisputeStage, fields, "stage"),
+        evidence_due_by=_read_time(fields, "evidence_due_by"),
+        has_evidence=submission_count > 0,
+        submission_count=submission_count,
+    )
+
+
 def _read_object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WebhookRefused("not an object")
@@ -140,11 +164,11 @@ def _read_time(fields: dict[str, Any], name: str) -> dt.datetime:
     return time_read
 
 
-S = TypeVar("S", PaymentState, RefundState)
+S = TypeVar("S", PaymentState, RefundState, DisputeState, ChannelDisputeStage, ChannelDisputeReason)
 
 
-def _read_state(states: type[S], fields: dict[str, Any]) -> S:
+def _read_state(states: type[S], fields: dict[str, Any], name: str = "state") -> S:
     try:
-        return states(_read_text(fields, "state"))
+        return states(_read_text(fields, name))
     except ValueError as error:
-        raise WebhookRefused("the state is not known") from error
+        raise WebhookRefused(f"the {name} is not known") from error

@@ -91,7 +91,7 @@ def test_an_error_is_shown_at_its_field(dispute: Dispute, browser: Client) -> No
 
 def test_a_channel_without_dispute_responses_shows_a_message(dispute: Dispute, browser: Client) -> None:
     with without_triggers():  # a dispute never changes its channel
-        Dispute.objects.update(channel="simulator")
+        Dispute.objects.update(channel="paypal")
     text = "This channel takes responses only on its own pages."
     assert text in read(browser, dispute)
     assert text in act(browser, dispute, "accept").content.decode()

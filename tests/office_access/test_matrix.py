@@ -87,6 +87,8 @@ VIEW_PERMISSIONS = {
     "simulator.CallCount": "OA",
     "simulator.LedgerEntry": "OA",
     "simulator.Notification": "OA",
+    "simulator.SimulatedDispute": "OA",
+    "simulator.SimulatedEvidenceFile": "OA",
     "simulator.SimulatedPayment": "OA",
     "simulator.SimulatedRefund": "OA",
 }

@@ -10,6 +10,9 @@ from backoffice.approvals.models import Approval
 from backoffice.exports.models import Export
 from backoffice.reports.models import ReportRun, ReportSchedule
 from channel_accounts.models import StoredChannelAccount
+from channels.simulator import disputes
+from channels.simulator.models import SimulatedEvidenceFile, SimulatedPayment
+from channels.simulator.router import ALIAS
 from common.crypto import seal
 from events.models import OutboxEvent
 from fees.models import FeePlanChange, MerchantStatement
@@ -44,6 +47,7 @@ def leave_one_of_each() -> None:
     RoutingRule.objects.create(environment="test", channel="simulator")
     Export.objects.create(kind="payments", requested_by="ana", reason="why", row_limit=1)
     _a_report()
+    _leave_simulated_dispute()
     saga = SagaInstance.objects.first()
     assert saga is not None
     SagaSignal.objects.create(saga=saga, signal_id="a-signal", name="paid")
@@ -87,6 +91,16 @@ def leave_one_of_each() -> None:
     StoredChannelAccount.objects.create(
         environment="test", channel="stripe", display_name="Shop", sealed_credentials=seal("{}")
     )
+
+
+def _leave_simulated_dispute() -> None:
+    simulated = SimulatedPayment.objects.first()
+    assert simulated is not None
+    with transaction.atomic(using=ALIAS):
+        dispute = disputes.open_dispute(simulated, 1)
+        SimulatedEvidenceFile.objects.create(
+            channel_file_no="sim_file_1", upload_key="a", dispute=dispute, name="a.png", size_bytes=1
+        )
 
 
 def _a_report() -> None:

@@ -291,4 +291,92 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="SimulatedDispute",
+            fields=[
+                ("channel_dispute_no", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("stage", models.CharField(max_length=20)),
+                ("state", models.CharField(max_length=20)),
+                ("reason", models.CharField(max_length=30)),
+                ("amount", models.BigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                ("evidence_due_by", models.DateTimeField()),
+                ("answer_key", models.CharField(max_length=255, null=True, unique=True)),
+                ("submission_count", models.SmallIntegerField(default=0)),
+                ("evidence", models.JSONField(blank=True, default=dict)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "payment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="disputes",
+                        to="simulator.simulatedpayment",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "simulated dispute",
+                "verbose_name_plural": "simulated disputes",
+                "db_table": "simulator_disputes",
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "needs_response")),
+                        fields=["evidence_due_by"],
+                        name="simulator_dispute_due",
+                    )
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "stage__in",
+                                ["inquiry", "chargeback", "pre_arbitration", "arbitration"],
+                            ),
+                            (
+                                "state__in",
+                                ["needs_response", "under_review", "won", "lost", "closed"],
+                            ),
+                        ),
+                        name="simulator_dispute_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount__gt", 0)), name="simulator_dispute_amount"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SimulatedEvidenceFile",
+            fields=[
+                ("channel_file_no", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("upload_key", models.CharField(max_length=255, unique=True)),
+                ("name", models.CharField(max_length=255)),
+                ("size_bytes", models.IntegerField()),
+                ("sha256", models.CharField(max_length=64)),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False
+                    ),
+                ),
+                (
+                    "dispute",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="files",
+                        to="simulator.simulateddispute",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "simulated evidence file",
+                "verbose_name_plural": "simulated evidence files",
+                "db_table": "simulator_evidence_files",
+            },
+        ),
     ]
