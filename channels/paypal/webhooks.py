@@ -17,22 +17,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from channels.base import (
     ChannelAccount,
-    ChannelDispute,
-    ChannelDisputeReason,
-    ChannelDisputeStage,
     ChannelUpdate,
-    DisputeState,
     UnexpectedFormat,
     WebhookEvent,
     WebhookRefused,
     WebhookRequest,
 )
-from channels.paypal.amounts import read_money
 from channels.paypal.certificates import get_public_key
 from channels.paypal.client import PayPalClient
 from channels.paypal.config import get_webhook_ids
+from channels.paypal.disputes import read_reported_dispute
 from channels.paypal.errors import FAILURES, PayPalError
-from channels.paypal.fields import read_list, read_object, read_text, read_time
+from channels.paypal.fields import read_object, read_text
 from channels.paypal.orders import find_order_id, read_order, read_refund
 from channels.paypal.payments import ORDERS
 
@@ -41,38 +37,6 @@ QUERY_TIMEOUT_SECONDS = 5.0
 _REFUND_EVENTS = ("PAYMENT.CAPTURE.REFUNDED", "PAYMENT.REFUND.")
 _PAYMENT_EVENTS = ("CHECKOUT.ORDER.", "PAYMENT.CAPTURE.", "PAYMENT.AUTHORIZATION.")
 _DISPUTE_EVENTS = ("CUSTOMER.DISPUTE.",)
-# developer.paypal.com/docs/api/customer-disputes/v1: `status`, and `dispute_outcome.outcome_code` once it is RESOLVED.
-_DISPUTE_STATES = {
-    "OPEN": DisputeState.NEEDS_RESPONSE,
-    "WAITING_FOR_SELLER_RESPONSE": DisputeState.NEEDS_RESPONSE,
-    "WAITING_FOR_BUYER_RESPONSE": DisputeState.UNDER_REVIEW,
-    "UNDER_REVIEW": DisputeState.UNDER_REVIEW,
-    "OTHER": DisputeState.UNDER_REVIEW,
-}
-_DISPUTE_OUTCOMES = {
-    "RESOLVED_BUYER_FAVOUR": DisputeState.LOST,
-    "ACCEPTED": DisputeState.LOST,
-    "RESOLVED_SELLER_FAVOUR": DisputeState.WON,
-    "DENIED": DisputeState.WON,
-    # PayPal itself pays the customer, and the merchant keeps the money.
-    "RESOLVED_WITH_PAYOUT": DisputeState.WON,
-}
-_DISPUTE_STAGES = {
-    "INQUIRY": ChannelDisputeStage.INQUIRY,
-    "CHARGEBACK": ChannelDisputeStage.CHARGEBACK,
-    "PRE_ARBITRATION": ChannelDisputeStage.PRE_ARBITRATION,
-    "ARBITRATION": ChannelDisputeStage.ARBITRATION,
-}
-_DISPUTE_REASONS = {
-    "MERCHANDISE_OR_SERVICE_NOT_RECEIVED": ChannelDisputeReason.PRODUCT_NOT_RECEIVED,
-    "MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED": ChannelDisputeReason.PRODUCT_UNACCEPTABLE,
-    "UNAUTHORISED": ChannelDisputeReason.FRAUDULENT,
-    "CREDIT_NOT_PROCESSED": ChannelDisputeReason.CREDIT_NOT_PROCESSED,
-    "DUPLICATE_TRANSACTION": ChannelDisputeReason.DUPLICATE,
-    "PAYMENT_BY_OTHER_MEANS": ChannelDisputeReason.DUPLICATE,
-    "INCORRECT_AMOUNT": ChannelDisputeReason.INCORRECT_AMOUNT,
-    "CANCELED_RECURRING_BILLING": ChannelDisputeReason.SUBSCRIPTION_CANCELED,
-}
 
 
 def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
@@ -127,7 +91,8 @@ def _read_updates(
     if event_type.startswith(_REFUND_EVENTS):
         return (read_refund(resource, account.environment),)
     if event_type.startswith(_DISPUTE_EVENTS):
-        return _read_disputes(resource, account.environment)
+        dispute = read_reported_dispute(account, resource, QUERY_TIMEOUT_SECONDS)
+        return (dispute,) if dispute else ()
     if event_type.startswith(_PAYMENT_EVENTS):
         return _query_order(account, event_type, resource)
     return ()
@@ -153,30 +118,3 @@ def _query_order(
         return (read_order(order, account.environment).payment,)
     except UnexpectedFormat:  # an order of another application of the merchant
         return ()
-
-
-def _read_disputes(dispute: Mapping[str, Any], environment: str) -> tuple[ChannelUpdate, ...]:
-    """A dispute is about one capture of ours. PayPal names the capture: `find_payment` finds its payment."""
-    status = read_text(dispute, "status")
-    outcome = read_text(read_object(dispute, "dispute_outcome"), "outcome_code")
-    state = _DISPUTE_STATES.get(status, DisputeState.UNDER_REVIEW)
-    if status == "RESOLVED":
-        state = _DISPUTE_OUTCOMES.get(outcome, DisputeState.CLOSED)
-    amount_minor, currency = read_money(dispute.get("dispute_amount"))
-    reason, stage = read_text(dispute, "reason"), read_text(dispute, "dispute_life_cycle_stage")
-    return tuple(
-        ChannelDispute(
-            environment=environment,
-            channel_dispute_no=read_text(dispute, "dispute_id"),
-            channel_trade_no=read_text(transaction, "seller_transaction_id"),
-            amount_minor=amount_minor,
-            currency=currency,
-            reason=_DISPUTE_REASONS.get(reason, ChannelDisputeReason.GENERAL),
-            channel_reason=reason.lower(),
-            state=state,
-            # In an inquiry the customer writes to the merchant, and PayPal holds no money back yet.
-            stage=_DISPUTE_STAGES.get(stage, ChannelDisputeStage.CHARGEBACK),
-            evidence_due_by=read_time(dispute, "seller_response_due_date"),
-        )
-        for transaction in read_list(dispute, "disputed_transactions")[:1]
-    )

@@ -9,6 +9,7 @@ import secrets
 from copy import deepcopy
 from decimal import Decimal
 
+from tests.support.paypal.disputes import close_refunded_disputes
 from tests.support.paypal.messages import not_found, refuse
 from tests.support.paypal.specification import JsonObject
 from tests.support.paypal.values import build_link, format_time, read_amount, require_amount
@@ -22,6 +23,9 @@ AUTHORIZATION_LIFETIME = dt.timedelta(days=29)
 
 
 class PayPalAccount:
+    # Until when the merchant answers a dispute.
+    RESPONSE_TIME = dt.timedelta(days=10)
+
     def __init__(self) -> None:
         self.ahead = dt.timedelta()
         self.orders: dict[str, JsonObject] = {}
@@ -29,6 +33,8 @@ class PayPalAccount:
         self.authorizations: dict[str, JsonObject] = {}
         self.captures: dict[str, JsonObject] = {}
         self.refunds: dict[str, JsonObject] = {}
+        self.disputes: dict[str, JsonObject] = {}
+        self.dispute_taken: dict[str, Decimal] = {}  # what lost disputes took, by their id
         self.order_of: dict[str, str] = {}
         self.capture_of: dict[str, str] = {}
         self.approved_at: dict[str, dt.datetime] = {}
@@ -75,6 +81,11 @@ class PayPalAccount:
 
     def _get_end(self, order_id: str) -> dt.datetime:
         return self.approved_at.get(order_id, self.created_at[order_id]) + LIFETIME
+
+    def is_waiting_for_payer(self, order_id: str) -> bool:
+        order = self.orders.get(order_id)
+        is_open = order is not None and order["status"] in ("CREATED", "PAYER_ACTION_REQUIRED")
+        return is_open and self.now() <= self._get_end(order_id)
 
     def approve(self, order_id: str) -> None:
         """The payer agrees on PayPal's page."""
@@ -206,7 +217,7 @@ class PayPalAccount:
         capture = self._get(self.captures, capture_id)
         if capture["status"] == "PENDING":
             raise refuse("PENDING_CAPTURE")
-        left = Decimal(capture["amount"]["value"]) - self.sum_refunds(capture_id)
+        left = self.get_refundable(capture_id)
         currency = capture["amount"]["currency_code"]
         amount = request.get("amount") or {"currency_code": currency, "value": str(left)}
         require_amount(amount)
@@ -233,6 +244,7 @@ class PayPalAccount:
         self._update_refunded(capture)
         pending = refund["status"] == "PENDING"
         self.add_event("PAYMENT.REFUND.PENDING" if pending else "PAYMENT.CAPTURE.REFUNDED", "refund", refund)
+        close_refunded_disputes(self, capture_id)
         return refund
 
     def settle_refund(self, refund_id: str, status: str) -> None:
@@ -242,6 +254,18 @@ class PayPalAccount:
         self._update_refunded(self.captures[self.capture_of[refund_id]])
         name = "PAYMENT.CAPTURE.REFUNDED" if status == "COMPLETED" else "PAYMENT.REFUND.FAILED"
         self.add_event(name, "refund", refund)
+
+    def get_refundable(self, capture_id: str) -> Decimal:
+        """What neither refunds nor lost disputes have given back."""
+        taken = sum(
+            (
+                self.dispute_taken.get(number, Decimal(0))
+                for number, dispute in self.disputes.items()
+                if dispute["disputed_transactions"][0]["seller_transaction_id"] == capture_id
+            ),
+            Decimal(0),
+        )
+        return Decimal(self.captures[capture_id]["amount"]["value"]) - self.sum_refunds(capture_id) - taken
 
     def sum_refunds(self, capture_id: str) -> Decimal:
         """What was refunded of a capture, or is being refunded."""

@@ -10,6 +10,7 @@
 | `server` | the HTTP server, and the faults of network and servers |
 | `api` | authentication, idempotency, endpoints |
 | `account` | the objects of an account, their rules and events |
+| `disputes` | disputes, from the first message to the decision |
 | `transactions` | what moved money: the transaction search |
 | `values` | amounts, times, links |
 | `signing` | webhooks and the certificate that verifies them |
@@ -98,6 +99,10 @@ class FakePayPal:
         amount = {"currency_code": currency, "value": value}
         refund_id: str = self.account.refund(capture_id, {"amount": amount})["id"]
         return refund_id
+
+    def is_waiting_for_payer(self, order_id: str) -> bool:
+        with self._lock:
+            return self.account.is_waiting_for_payer(order_id)
 
     # --- Faults ------------------------------------------------------------------------------------------------------
 
