@@ -1,6 +1,6 @@
 """Random schedules over all channels: merchants, customers, banks, channels and staff act at random at the simulator,
-Stripe, WeChat Pay and Alipay, while days pass and the process dies at crash points. At the end every day has its
-statement and every case is decided. Then payments, ledger, statements and banks must agree to the cent, by the
+Stripe, PayPal, WeChat Pay and Alipay, while days pass and the process dies at crash points. At the end every day has
+its statement and every case is decided. Then payments, ledger, statements and banks must agree to the cent, by the
 integrity checks and by the test's own computation (`tests/channels/random_books/oracle.py`).
 
     ./scripts/test.sh tests/channels/test_random_books.py --long      many more seeds
@@ -16,10 +16,12 @@ from django.db import connection
 from monitoring.integrity.search import SETTLED, find_all_violations
 from tests.channels.alipay_harness import AlipayHarness
 from tests.channels.harness import SimulatorHarness, StripeHarness
+from tests.channels.paypal_harness import PayPalHarness
 from tests.channels.random_books.oracle import find_differences
 from tests.channels.random_books.world import World
 from tests.channels.wechat_harness import WechatHarness
 from tests.support.alipay.bank import AlipayBank
+from tests.support.paypal.fake import FakePayPal
 from tests.support.stripe.fake import FakeStripe
 
 pytestmark = [
@@ -39,6 +41,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_all_books_agree(
     fake: FakeStripe,
     alipay: AlipayBank,
+    paypal: FakePayPal,
     wechat: Callable[[str], WechatHarness],
     monkeypatch: pytest.MonkeyPatch,
     seed: int,
@@ -52,6 +55,7 @@ def test_all_books_agree(
         StripeHarness(fake, saved_card=True),
         wechat("wechat_native"),
         AlipayHarness(alipay, monkeypatch, "alipay_qr"),
+        PayPalHarness(paypal),
     ]
     world = World(random.Random(seed), monkeypatch, harnesses)
     world.prepare()

@@ -3,15 +3,19 @@
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import requests
 
-from channels.simulator.models import LedgerEntry, SimulatedPayment
+from channels.simulator.models import LedgerEntry, SimulatedDispute, SimulatedPayment
 from tests.channels.alipay_harness import AlipayHarness
 from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness
+from tests.channels.paypal_harness import PayPalHarness
 from tests.channels.wechat_harness import WechatHarness
 from tests.support.alipay.account import SELLER_ID
+from tests.support.paypal.disputes import get_capture_id, read_held
+from tests.support.paypal.fake import FakePayPal
 from tests.support.stripe.fake import FakeStripe
 
 
@@ -79,34 +83,23 @@ class ChannelBook:
             )
 
 
-@dataclass
-class SimulatedDispute:
-    """The bank's record of a dispute, because the simulator has no disputes."""
-
-    number: str
-    payment_no: str
-    amount_minor: int
-    currency: str
-    is_taken: bool = True
-
-
-def build_reader(
-    harness: ChannelHarness, disputes: list[SimulatedDispute], known: set[str]
-) -> Callable[[], Iterator[Total]]:
+def build_reader(harness: ChannelHarness, known: set[str]) -> Callable[[], Iterator[Total]]:
     """Builds a function that reads the records of the `known` payments only: other tests have left records too."""
     match harness:
         case SimulatorHarness():
-            return lambda: _read_simulator(disputes, known)
+            return lambda: _read_simulator(known)
         case StripeHarness():
             return lambda: _read_stripe(harness.fake, known)
         case WechatHarness():
             return lambda: _read_wechat(harness, known)
         case AlipayHarness():
             return lambda: _read_alipay(harness, known)
+        case PayPalHarness():
+            return lambda: _read_paypal(harness.fake, known)
     raise TypeError(harness)
 
 
-def _read_simulator(disputes: list[SimulatedDispute], known: set[str]) -> Iterator[Total]:
+def _read_simulator(known: set[str]) -> Iterator[Total]:
     returned = set(
         LedgerEntry.objects.filter(reference__in=known, kind="refund_return").values_list(
             "refund_reference", flat=True
@@ -128,9 +121,9 @@ def _read_simulator(disputes: list[SimulatedDispute], known: set[str]) -> Iterat
                 amount,
                 entry.currency,
             )
-    for each in disputes:
-        amount = each.amount_minor if each.is_taken else 0
-        yield Total("dispute", each.number, each.payment_no, "", each.number, amount, each.currency)
+    for each in SimulatedDispute.objects.filter(payment_id__in=known).order_by("created_at"):
+        amount = 0 if each.state == "won" else each.amount
+        yield Total("dispute", each.pk, each.payment_id, "", each.pk, amount, each.currency)
 
 
 def _read_stripe(fake: FakeStripe, known: set[str]) -> Iterator[Total]:
@@ -185,6 +178,29 @@ def _read_alipay(harness: AlipayHarness, known: set[str]) -> Iterator[Total]:
             yield Total("refund", channel_no, payment_no, reference, channel_no, -entry["amount_fen"], "CNY")
 
 
+def _read_paypal(fake: FakePayPal, known: set[str]) -> Iterator[Total]:
+    account = fake.account
+    for number, capture in list(account.captures.items()):
+        payment_no = capture.get("custom_id", "")
+        if payment_no in known and capture["status"] not in ("PENDING", "DECLINED", "FAILED"):
+            yield Total("payment", number, payment_no, payment_no, number, *_read_money(capture["amount"]))
+    for number, refund in list(account.refunds.items()):
+        payment_no = account.captures[account.capture_of[number]].get("custom_id", "")
+        if payment_no in known:
+            reference = refund.get("invoice_id", "")
+            yield Total("refund", number, payment_no, reference, number, *_read_money(refund["amount"]))
+    for number, dispute in list(account.disputes.items()):
+        payment_no = account.captures[get_capture_id(dispute)].get("custom_id", "")
+        if payment_no in known:
+            currency = dispute["dispute_amount"]["currency_code"]
+            held_minor = int(read_held(account, dispute) * 100)
+            yield Total("dispute", number, payment_no, "", number, held_minor, currency)
+
+
+def _read_money(amount: Mapping[str, str]) -> tuple[int, str]:
+    return int(Decimal(amount["value"]) * 100), amount["currency_code"]
+
+
 def can_be_paid(harness: ChannelHarness, payment: Mapping[str, Any]) -> bool:
     """Returns whether the customer's page is open at the channel."""
     number = payment["payment_no"]
@@ -200,4 +216,6 @@ def can_be_paid(harness: ChannelHarness, payment: Mapping[str, Any]) -> bool:
         case AlipayHarness():
             trade = harness.bank.find_trade(number)
             return trade is None or trade["status"] == "WAIT_BUYER_PAY"
+        case PayPalHarness():
+            return harness.fake.is_waiting_for_payer(payment["channel_trade_no"] or "")
     raise TypeError(harness)

@@ -14,14 +14,11 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from benchmarks.month_statements import FORMATS, ReportedLine, build_statement
-from channels.base import (
-    ChannelDispute,
-    ChannelDisputeReason,
-    ChannelDisputeStage,
-    DisputeState,
-    WebhookRequest,
-)
-from channels.simulator.models import SimulatedPayment
+from channels.base import DisputeState, WebhookRequest
+from channels.simulator import bank as simulated_bank
+from channels.simulator import disputes
+from channels.simulator.models import SimulatedDispute, SimulatedPayment
+from channels.simulator.router import ALIAS
 from common import crash
 from common.clock import database_now
 from common.errors import OperationRefused
@@ -31,8 +28,6 @@ from fees.models import FeePlan
 from fees.services.plans import add_version, assign_plan
 from gateway import state_machine
 from gateway.models import Payment
-from gateway.services.channel_updates.disputes import apply_dispute_update
-from gateway.update_source import UpdateSource
 from merchants.services import NewMerchant
 from payouts.models import BankAccount, Payout, PayoutRun
 from payouts.services import runs
@@ -45,14 +40,15 @@ from settlements.services import cases
 from settlements.services.importing import import_statement, record_empty_day
 from settlements.services.matching import settle_statement
 from tests.channels.harness import ChannelHarness, SimulatorHarness, StripeHarness
+from tests.channels.paypal_harness import PayPalHarness
 from tests.channels.random_books.channel_books import (
     ChannelBook,
     Movement,
-    SimulatedDispute,
     build_reader,
     can_be_paid,
 )
 from tests.channels.random_books.days import let_a_day_pass
+from tests.channels.random_books.paypal_actions import act_on_dispute, refund_on_the_page
 from tests.channels.test_journeys import pay, send_webhook
 from tests.payouts.conftest import give_bank_account, no_conflict
 from tests.payouts.conftest import give_plan as give_payout_plan
@@ -65,7 +61,14 @@ from tests.support.signing import SignedClient
 
 AMOUNTS = (10_000, 4_321, 33_333)
 # The fee that the channel keeps of a payment: millionths, and minor units.
-CHANNEL_FEES = {"simulator": (15_000, 10), "stripe": (29_000, 30), "wechat": (6_000, 0), "alipay": (6_000, 0)}
+CHANNEL_FEES = {
+    "simulator": (15_000, 10),
+    "stripe": (29_000, 30),
+    "wechat": (6_000, 0),
+    "alipay": (6_000, 0),
+    "paypal": (34_900, 49),
+}
+DAY_SECONDS = 86_400
 EXPECTED_STATUSES = (200, 202, 402, 404, 409, 422, 502, 503)
 WORKER_ROUNDS = 5
 # Longer than every pause of a circuit breaker and its recovery.
@@ -130,7 +133,6 @@ class World:
     shops: list[Shop] = field(default_factory=list)
     sales: list[Sale] = field(default_factory=list)
     books: dict[str, ChannelBook] = field(default_factory=dict)
-    disputes: list[SimulatedDispute] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
     paid_out: dict[str, PaidOut] = field(default_factory=dict)
     webhooks: list[tuple[ChannelHarness, WebhookRequest]] = field(default_factory=list)
@@ -154,7 +156,7 @@ class World:
         for harness in self.harnesses:
             name = harness.channel.name
             if name not in self.books:
-                self.books[name] = ChannelBook(name, build_reader(harness, self.disputes, self.known))
+                self.books[name] = ChannelBook(name, build_reader(harness, self.known))
 
     # --- Steps -----------------------------------------------------------------------------------------------
 
@@ -211,7 +213,8 @@ class World:
 
     def sell(self) -> None:
         harness, shop = self.dice.choice(self.harnesses), self.dice.choice(self.shops)
-        is_manual = isinstance(harness, SimulatorHarness | StripeHarness) and self.dice.random() < 0.3
+        can_hold = isinstance(harness, SimulatorHarness | StripeHarness | PayPalHarness)
+        is_manual = can_hold and self.dice.random() < 0.3
         fields: dict[str, Any] = harness.build_api_fields(
             loses=self.dice.choice(("", "", "", "request", "answer"))
         )
@@ -258,8 +261,7 @@ class World:
 
     def deliver(self) -> None:
         """Some of the webhooks arrive, in any order; some of them arrive again later."""
-        for harness in self.harnesses:
-            self.webhooks += [(harness, each) for each in harness.take_webhooks()]
+        self._collect_webhooks()
         self.dice.shuffle(self.webhooks)
         count = self.dice.randrange(6)
         arriving = self.webhooks[:count]
@@ -268,6 +270,10 @@ class World:
             if self._send(*each):  # otherwise, and after a crash, the channel sends it again
                 self.webhooks.remove(each)
                 self.webhooks += [each] if each in repeated else []
+
+    def _collect_webhooks(self) -> None:
+        for harness in self.harnesses:
+            self.webhooks += [(harness, each) for each in harness.take_webhooks()]
 
     def _send(self, harness: ChannelHarness, webhook: WebhookRequest) -> bool:
         """Returns False when the platform cannot apply the event yet, such as while it cannot reach the channel."""
@@ -313,8 +319,12 @@ class World:
         )
 
     def refund_in_dashboard(self) -> None:
-        """Staff of the merchant refund at Stripe, regardless of the platform's refunds and of disputes."""
-        paid = [each for each in self.books["stripe"].movements if each.kind == "payment"]
+        """Staff of the merchant refund at Stripe or PayPal, regardless of the platform's refunds and of disputes."""
+        at_paypal = self._list_payments("paypal")
+        if at_paypal and self.dice.random() < 0.5:
+            refund_on_the_page(self._paypal.fake, self.dice, at_paypal)
+            return
+        paid = self._list_payments("stripe")
         fake = self._stripe.fake
         if paid:
             intent = fake.intents[self.dice.choice(paid).channel_no]
@@ -323,30 +333,38 @@ class World:
             if left > 1:
                 fake.refund_in_dashboard(intent["id"], left // 2)
 
+    def _list_payments(self, channel: str) -> list[Movement]:
+        return [each for each in self.books[channel].movements if each.kind == "payment"]
+
+    @property
+    def _paypal(self) -> PayPalHarness:
+        return next(each for each in self.harnesses if isinstance(each, PayPalHarness))
+
     @property
     def _stripe(self) -> StripeHarness:
         return next(each for each in self.harnesses if isinstance(each, StripeHarness))
 
     def dispute(self) -> None:
         """A bank opens a dispute, or decides one."""
-        match self.dice.randrange(4):
+        match self.dice.randrange(6):
             case 0:
                 sale = self._choose(lambda body: body["captured_amount"] > 0)
                 if sale and isinstance(sale.harness, SimulatorHarness):
                     self._open_simulated_dispute(sale)
             case 1:
-                if self.disputes:
-                    self._decide_simulated_dispute(self.dice.choice(self.disputes))
+                self._decide_simulated_dispute()
             case 2:
-                paid = [each for each in self.books["stripe"].movements if each.kind == "payment"]
+                paid = self._list_payments("stripe")
                 disputed = {each["payment_intent"] for each in self._stripe.fake.account.disputes.values()}
                 fresh = [each.channel_no for each in paid if each.channel_no not in disputed]
                 if fresh:
                     intent = self._stripe.fake.intents[self.dice.choice(fresh)]
                     amount = self.dice.choice((intent["amount_received"], intent["amount_received"] // 2))
                     self._stripe.fake.open_dispute(intent["id"], amount=amount)
-            case _:
+            case 3:
                 self._decide_stripe_dispute()
+            case _:
+                act_on_dispute(self._paypal.fake, self.dice, self._list_payments("paypal"))
 
     def _decide_stripe_dispute(self) -> None:
         account = self._stripe.fake.account
@@ -363,30 +381,21 @@ class World:
 
     def _open_simulated_dispute(self, sale: Sale) -> None:
         amount = self.dice.choice((sale.body["amount"], sale.body["amount"] // 2))
-        number = f"dp_{uuid.uuid4().hex[:12]}"
-        self.disputes.append(SimulatedDispute(number, sale.payment_no, amount, sale.harness.currency))
-        self._tell(self.disputes[-1], DisputeState.NEEDS_RESPONSE)
+        with transaction.atomic(using=ALIAS):
+            disputes.open_dispute(simulated_bank.lock_existing_payment(sale.payment_no), amount)
 
-    def _decide_simulated_dispute(self, dispute: SimulatedDispute) -> None:
-        state = self.dice.choice((DisputeState.WON, DisputeState.LOST))
-        dispute.is_taken = state == DisputeState.LOST
-        self._tell(dispute, state)
-
-    def _tell(self, dispute: SimulatedDispute, state: DisputeState) -> None:
-        update = ChannelDispute(
-            environment="test",
-            channel_dispute_no=dispute.number,
-            channel_trade_no="",
-            state=state,
-            amount_minor=dispute.amount_minor,
-            currency=dispute.currency,
-            reason=ChannelDisputeReason.FRAUDULENT,
-            channel_reason="fraudulent",
-            stage=ChannelDisputeStage.CHARGEBACK,
-        )
-        with transaction.atomic():
-            source = UpdateSource("simulator")
-            apply_dispute_update(update=update, source=source, payment_reference=dispute.payment_no)
+    def _decide_simulated_dispute(self) -> None:
+        """A decision follows another one only when that one is known here: the reports of both have no order."""
+        self._collect_webhooks()
+        waiting = b"".join(webhook.body for _harness, webhook in self.webhooks)
+        numbers = [
+            each.pk
+            for each in SimulatedDispute.objects.filter(payment_id__in=self.known).order_by("created_at")
+            if each.state == DisputeState.NEEDS_RESPONSE or each.pk.encode() not in waiting
+        ]
+        if numbers:
+            state = self.dice.choice((DisputeState.WON, DisputeState.LOST))
+            disputes.decide_dispute(self.dice.choice(numbers), state)
 
     def sync(self) -> None:
         if sale := self._choose(lambda _body: True):
@@ -425,6 +434,7 @@ class World:
 
     def pass_day(self) -> None:
         let_a_day_pass()
+        self._paypal.fake.advance_clock(DAY_SECONDS)
         self.days_passed += 1
         advance_time_for_breaker(OUTAGE_SECONDS)
         for book in self.books.values():
