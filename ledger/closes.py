@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max, Min, TextField
@@ -18,6 +19,8 @@ from django.db.models.functions import Cast
 from common.clock import database_now
 from common.crypto import equals_in_constant_time, keyed_hash
 from ledger.models import DailyClose, EntryDirection, EntryPhase, LedgerAccount, LedgerTransfer, TransferEntry
+
+log = structlog.get_logger(__name__)
 
 PURPOSE = "ledger.daily_close"
 # How long after midnight a day is closed at the earliest. A transfer that commits later than this into a closed day is
@@ -77,7 +80,10 @@ def _close_chain(chain: ChainKey, last_day: dt.date) -> Iterator[DailyClose]:
     closed = closes.aggregate(day=Max("day"))["day"]
     day = closed + _ONE_DAY if closed else _get_first_day(chain)
     while day is not None and day <= last_day:
-        yield _close_day(chain, day)
+        close = _close_day(chain, day)
+        # Logs leave the host: a digest that was logged shows a chain that was written anew.
+        log.info("ledger.day_closed", close=str(close), chain_digest=close.chain_digest)
+        yield close
         day += _ONE_DAY
 
 

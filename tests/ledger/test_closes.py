@@ -1,9 +1,10 @@
 """Every change of a closed day is found."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
 from ledger import closes
@@ -130,6 +131,39 @@ def test_the_command_closes_and_verifies(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(SystemExit):
         call_command("close_day", verify=True)
     assert "the entries have changed: 3 transfers" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_three_days_ago")
+def test_a_chain_that_was_written_anew_contradicts_the_kept_digest(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Nobody needs the secret for that: the platform signs what it finds."""
+    closes.close_days()
+    call_command("close_day", heads=True)
+    kept = tmp_path / "kept"
+    kept.write_text(capsys.readouterr().out)
+    call_command("close_day", verify=True, kept=kept)
+    assert "unchanged" in capsys.readouterr().out
+    write("UPDATE ledger_entries SET amount_minor = amount_minor - 1")
+    write("DELETE FROM daily_closes")
+    with pytest.raises(SystemExit):
+        call_command("close_day", verify=True, kept=kept)
+    assert "its close was kept, and is gone" in capsys.readouterr().out
+    closes.close_days()
+    assert closes.verify_days() == [], "the new chain is whole"
+    with pytest.raises(SystemExit):
+        call_command("close_day", verify=True, kept=kept)
+    assert "another digest was kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["test USD 2026-11-28", "test USD yesterday 00ff", "\x00 \x00"])
+def test_a_file_that_is_not_of_kept_digests_is_refused(tmp_path: Path, content: str) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text(f"\n{content}\n")
+    with pytest.raises(CommandError, match="line 2"):
+        call_command("close_day", verify=True, kept=kept)
+    with pytest.raises(CommandError, match="needs --verify"):
+        call_command("close_day", kept=kept)
 
 
 def test_today_stays_open(client: SignedClient) -> None:
