@@ -83,8 +83,9 @@ class AlipayChannel:
         idempotency_key_lifetime_seconds=payments.MAX_PAGE_SECONDS,
         statement_formats=("alipay_trades",),
         # "The time that the contract allows": 12 months for pages, 3 for QR codes (docs.open.alipay.com/api_1/
-        # alipay.trade.refund). Alipay refuses later ones itself.
-        refunds=RefundRules(window_days=365),
+        # alipay.trade.refund). Alipay refuses later ones itself. It wants at least three seconds between two refunds of
+        # a trade (opendocs.alipay.com/open/6c0cdd7d_alipay.trade.refund).
+        refunds=RefundRules(window_days=365, min_seconds_between=3),
         is_partial_capture_allowed=False,
         listing=ListingSource.DAILY_STATEMENT,
     )

@@ -38,7 +38,7 @@ def create_refund(gateway: Gateway, request: CreateRefund) -> RefundResult:
     answer = gateway.call(REFUND, biz_content)
     ref = RefundRef(request.reference, request.payment)
     if not answer.is_success:
-        return _check_refusal(gateway, ref, errors.to_result(answer))
+        return _check_refusal(gateway, ref, errors.to_refund_result(answer))
     if request.payment.reference:
         require_same(answer.fields, "out_trade_no", to_alipay_number(request.payment.reference))
     if answer.fields.get("fund_change") != "Y":

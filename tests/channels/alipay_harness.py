@@ -9,10 +9,11 @@ from channels.alipay import statements, trades
 from channels.alipay.channel import AlipayChannel
 from channels.base import ChannelPayment, CreatePayment, CreateRefund, FormAction, WebhookRequest
 from channels.registry import get_platform_account
+from tests.channels.harness import let_refund_pauses_pass
 from tests.support.alipay.bank import AlipayBank
 from tests.support.channels import build_creation
 
-STATEMENT_DAYS = 2
+STATEMENT_DAYS, PAUSE_SECONDS = 2, 4
 
 
 class AlipayHarness:
@@ -71,7 +72,8 @@ class AlipayHarness:
         """Alipay settles refunds at once."""
 
     def pass_refund_pause(self) -> None:
-        """Alipay requires no pause."""
+        """The platform keeps Alipay's pause. The sandbox requires none: its error is not documented."""
+        let_refund_pauses_pass(PAUSE_SECONDS)
 
     def publish_lists(self) -> None:
         """A statement is made on the next day."""

@@ -1,10 +1,13 @@
 """A harness for each channel, for the conformance tests."""
 
+import datetime as dt
 import itertools
 import json
 import secrets
 from dataclasses import replace
 from typing import Any, Protocol
+
+from django.db.models import F
 
 from channels.base import (
     Channel,
@@ -22,6 +25,8 @@ from channels.registry import get_platform_account
 from channels.simulator.channel import SimulatorChannel
 from channels.simulator.models import LedgerEntry, Notification, SimulatedPayment
 from channels.stripe.channel import StripeChannel
+from gateway.models import Refund
+from sagas.models import SagaStep
 from tests.channels.voucher.channel import SIGNATURE_HEADER, VoucherChannel
 from tests.channels.voucher.channel import sign as sign_voucher
 from tests.support import bank
@@ -94,6 +99,17 @@ class RepeatedCaptureHarness(ChannelHarness, Protocol):
 
     # The `payment_method_options` that request it.
     repeated_capture_options: dict[str, str]
+
+
+def let_refund_pauses_pass(seconds: int) -> None:
+    """For a channel that wants a pause between the refunds of a payment: the platform waits before it sends the next
+    one."""
+    pause = dt.timedelta(seconds=seconds)
+    Refund.objects.update(created_at=F("created_at") - pause, call_at=F("call_at") - pause)
+    # A saga that waits has the time of its call in the result of its first step.
+    for step in SagaStep.objects.filter(step_name="ReserveRefund", result__has_key="call_at"):
+        call_at = dt.datetime.fromisoformat(step.result["call_at"]) - pause
+        SagaStep.objects.filter(id=step.id).update(result={"call_at": call_at.isoformat()})
 
 
 def build_ref(request: CreatePayment, trade_no: str = "") -> PaymentRef:

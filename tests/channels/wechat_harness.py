@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import requests
-from django.db.models import F
 
 from channels.base import (
     ChannelAccount,
@@ -20,8 +19,7 @@ from channels.registry import get_platform_account
 from channels.wechat import statements
 from channels.wechat.channel import WechatChannel
 from channels.wechat.sandbox.keys import format_public_key
-from gateway.models import Refund
-from sagas.models import SagaStep
+from tests.channels.harness import let_refund_pauses_pass
 from tests.support.channels import build_creation
 from tests.support.wechat_sandbox import FIRST_MCHID, WechatSandbox
 
@@ -112,12 +110,7 @@ class WechatHarness:
     def pass_refund_pause(self) -> None:
         """Lets the pause pass at the sandbox and on the platform, which waits too before it sends the next refund."""
         self.advance(PAUSE_SECONDS)
-        pause = dt.timedelta(seconds=PAUSE_SECONDS)
-        Refund.objects.update(created_at=F("created_at") - pause, call_at=F("call_at") - pause)
-        # A saga that waits has the time of its call in the result of its first step.
-        for step in SagaStep.objects.filter(step_name="ReserveRefund", result__has_key="call_at"):
-            call_at = dt.datetime.fromisoformat(step.result["call_at"]) - pause
-            SagaStep.objects.filter(id=step.id).update(result={"call_at": call_at.isoformat()})
+        let_refund_pauses_pass(PAUSE_SECONDS)
 
     def publish_lists(self) -> None:
         """Moves the clock by two days: then the statements of all days until now exist."""
