@@ -31,6 +31,9 @@ _INVALID_REQUEST_CODES = frozenset(
         "ORDER_PAID",
     }
 )
+# "Call again with the same number": the call may have had an effect, whatever the status. The last one is of APIv2's
+# refunds (pay.weixin.qq.com/wiki/doc/api/jsapi.php?chapter=9_4).
+_IN_DOUBT_CODES = frozenset({"SYSTEM_ERROR", "BANK_ERROR", "BIZERR_NEED_RETRY"})
 _NOT_FOUND_CODES = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
 _BUSY_CODES = frozenset({"FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED"})
 # The code of the port, and whether a fallback channel may accept the payment.
@@ -43,6 +46,7 @@ _DECLINES = {
     "NOT_ENOUGH": ("balance_insufficient", False),
 }
 _OLD_SPELLINGS = {
+    "SYSTEMERROR": "SYSTEM_ERROR",
     "ORDERNOTEXIST": "ORDER_NOT_EXIST",
     "ORDERPAID": "ORDER_PAID",
     "ORDERCLOSED": "ORDER_CLOSED",
@@ -73,7 +77,7 @@ def to_result(error: WechatApiError) -> ErrorResult:
     if error.status == 429 or code in _BUSY_CODES:
         return NotProcessed(f"WeChat Pay limits our requests: {error}", BUSY_SECONDS, is_channel_fault=False)
     # 202: accepted and not yet processed, or USER_PAYING: the customer is entering the password.
-    if error.status >= 500 or error.status < 400:
+    if error.status >= 500 or error.status < 400 or code in _IN_DOUBT_CODES:
         return UnknownOutcome(f"WeChat Pay answers {error}", is_channel_fault=error.status >= 500)
     if code in _NOT_FOUND_CODES:
         return NotFoundAtChannel()

@@ -22,6 +22,7 @@ from channels.base import (
     RefundState,
     Reported,
     UnexpectedFormat,
+    UnknownOutcome,
 )
 from channels.wechat import errors, payments
 from channels.wechat.client import WechatApiError, WechatClient
@@ -121,15 +122,37 @@ def _name_payment(request: CreateRefund) -> dict[str, str]:
 def _resolve_refused_refund(
     client: WechatClient, request: CreateRefund, error: WechatApiError
 ) -> RefundResult:
-    """Decides what a refusal means, by the state of the payment where the code leaves it open."""
+    """Decides what a refusal means. It may be that of a repetition, and says nothing about the first call: only a query
+    shows that there is no refund. WeChat Pay warns of the loss when a refund that failed is made again under another
+    number, which is what the merchant does with one that we report as failed (…/4012556457, note 2)."""
     result = errors.to_result(error)
-    if isinstance(result, InvalidRequest) and errors.read_code(error) == "INVALID_REQUEST":
+    if not isinstance(result, Declined | InvalidRequest | NotFoundAtChannel):
+        return result
+    found = _find_known_refund(client, request)
+    if not isinstance(found, NotFoundAtChannel):
+        return found
+    if isinstance(result, NotFoundAtChannel):
+        return _explain_missing_order(client, request, error)
+    if errors.read_code(error) == "INVALID_REQUEST":
         # The code for every rule of refunds: the amount left, 50 refunds, 365 days. Wrong parameters are PARAM_ERROR.
         return Declined("refund_refused", error.message)
-    if not isinstance(result, NotFoundAtChannel):
-        return result
-    # "The order does not exist" is also said of unpaid orders, and now and then of paid ones, which a repetition with
-    # the same number mends (developers.weixin.qq.com/community/develop/doc/0002cc91f60120266c050ea3265c00).
+    return result
+
+
+def _find_known_refund(client: WechatClient, request: CreateRefund) -> RefundResult:
+    try:
+        found = find_refund(client, RefundRef(request.reference, request.payment))
+    except WechatApiError as error:
+        found = errors.to_result(error)
+    # Only the query was not processed: the refund may have been.
+    return UnknownOutcome(found.reason, is_channel_fault=False) if isinstance(found, NotProcessed) else found
+
+
+def _explain_missing_order(
+    client: WechatClient, request: CreateRefund, error: WechatApiError
+) -> RefundResult:
+    """ "The order does not exist" is also said of unpaid orders, and now and then of paid ones, which a repetition with
+    the same number mends (developers.weixin.qq.com/community/develop/doc/0002cc91f60120266c050ea3265c00)."""
     found = payments.find_payment(client, request.payment)
     if isinstance(found, Reported) and found.value.state == PaymentState.PAID:
         return NotProcessed(

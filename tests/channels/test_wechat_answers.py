@@ -12,12 +12,21 @@ from channels.base import (
     NotFoundAtChannel,
     NotProcessed,
     RefundRef,
+    RefundState,
+    Reported,
     UnknownOutcome,
 )
 from channels.wechat.channel import WechatChannel
 from tests.support.wechat import keys
 from tests.support.wechat.keys import build_account
-from tests.support.wechat.messages import build_order, build_ref, build_refund, error_body, order_body
+from tests.support.wechat.messages import (
+    build_order,
+    build_ref,
+    build_refund,
+    error_body,
+    order_body,
+    refund_body,
+)
 from tests.support.wechat.server import PlannedServer, sign_headers
 
 channel = WechatChannel()
@@ -65,22 +74,59 @@ class TestErrorCodes:
             # More than is left, the 51st refund, after 365 days.
             (400, "INVALID_REQUEST", Declined),
             (400, "PARAM_ERROR", InvalidRequest),
+            (403, "A_NEW_CODE", InvalidRequest),
             (429, "FREQUENCY_LIMITED", NotProcessed),
+            (400, "BIZERR_NEED_RETRY", UnknownOutcome),
             (500, "SYSTEM_ERROR", UnknownOutcome),
         ],
     )
     def test_of_a_refund(self, planned: PlannedServer, status: int, code: str, kind: type) -> None:
         planned.plan(status, error_body(code))
+        if kind in (Declined, InvalidRequest):
+            planned.plan(404, error_body("RESOURCE_NOT_EXISTS"))  # a query: there is no refund of this number
         result = channel.refund_payment(build_refund())
         assert type(result) is kind
         if isinstance(result, NotProcessed):
             assert (result.retry_after_seconds, result.is_channel_fault) == (60.0, False)
+
+    @pytest.mark.parametrize(
+        ("status", "code"),
+        [
+            (403, "NOT_ENOUGH"),
+            (400, "INVALID_REQUEST"),
+            (400, "PARAM_ERROR"),
+            (404, "RESOURCE_NOT_EXISTS"),
+            (403, "A_NEW_CODE"),
+        ],
+    )
+    def test_a_refused_repetition_reports_the_refund_of_the_first_call(
+        self, planned: PlannedServer, status: int, code: str
+    ) -> None:
+        """As failed, it would be made again under another number, and the customer would get the money twice."""
+        planned.plan(status, error_body(code))
+        planned.plan(200, refund_body("PROCESSING"))
+        result = channel.refund_payment(build_refund())
+        assert isinstance(result, Reported)
+        assert result.value.state == RefundState.PENDING
+        assert planned.requests[-1].path == "/v3/refund/domestic/refunds/REF-20261128-000001"
+
+    @pytest.mark.parametrize(
+        ("status", "code"), [(500, "SYSTEM_ERROR"), (429, "FREQUENCY_LIMITED"), (403, "NO_AUTH")]
+    )
+    def test_a_refusal_whose_refund_cannot_be_queried_decides_nothing(
+        self, planned: PlannedServer, status: int, code: str
+    ) -> None:
+        planned.plan(403, error_body("NOT_ENOUGH"))
+        planned.plan(status, error_body(code))
+        result = channel.refund_payment(build_refund())
+        assert isinstance(result, UnknownOutcome) or (isinstance(result, InvalidRequest) and result.is_query)
 
     @pytest.mark.parametrize(("trade_state", "kind"), [("NOTPAY", Declined), ("SUCCESS", NotProcessed)])
     def test_a_refund_of_an_order_that_is_said_not_to_exist(
         self, planned: PlannedServer, trade_state: str, kind: type
     ) -> None:
         planned.plan(404, error_body("RESOURCE_NOT_EXISTS"))
+        planned.plan(404, error_body("RESOURCE_NOT_EXISTS"))  # no refund of this number either
         planned.plan(200, order_body(trade_state))
         assert type(channel.refund_payment(build_refund())) is kind
 
