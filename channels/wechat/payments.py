@@ -134,9 +134,9 @@ def read_payment(fields: Mapping[str, Any]) -> ChannelPayment:
         raise UnexpectedFormat(f"an order that is {trade_state!r}")
     state = _PAYMENT_STATES[trade_state]
     is_paid = state == PaymentState.PAID
-    # Of an order that is not paid, WeChat Pay need not say the amount.
+    # Of an order that is not paid, WeChat Pay need not say the amount, nor all of it.
     amount = read_object(fields, "amount") if is_paid or fields.get("amount") else {}
-    total = read_fen(amount, "total") if amount else None
+    total = read_fen(amount, "total") if is_paid or "total" in amount else None
     return ChannelPayment(
         reference=read_text(fields, "out_trade_no"),
         channel_trade_no=read_text(fields, "transaction_id") if is_paid else "",

@@ -203,6 +203,44 @@ class TestStates:
         assert (result.value.state, result.value.failure_code) == (state, code)
         assert result.value.amount_minor == 300
 
+    @pytest.mark.parametrize("trade_state", ["NOTPAY", "CLOSED"])
+    @pytest.mark.parametrize(
+        "amount", [{}, {"payer_currency": "CNY"}, {"payer_currency": "CNY", "total": 10_000}]
+    )
+    def test_an_unpaid_order_need_not_say_its_amount(
+        self, planned: PlannedServer, trade_state: str, amount: dict[str, Any]
+    ) -> None:
+        """Every field of `amount` is optional in WeChat Pay's SDKs."""
+        planned.plan(200, order_body(trade_state, amount=amount, payer={}, promotion_detail=[]))
+        result = channel.find_payment(build_ref())
+        assert isinstance(result, Reported)
+        assert (result.value.amount_minor, result.value.captured_minor) == (amount.get("total"), 0)
+
+    def test_a_coupon_that_pays_a_part_changes_neither_the_payment_nor_the_refund(
+        self, planned: PlannedServer
+    ) -> None:
+        """The customer pays `payer_total`, and gets `payer_refund` back. The order and the refund are as requested."""
+        amount = {"total": 10_000, "payer_total": 9_000, "currency": "CNY", "payer_currency": "CNY"}
+        coupon = {"coupon_id": "109519", "type": "NOCASH", "amount": 1_000, "merchant_contribute": 1_000}
+        planned.plan(200, order_body("SUCCESS", amount=amount, promotion_detail=[coupon]))
+        paid = channel.find_payment(build_ref())
+        assert isinstance(paid, Reported)
+        assert (paid.value.amount_minor, paid.value.captured_minor) == (10_000, 10_000)
+        amounts = {
+            "total": 10_000,
+            "refund": 300,
+            "payer_total": 9_000,
+            "payer_refund": 270,
+            "settlement_refund": 270,
+            "settlement_total": 9_000,
+            "discount_refund": 30,
+            "currency": "CNY",
+        }
+        planned.plan(200, refund_body("SUCCESS", amount=amounts))
+        refunded = channel.refund_payment(build_refund())
+        assert isinstance(refunded, Reported)
+        assert (refunded.value.state, refunded.value.amount_minor) == (RefundState.SUCCEEDED, 300)
+
     def test_a_refund_names_the_total_of_its_payment(self, planned: PlannedServer) -> None:
         planned.plan(200, refund_body("PROCESSING"))
         known = build_ref(channel_trade_no="1217752501201407033233368018")
