@@ -290,7 +290,7 @@ def _build_wechat_funds(day: dt.date, balance_minor: int) -> bytes:
     """All that the account holds is withdrawn."""
     names = "记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元)"
     amount = _major(balance_minor)
-    row = f"`{day} 23:00:00,`W{day:%Y%m%d},`F{day:%Y%m%d},`提现,`提现,`支出,`{amount},`0.00"
+    row = f"`{day} 23:00:00,`W{day:%Y%m%d},`F{day:%Y%m%d},`充值/提现,`提现,`支出,`{amount},`0.00"
     totals = f"`1.0,`0.0,`0.00,`1.0,`{amount}"
     text = "\r\n".join([names, row, "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额", totals, ""])
     return text.encode("utf-8-sig")

@@ -1,7 +1,10 @@
 """WeChat Pay's trade bill and fund flow bill.
 
-Columns: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html and …/structure/fund-bill.html. Fees
-have five decimals, and refunds' fees are negative: the channel gives them back.
+Columns: pay.weixin.qq.com/docs/merchant/products/bill-download/format-trade.html and …/format-fundflow.html. Fees have
+five decimals, and refunds' fees are negative: the channel gives them back.
+
+The account gets 应结订单金额 of a payment, and pays 退款金额 of a refund. With a coupon that the merchant funds itself
+(免充值代金券) these are less than the order (订单金额) and than the requested refund (申请退款金额).
 """
 
 import datetime as dt
@@ -27,13 +30,17 @@ from settlements.parsers.base import (
 BEIJING = ZoneInfo("Asia/Shanghai")
 CURRENCY = "CNY"
 _MINOR = Decimal(100)
-# A revoked row (已撤销) moves no money of its own: it counts as a row only. The file is refused when its totals say
-# otherwise.
+# 已撤销: an order of a till, with the same merchant number. One that was paid gives the money back. The row of one that
+# was not paid has no amount, and counts as a row only.
 _PAID, _REFUNDED, _REVOKED = "SUCCESS", "REFUND", "REVOKED"
+_PAID_NAMES, _REFUNDED_NAMES = ("应结订单金额", "总金额"), ("退款金额",)
+_NO_NUMBER = "0"
 _IN, _OUT = "收入", "支出"
-# Fund flow rows whose money the trade bill reports too.
+# 业务名称 of fund flow rows whose money the trade bill reports too. It never reports that WeChat Pay closed a refund.
+# Its money comes back: "出账后退款状态不会更新".
 _OF_TRADES = ("交易", "退款", "扣除交易手续费")
-_WITHDRAWAL = "提现"
+_REFUND_CLOSED = "退款关闭"  # 业务类型
+_WITHDRAWAL = "提现"  # 业务名称 is 充值/提现
 _PRIVATE = ("用户标识", "商户数据包")  # of the customer: not stored
 
 
@@ -45,10 +52,10 @@ def parse_trades(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parse
     last_at = None
     for number, row in reader.read_rows():
         count += 1
-        if row.get("交易状态") == _REVOKED:
+        line = _build_trade(row, number)
+        if line is None:
             revoked += 1
             continue
-        line = _build_trade(row, number)
         fees += read_decimal(_get(row, number, "手续费"), number, "手续费")
         rounded_fees += line.fee_minor
         if line.kind is LineKind.REFUND:
@@ -59,8 +66,8 @@ def parse_trades(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parse
         yield line
     at, totals = reader.read_totals()
     compare_total("总交易单数", _read_count(totals, "总交易单数", at), count)
-    compare_total("订单总金额", _read_total(totals, ("订单总金额", "总交易额", "应结订单总金额"), at), paid)
-    compare_total("申请退款总金额", _read_total(totals, ("申请退款总金额", "退款总金额"), at), refunded)
+    compare_total("应结订单总金额", _read_total(totals, ("应结订单总金额", "总交易额"), at), paid)
+    compare_total("退款总金额", _read_total(totals, ("退款总金额", "总退款金额"), at), refunded)
     stated_fees = read_decimal(_get(totals, at, "手续费总金额"), at, "手续费总金额")
     compare_total("手续费总金额", stated_fees, fees)
     # Each fee was rounded to fen; what the file's own sum has more or less is one line of its own.
@@ -83,7 +90,7 @@ def parse_trades(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parse
 @refuse_unexpected_formats
 def parse_funds(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed]:
     """The fund flow bill of the basic account. All rows count for the totals and the running balance; only the rows
-    that no trade bill reports become lines: withdrawals to the bank, and others."""
+    that no trade bill reports become lines: withdrawals to the bank, closed refunds, and others."""
     reader = WechatStatementReader(file)
     counts, sums = {_IN: 0, _OUT: 0}, {_IN: 0, _OUT: 0}
     balance: int | None = None
@@ -104,7 +111,7 @@ def parse_funds(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed
                 f"账户结余 is {after}, and the balance before and the row are {balance + signed}", number
             )
         balance = after
-        if _get(row, number, "业务名称") not in _OF_TRADES:
+        if not _is_on_trade_bill(row, number):
             lines, gross = lines + 1, gross + signed
             yield _build_movement(row, number, signed)
     at, totals = reader.read_totals()
@@ -115,15 +122,18 @@ def parse_funds(file: BinaryIO, _identity: StatementIdentity) -> Iterator[Parsed
     yield StatedTotals({CURRENCY: {"count": lines, "gross": gross, "fee": 0, "stated": totals}})
 
 
-def _build_trade(row: Row, number: int) -> ParsedLine:
+def _build_trade(row: Row, number: int) -> ParsedLine | None:
+    """None for a revoked order that moved no money."""
     state, currency = _get(row, number, "交易状态"), _get(row, number, "货币种类")
     if currency != CURRENCY:
         raise StatementRefused(f"the currency '{currency[:10]}' is not {CURRENCY}", number)
-    if state not in (_PAID, _REFUNDED):
+    if state not in (_PAID, _REFUNDED, _REVOKED):
         raise StatementRefused(f"交易状态 '{state[:30]}' is unknown", number)
-    is_refund = state == _REFUNDED
-    amount_names = ("申请退款金额", "退款金额") if is_refund else ("订单金额", "总金额", "应结订单金额")
+    is_refund = state != _PAID
+    amount_names = _REFUNDED_NAMES if is_refund else _PAID_NAMES
     amount = read_amount(_get(row, number, *amount_names), CURRENCY, number, amount_names[0])
+    if state == _REVOKED and not amount:
+        return None
     fee = read_decimal(_get(row, number, "手续费"), number, "手续费") * _MINOR
     return ParsedLine(
         kind=LineKind.REFUND if is_refund else LineKind.PAYMENT,
@@ -132,25 +142,42 @@ def _build_trade(row: Row, number: int) -> ParsedLine:
         currency=CURRENCY,
         occurred_at=_read_time(_get(row, number, "交易时间"), number),
         raw={name: value for name, value in row.items() if name not in _PRIVATE},
-        reference=_get(row, number, "商户退款单号" if is_refund else "商户订单号"),
-        channel_no=_get(row, number, "微信退款单号" if is_refund else "微信订单号"),
+        reference=_get_number(row, number, "商户退款单号" if is_refund else "商户订单号"),
+        channel_no=_get_number(row, number, "微信退款单号" if is_refund else "微信订单号"),
         fee_rate_millionths=_read_rate(row.get("费率", ""), number),
     )
 
 
+def _is_on_trade_bill(row: Row, number: int) -> bool:
+    return _get(row, number, "业务名称") in _OF_TRADES and _get(row, number, "业务类型") != _REFUND_CLOSED
+
+
 def _build_movement(row: Row, number: int, signed_minor: int) -> ParsedLine:
-    is_payout = _get(row, number, "业务名称") == _WITHDRAWAL
-    flow_no = _get(row, number, "资金流水单号")
     return ParsedLine(
-        kind=LineKind.PAYOUT if is_payout else LineKind.OTHER,
+        kind=_choose_kind(row, number, signed_minor),
         gross_minor=signed_minor,
         fee_minor=0,
         currency=CURRENCY,
         occurred_at=_read_time(_get(row, number, "记账时间"), number),
         raw=row,
         channel_no=_get(row, number, "微信支付业务单号"),
-        line_no=flow_no,
+        line_no=_get(row, number, "资金流水单号"),
     )
+
+
+def _choose_kind(row: Row, number: int, signed_minor: int) -> LineKind:
+    name, subtype = _get(row, number, "业务名称"), _get(row, number, "业务类型")
+    if subtype == _REFUND_CLOSED:
+        return LineKind.REFUND_REVERSAL
+    # 充值/提现 is also the name of a deposit, which comes in. A withdrawal that the bank gave back comes in too.
+    if _WITHDRAWAL in name and (signed_minor < 0 or subtype.startswith(_WITHDRAWAL)):
+        return LineKind.PAYOUT
+    return LineKind.OTHER
+
+
+def _get_number(row: Row, number: int, name: str) -> str:
+    value = _get(row, number, name)
+    return "" if value == _NO_NUMBER else value
 
 
 def _get(row: Row, number: int, *names: str) -> str:

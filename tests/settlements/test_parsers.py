@@ -29,8 +29,8 @@ WECHAT_TRADES = (
 WECHAT_FUNDS = (
     "\ufeff记账时间,微信支付业务单号,资金流水单号,业务名称,业务类型,收支类型,收支金额(元),账户结余(元)\r\n"
     "`2026-11-27 09:00:00,`4200,`1,`交易,`交易,`收入,`100.00,`100.00\r\n"
-    "`2026-11-27 09:00:00,`4200,`2,`扣除交易手续费,`扣除交易手续费,`支出,`0.60,`99.40\r\n"
-    "`2026-11-27 23:00:00,`900,`3,`提现,`提现,`支出,`99.40,`0.00\r\n"
+    "`2026-11-27 09:00:00,`4200,`2,`交易,`扣除交易手续费,`支出,`0.60,`99.40\r\n"
+    "`2026-11-27 23:00:00,`900,`3,`充值/提现,`提现,`支出,`99.40,`0.00\r\n"
     "资金流水总笔数,收入笔数,收入金额,支出笔数,支出金额\r\n"
     "`3.0,`1.0,`100.00,`2.0,`100.00\r\n"
 )
@@ -128,11 +128,50 @@ def test_wechat_fees_below_a_fen_are_rounded_in_a_line_of_their_own() -> None:
     assert list_lines(StatementFormat.WECHAT_TRADES, text.encode())[-1] == ("rounding", "", 0, 1)
 
 
-def test_wechat_rows_that_were_revoked_move_no_money() -> None:
-    revoked = WECHAT_TRADES.splitlines(keepends=True)[1].replace("SUCCESS", "REVOKED")
-    for name in ("100.00", "0.60000"):
-        revoked = revoked.replace(f"`{name}", "`0.00")
-    text = WECHAT_TRADES.replace("总交易单数", revoked + "总交易单数").replace("`2,`100.00,", "`3,`100.00,")
+def test_of_wechats_coupons_that_the_merchant_pays_only_the_rest_is_money() -> None:
+    """免充值代金券: WeChat Pay settles 90.00 of an order of 100.00, and takes 18.00 back when 20.00 are refunded."""
+    text = WECHAT_TRADES.replace("`CNY,`100.00,", "`CNY,`90.00,").replace("`REF-1,`20.00,", "`REF-1,`18.00,")
+    text = text.replace("`2,`100.00,`20.00,", "`2,`90.00,`18.00,")
+    assert "`0.60%,`100.00,`0.00" in text
+    assert list_lines(StatementFormat.WECHAT_TRADES, text.encode()) == [
+        ("payment", "PAY-1", 9_000, 60),
+        ("refund", "REF-1", -1_800, -12),
+    ]
+
+
+def test_wechat_trades_of_an_old_merchant() -> None:
+    """Without the columns of coupons: format-trade.html, the first note."""
+    text = (
+        "交易时间,商户号,微信订单号,商户订单号,用户标识,交易状态,货币种类,总金额,微信退款单号,商户退款单号,退款金额,商品名称,手续费,费率\r\n"
+        "`2026-11-27 09:00:00,`1900,`4200,`PAY-1,`openid,`SUCCESS,`CNY,`100.00,`0,`0,`0,`a,`0.60000,`0.60%\r\n"
+        "`2026-11-27 10:00:00,`1900,`4200,`PAY-1,`openid,`REFUND,`CNY,`0.00,`5000,`REF-1,`20.00,`a,`-0.12000,`0.60%\r\n"
+        "总交易单数,总交易额,总退款金额,总代金券或立减优惠退款金额,手续费总金额\r\n"
+        "`2,`100.00,`20.00,`0.0,`0.48000\r\n"
+    )
+    assert list_lines(StatementFormat.WECHAT_TRADES, text.encode()) == [
+        ("payment", "PAY-1", 10_000, 60),
+        ("refund", "REF-1", -2_000, -12),
+    ]
+
+
+def _revoke(text: str) -> str:
+    """Adds a row of an order that was paid at a till and revoked: it has no number of a refund."""
+    revoked = (
+        text.splitlines(keepends=True)[2].replace("REFUND", "REVOKED").replace("`5000,`REF-1,", "`0,`0,")
+    )
+    return text.replace("总交易单数", revoked + "总交易单数", 1)
+
+
+def test_a_wechat_order_that_was_revoked_gives_its_money_back() -> None:
+    text = _revoke(WECHAT_TRADES)
+    text = text.replace("`2,`100.00,`20.00,`0.00,`0.48000,", "`3,`100.00,`40.00,`0.00,`0.36000,")
+    assert list_lines(StatementFormat.WECHAT_TRADES, text.encode())[-1] == ("refund", "", -2_000, -12)
+
+
+def test_a_wechat_order_that_was_revoked_unpaid_moves_no_money() -> None:
+    text = (
+        _revoke(WECHAT_TRADES).replace("`0,`0,`20.00,", "`0,`0,`0.00,").replace("`2,`100.00,", "`3,`100.00,")
+    )
     parsed = parse(StatementFormat.WECHAT_TRADES, text.encode())
     assert [each.kind for each in parsed if isinstance(each, ParsedLine)] == ["payment", "refund"]
     totals = parsed[-1]
@@ -157,6 +196,34 @@ def test_personal_data_of_the_customer_is_not_stored() -> None:
 
 def test_wechat_funds_has_only_the_withdrawal() -> None:
     assert list_lines(StatementFormat.WECHAT_FUNDS, WECHAT_FUNDS.encode()) == [("payout", "", -9_940, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "direction", "line"),
+    [
+        ("充值/提现", "提现", "支出", ("payout", -2_000)),
+        ("充值/提现", "提现", "收入", ("payout", 2_000)),  # the bank gave it back
+        ("提现", "提现", "支出", ("payout", -2_000)),
+        ("充值/提现", "扫码充值", "收入", ("other", 2_000)),
+        ("企业付款", "企业付款", "支出", ("other", -2_000)),
+        # The trade bill never says that a refund was closed: only here does its money come back.
+        ("退款", "退款关闭", "收入", ("refund_reversal", 2_000)),
+        ("退款", "退款", "支出", None),
+        ("退款", "退还交易手续费", "收入", None),
+        ("交易", "扣除交易手续费", "支出", None),
+    ],
+)
+def test_each_kind_of_a_row_of_wechats_funds(
+    name: str, subtype: str, direction: str, line: tuple[str, int] | None
+) -> None:
+    is_in = direction == "收入"
+    row = (
+        f"`2026-11-27 22:00:00,`5000,`9,`{name},`{subtype},`{direction},`20.00,`{20 if is_in else -20}.00\r\n"
+    )
+    text = WECHAT_FUNDS.splitlines(keepends=True)
+    totals = "`1.0,`1.0,`20.00,`0.0,`0.00" if is_in else "`1.0,`0.0,`0.00,`1.0,`20.00"
+    found = list_lines(StatementFormat.WECHAT_FUNDS, f"{text[0]}{row}{text[4]}{totals}\r\n".encode())
+    assert found == ([(line[0], "", line[1], 0)] if line else [])
 
 
 def test_alipay_trades() -> None:

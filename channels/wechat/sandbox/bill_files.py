@@ -140,13 +140,15 @@ def format_fund_flow_bill(movements: Sequence[sqlite3.Row], balance: int) -> str
     return _file([FUND_FLOW_HEADINGS, *lines, FUND_FLOW_TOTALS, _line(totals)])
 
 
+# 业务名称 and 业务类型: docs/merchant/products/bill-download/format-fundflow.html. It lists none for 充值/提现;
+# a file that a merchant shows has 扫码充值.
 _NAMES = {
     "payment": ("交易", "交易"),
-    "fee": ("扣除交易手续费", "扣除交易手续费"),
+    "fee": ("交易", "扣除交易手续费"),
     "refund": ("退款", "退款"),
-    "refund_return": ("退款", "退款失败退回"),
-    "withdrawal": ("提现", "提现"),
-    "deposit": ("充值", "充值"),
+    "refund_return": ("退款", "退款关闭"),
+    "withdrawal": ("充值/提现", "提现"),
+    "deposit": ("充值/提现", "扫码充值"),
 }
 
 

@@ -1,6 +1,6 @@
 """Trade bills and fund-flow bills, as files in WeChat Pay's format.
 
-Columns: docs/merchant/products/bill-download/format-trade.html and …/structure/fund-bill.html. Requests:
+Columns: docs/merchant/products/bill-download/format-trade.html and …/format-fundflow.html. Requests:
 docs/merchant/apis/native-payment/get-trade-bill.html, doc/v3/merchant/4012556742; download: doc/v3/merchant/4012084430.
 """
 

@@ -185,7 +185,7 @@ def test_the_fund_flow_bill_to_the_letter(scene: Scene) -> None:
         == f"{at}{transaction_id},`{flow[0]},`交易,`交易,`收入,`10.00,`10.00,`system,`,`{transaction_id}"
     )
     assert fee == (
-        f"{at}{transaction_id},`{flow[1]},`扣除交易手续费,`扣除交易手续费,`支出,`0.06,`9.94,`system,`,`{transaction_id}"
+        f"{at}{transaction_id},`{flow[1]},`交易,`扣除交易手续费,`支出,`0.06,`9.94,`system,`,`{transaction_id}"
     )
     assert refund == (
         f"{at}{refund_id},`{flow[2]},`退款,`退款,`支出,`4.97,`4.97,`system,`退款总金额5.00元;含手续费0.03元,"
