@@ -36,10 +36,11 @@ _INVALID_REQUEST_CODES = frozenset(
 _IN_DOUBT_CODES = frozenset({"SYSTEM_ERROR", "BANK_ERROR", "BIZERR_NEED_RETRY"})
 _NOT_FOUND_CODES = frozenset({"ORDER_NOT_EXIST", "RESOURCE_NOT_EXISTS"})
 _BUSY_CODES = frozenset({"FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED"})
+RULE_LIMIT = "RULE_LIMIT"
 # The code of the port, and whether a fallback channel may accept the payment.
 _DECLINES = {
     "TRADE_ERROR": ("payment_refused", True),  # 因业务原因交易失败
-    "RULE_LIMIT": ("channel_limit", True),  # 因业务规则限制
+    RULE_LIMIT: ("channel_limit", True),  # 因业务规则限制
     "ACCOUNT_ERROR": ("customer_account_unusable", False),  # 用户账号异常
     "USER_ACCOUNT_ABNORMAL": ("customer_account_unusable", False),  # 用户账户注销, for refunds
     # For refunds: the merchant's balance. The merchant tops it up and refunds again.
@@ -52,7 +53,7 @@ _OLD_SPELLINGS = {
     "ORDERCLOSED": "ORDER_CLOSED",
     "NOAUTH": "NO_AUTH",
     "NOTENOUGH": "NOT_ENOUGH",
-    "RULELIMIT": "RULE_LIMIT",
+    "RULELIMIT": RULE_LIMIT,
     "ACCOUNTERROR": "ACCOUNT_ERROR",
 }
 # Refusals that may be about an order that exists already: the answer to a repeated creation, or to closing what was

@@ -21,6 +21,7 @@ from channels.base import (
     NewKeyRequired,
     NextAction,
     NotFoundAtChannel,
+    NotProcessed,
     PaymentRef,
     PaymentResult,
     PaymentState,
@@ -113,6 +114,11 @@ def cancel_payment(client: WechatClient, request: CancelPayment) -> PaymentResul
     try:
         close_order(client, request.payment.reference)
     except WechatApiError as error:
+        if errors.read_code(error) == errors.RULE_LIMIT:
+            # "The rules limit how often requests come", says the table of this call (…/4012556398).
+            return NotProcessed(
+                f"WeChat Pay limits our requests: {error}", errors.BUSY_SECONDS, is_channel_fault=False
+            )
         if not errors.is_about_existing_order(error):
             raise
         found = find_payment(client, request.payment)

@@ -14,6 +14,7 @@ from channels.base import (
     InvalidRequest,
     NewKeyRequired,
     NotFoundAtChannel,
+    NotProcessed,
     PaymentState,
     QrCodeAction,
     RedirectAction,
@@ -279,6 +280,14 @@ class TestClosing:
         planned.plan(200, order_body("NOTPAY"))
         planned.plan(202, error_body("USER_PAYING"))
         assert isinstance(self.cancel(), UnknownOutcome)
+
+    @pytest.mark.parametrize("code", ["RULE_LIMIT", "RULELIMIT"])
+    def test_a_limit_to_requests_is_no_refusal(self, planned: PlannedServer, code: str) -> None:
+        planned.plan(200, order_body("NOTPAY"))
+        planned.plan(403, error_body(code))
+        result = self.cancel()
+        assert isinstance(result, NotProcessed)
+        assert (result.retry_after_seconds, result.is_channel_fault) == (60.0, False)
 
     def test_an_unsigned_answer_closes_nothing(self, planned: PlannedServer) -> None:
         planned.plan(200, order_body("NOTPAY"))
