@@ -42,7 +42,7 @@ from channels.base import (
     WebhookRequest,
 )
 from channels.wechat import config, credential_check, errors, payments, refunds, statements, webhooks
-from channels.wechat.client import UnverifiedAnswer, WechatApiError, WechatClient
+from channels.wechat.client import SignatureProbe, UnverifiedAnswer, WechatApiError, WechatClient
 from channels.wechat.config import UnusableCredentials
 from channels.wechat.fields import CURRENCY
 from common.http_calls import AnswerLost, NotConnected
@@ -179,6 +179,9 @@ def _call(account: ChannelAccount, timeout_seconds: float, send: Callable[[Wecha
         return NotProcessed(f"no connection to WeChat Pay: {error}")
     except AnswerLost as error:
         return UnknownOutcome(f"no answer from WeChat Pay: {error}")
+    except SignatureProbe as error:
+        log.info("wechat.signature_probe_refused", account=account.label)
+        return UnknownOutcome(f"WeChat Pay's answer is not verified: {error}", is_channel_fault=False)
     except UnverifiedAnswer as error:
         log.error("wechat.unverified_answer", account=account.label, reason=str(error))
         return UnknownOutcome(f"the answer is not proved to be WeChat Pay's: {error}")

@@ -36,6 +36,11 @@ class UnverifiedAnswer(Exception):
     """Nothing proves that the answer is WeChat Pay's: the request may have had an effect."""
 
 
+class SignatureProbe(UnverifiedAnswer):
+    """WeChat Pay has made the signature of a few answers and webhooks wrong on purpose, to check that they are verified
+    (pay.weixin.qq.com/doc/v3/merchant/4012075249)."""
+
+
 @dataclass
 class WechatApiError(Exception):
     """WeChat Pay's answer is an error. `param` is the parameter that it names."""
@@ -103,6 +108,8 @@ class WechatClient:
         """Raises `UnverifiedAnswer` unless WeChat Pay signed the body for this account in the last five minutes."""
         if not signature.signature or not signature.serial_no:
             raise UnverifiedAnswer("no signature")
+        if signature.signature.startswith(signing.PROBE_PREFIX):
+            raise SignatureProbe("a signature probe")
         if signature.scheme != signing.SCHEME:
             raise UnverifiedAnswer("signed by another method")
         timestamp = signature.timestamp

@@ -9,7 +9,7 @@ from channels.base import (
     UnexpectedFormat,
 )
 from channels.wechat import errors
-from channels.wechat.client import UnverifiedAnswer, WechatApiError, WechatClient
+from channels.wechat.client import SignatureProbe, UnverifiedAnswer, WechatApiError, WechatClient
 from channels.wechat.config import UnusableCredentials
 from common.http_calls import AnswerLost
 
@@ -32,6 +32,8 @@ def check_credentials(account: ChannelAccount, timeout_seconds: float) -> Creden
         client.get(f"/v3/pay/transactions/out-trade-no/{UNKNOWN_ORDER}", {"mchid": merchant_id})
     except WechatApiError as error:
         return accepted if errors.read_code(error) == "ORDER_NOT_EXIST" else _judge_error(error)
+    except SignatureProbe as error:
+        return CredentialsUnchecked(str(error))
     except UnverifiedAnswer as error:
         wrong = "public_key" if client.credentials.public_key_id else "api_v3_key"
         return CredentialsRefused(f"WeChat Pay's answer is not verified: {error}", wrong)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from channels.wechat.config import WechatCredentials
 
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
+PROBE_PREFIX = "WECHATPAY/SIGNTEST/"
 
 
 def create_nonce() -> str:

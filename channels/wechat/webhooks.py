@@ -15,7 +15,7 @@ from channels.base import (
     WebhookRequest,
 )
 from channels.payloads import make_storable
-from channels.wechat.client import Signature, UnverifiedAnswer, WechatClient
+from channels.wechat.client import Signature, SignatureProbe, UnverifiedAnswer, WechatClient
 from channels.wechat.config import UnusableCredentials
 from channels.wechat.encryption import DecryptionFailed, decrypt_resource
 from channels.wechat.fields import read_object, read_text
@@ -27,9 +27,6 @@ log = structlog.get_logger(__name__)
 # WeChat Pay waits five seconds for the answer. Only a download of platform certificates takes time here, for the live
 # account and for the test account.
 VERIFICATION_SECONDS = 2.0
-# Begins the signatures of WeChat Pay's probes, which check that wrong signatures are refused
-# (pay.weixin.qq.com/doc/v3/merchant/4012075249).
-PROBE_PREFIX = "WECHATPAY/SIGNTEST/"
 MAX_EVENT_ID = 36
 PAID_EVENT = "TRANSACTION.SUCCESS"
 REFUND_EVENTS = frozenset({"REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"})
@@ -42,13 +39,12 @@ ACKNOWLEDGEMENT = Acknowledgement(
 
 def parse_webhook(account: ChannelAccount, request: WebhookRequest) -> WebhookEvent:
     """Raises `WebhookRefused`."""
-    signature = Signature.read(request.headers)
-    if signature.signature.startswith(PROBE_PREFIX):
-        log.info("wechat.signature_probe_refused", account=account.label)
-        raise WebhookRefused("a signature probe")
     try:
         client = WechatClient(account, VERIFICATION_SECONDS)
-        client.verify(request.body, signature)
+        client.verify(request.body, Signature.read(request.headers))
+    except SignatureProbe as error:
+        log.info("wechat.signature_probe_refused", account=account.label)
+        raise WebhookRefused(str(error)) from error
     except (UnusableCredentials, UnverifiedAnswer) as error:
         raise WebhookRefused(str(error)) from error
     try:

@@ -138,6 +138,12 @@ class TestCredentialCheck:
         planned.plan(500, is_lost=True)
         assert isinstance(self.check(), CredentialsUnchecked)
 
+    def test_a_probe_of_signatures_says_nothing(self, planned: PlannedServer) -> None:
+        body = error_body("ORDER_NOT_EXIST")
+        signature = {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/abc"}
+        planned.plan(404, body, headers={**sign_headers(body.encode()), **signature})
+        assert isinstance(self.check(), CredentialsUnchecked)
+
     def test_a_malformed_credential_is_refused_without_a_call(self, planned: PlannedServer) -> None:
         result = self.check(build_account(credentials=keys.build_credentials(api_v3_key="short")))
         assert isinstance(result, CredentialsRefused)

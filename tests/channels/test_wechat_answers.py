@@ -180,6 +180,17 @@ class TestSignatures:
         planned.plan(status, body, headers=break_signature(body.encode()))
         assert isinstance(OPERATIONS[operation](), UnknownOutcome)
 
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    def test_a_probe_of_signatures_is_no_fault_of_wechat_pay(
+        self, planned: PlannedServer, operation: str
+    ) -> None:
+        body = order_body("SUCCESS")
+        signature = {"Wechatpay-Signature": "WECHATPAY/SIGNTEST/abc"}
+        planned.plan(200, body, headers={**sign_headers(body.encode()), **signature})
+        result = OPERATIONS[operation]()
+        assert isinstance(result, UnknownOutcome)
+        assert not result.is_channel_fault
+
     def test_an_unsigned_401_was_not_executed(self, planned: PlannedServer) -> None:
         """WeChat Pay cannot sign its answer to a request with a wrong signature."""
         planned.plan(401, error_body("SIGN_ERROR"), headers={})
