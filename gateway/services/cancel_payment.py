@@ -43,9 +43,9 @@ def cancel_payment(
             return success(payment_body(current), message=_("Cancelled"))
         if result.status == SagaStatus.COMPLETED and selectors.is_rest_released(current):
             return success(payment_body(current), message=_("The rest of the authorization was released."))
-        # The creating saga got the request, and has gone forward: the customer was faster.
-        is_too_late = (
-            result.status is None and saga_selectors.get_saga_status(payment.id) == SagaStatus.COMPLETED
+        # The saga that began the current attempt got the request, and has gone forward: the customer was faster.
+        is_too_late = result.status is None and (
+            saga_selectors.get_saga_status(selectors.get_creating_saga_id(current)) == SagaStatus.COMPLETED
         )
         is_refused = is_too_late or result.status in (SagaStatus.COMPENSATED, SagaStatus.FAILED)
         if current.is_open and not is_refused:

@@ -1,5 +1,7 @@
 """Further attempts of a payment that ended without money: the same order and payment (ADR 18)."""
 
+from collections.abc import Callable
+
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -34,6 +36,12 @@ def declined(client: SignedClient) -> Body:
     order_no = new_no()
     details = error(create(client, "decline", order_no=order_no), 402, "payment_declined")
     return {"order_no": order_no, "payment_no": details["payment_no"]}
+
+
+def cancelled(client: SignedClient) -> Body:
+    payment = opened(client)
+    data(cancel(client, payment))
+    return payment
 
 
 def again(client: SignedClient, ended: Body, simulate: str = "", **changes: object) -> Body:
@@ -165,6 +173,40 @@ def test_a_further_attempt_is_cancelled_like_the_first(client: SignedClient) -> 
     payment = again(client, ended)
     assert data(cancel(client, payment))["status"] == "cancelled"
     assert get_order(client, ended["order_no"])["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("ended_by", [declined, cancelled])
+def test_a_further_attempt_is_cancelled_while_the_channel_is_being_called(
+    client: SignedClient, ended_by: Callable[[SignedClient], Body]
+) -> None:
+    ended, key = ended_by(client), new_no("key")
+    data(create(client, "timeout_before", order_no=ended["order_no"]), 202)
+    accepted = cancel(client, ended, key=key)
+    assert data(accepted, 202)["status"] == "pending"
+    background.finish()
+    assert data(cancel(client, ended, key=key))["status"] == "cancelled"
+    assert get_order(client, ended["order_no"])["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("ended_by", [declined, cancelled])
+def test_a_cancellation_comes_too_late_for_a_further_attempt_that_was_submitted(
+    client: SignedClient, ended_by: Callable[[SignedClient], Body]
+) -> None:
+    """The customer has submitted the payment: the channel decides, and the cancellation is refused for good."""
+    ended, key = ended_by(client), new_no("key")
+    data(create(client, "processing:3600,timeout_after", order_no=ended["order_no"]), 202)
+    simulated = SimulatedPayment.objects.get(pk=f"{ended['payment_no']}-2")
+    bank.pay({"payment_url": f"/checkout/{simulated.token}"})
+    assert cancel(client, ended, key=key).status_code == 202
+    background.finish()
+    assert get_payment(client, ended)["status"] == "processing"
+    error(cancel(client, ended, key=key), 409, "payment_not_cancellable")
+
+
+def test_a_further_attempt_can_be_declined_after_a_cancellation(client: SignedClient) -> None:
+    ended = cancelled(client)
+    error(create(client, "decline", order_no=ended["order_no"]), 402, "payment_declined")
+    assert get_payment(client, ended)["status"] == "failed"
 
 
 def test_only_a_further_attempt_reopens_a_closed_payment(client: SignedClient) -> None:
