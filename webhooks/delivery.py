@@ -24,7 +24,14 @@ from events.models import OutboxEvent
 from webhooks import endpoint_state, http_client, metrics, retry_schedule, signing
 from webhooks.claims import ClaimedDelivery
 from webhooks.http_client import EndpointResponse
-from webhooks.models import AttemptOutcome, DeliveryStatus, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from webhooks.models import (
+    MAX_ERROR_LENGTH,
+    AttemptOutcome,
+    DeliveryStatus,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -113,7 +120,7 @@ def record_outcome(claim: ClaimedDelivery, response: EndpointResponse) -> bool:
         status_code=response.status_code,
         response_headers=redact(response.headers, LOGS),
         response_body=redact(response.body, LOGS),
-        error=redact(response.error, LOGS),
+        error=redact(response.error, LOGS)[:MAX_ERROR_LENGTH],  # escaping makes a text longer
         duration_ms=response.duration_ms,
     )
     endpoint_state.update_endpoint_state(claim, response)

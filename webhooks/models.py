@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 from common.ids import uuid7
 from merchants.models import Environment, Merchant
 
+MAX_ERROR_LENGTH = 500  # of an attempt
+
 
 class EndpointKind(models.TextChoices):
     REGISTERED = "registered", _("Registered")
@@ -201,7 +203,7 @@ class WebhookAttempt(models.Model):
     status_code = models.PositiveSmallIntegerField(null=True, blank=True)
     response_headers = models.JSONField(default=dict, blank=True)
     response_body = models.TextField(blank=True, help_text=_("The first kilobyte."))
-    error = models.CharField(max_length=500, blank=True)
+    error = models.CharField(max_length=MAX_ERROR_LENGTH, blank=True)
     started_at = models.DateTimeField(db_default=Now(), editable=False)
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
 

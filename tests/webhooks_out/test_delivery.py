@@ -10,7 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.support.receiver import Receiver, WebhookResponse
+from tests.support.receiver import Receiver, WebhookResponse, raw_server
 from tests.support.shop import data, new_no, opened, paid, refund
 from tests.support.signing import SignedClient
 from tests.support.webhooks import (
@@ -237,6 +237,22 @@ def test_redirects_are_not_followed(client: SignedClient, receiver: Receiver) ->
     (reply,) = deliver_due()
     assert (reply.outcome, reply.status_code) == (AttemptOutcome.REJECTED, 302)
     assert [webhook.path for webhook in receiver.received] == ["/hook"]
+
+
+@pytest.mark.parametrize("answer", [b"\x01" * 600, b"\x00" * 600, b"\xff" * 600, b"a\tb" * 300])
+def test_an_answer_that_is_not_http_ends_the_attempt(client: SignedClient, answer: bytes) -> None:
+    """The stored error repeats the answer with its control characters escaped, which makes it longer."""
+    with raw_server(lambda connection: connection.sendall(answer + b"\n")) as url:
+        registered(client, url)
+        opened(client)
+        (reply,) = deliver_due()
+    assert reply.outcome == AttemptOutcome.UNREACHABLE
+    (listed,) = data(client.get(DELIVERIES))["items"]
+    shown = data(client.get(f"{DELIVERIES}/{listed['id']}"))
+    assert (shown["status"], shown["last_outcome"], shown["attempt_count"]) == ("pending", "unreachable", 1)
+    (attempt,) = shown["attempts"]
+    assert attempt["outcome"] == "unreachable"
+    assert attempt["error"].startswith("BadStatusLine: ")
 
 
 def test_during_the_call_no_transaction_is_open_and_the_intent_is_stored(

@@ -2,15 +2,12 @@
 
 import ipaddress
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from tests.support.receiver import Receiver, WebhookResponse
+from tests.support.receiver import Receiver, WebhookResponse, raw_server
 from webhooks import http_client, ssrf_guard
 from webhooks.models import AttemptOutcome
 from webhooks.ssrf_guard import AddressRefused
@@ -172,25 +169,6 @@ def test_only_the_beginning_of_a_huge_response_is_read(receiver: Receiver) -> No
     receiver.respond = lambda _webhook: WebhookResponse(200, b"x" * 10_000_000)
     reply = http_client.post_webhook(receiver.url(), headers={}, body=b"{}", total_seconds=30)
     assert (reply.outcome, len(reply.body)) == (AttemptOutcome.SUCCESS, 1024)
-
-
-@contextmanager
-def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            connection, _address = listening.accept()
-            with connection:
-                connection.recv(65536)
-                try:
-                    talk(connection)
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        thread.join(60)
 
 
 def send_byte_by_byte(connection: socket.socket, text: bytes) -> None:
