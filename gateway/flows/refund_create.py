@@ -14,7 +14,6 @@ from channel_accounts.loaded_accounts import load_account
 from channels.base import ChannelRefund, CreateRefund, NewKeyRequired, RefundRef, RefundState, Reported
 from common.ids import public_number, uuid7
 from gateway import selectors, state_machine
-from gateway.errors import RefundExceedsPayment
 from gateway.flows.channel_outcomes import (
     build_refund_result,
     convert_call_answer,
@@ -23,12 +22,12 @@ from gateway.flows.channel_outcomes import (
     describe_refund_mismatch,
 )
 from gateway.flows.data import RefundCreateData, read_existing_payment
-from gateway.flows.refund_checks import get_earliest_call, require_amount_left, require_refund_allowed
+from gateway.flows.refund_checks import get_earliest_call, require_refund_allowed
 from gateway.flows.refund_resolutions import REFUND_RESOLUTIONS
 from gateway.flows.start import start_flow
 from gateway.models import Payment, PaymentAttempt, Refund, RefundOrigin
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
-from sagas.outcomes import Failure, Json, NeedsReview, Outcome, Success, Transient
+from sagas.outcomes import Failure, Json, NeedsReview, Outcome, StepFailed, Success, Transient
 from sagas.registry import register
 from sagas.state import SagaState
 
@@ -37,17 +36,15 @@ SETTLED_REFUND = "settled_refund"
 
 
 def reserve_refund(context: Context) -> Json:
-    """Locks the payment, so that two refunds at the same time cannot exceed it together. The result has the earliest
-    time of the call, for a channel that wants a pause between the refunds of a payment.
+    """Locks the payment, so that two refunds at the same time cannot exceed it together. The result has the amount
+    when it is not the requested one, and the earliest time of the call when the channel wants a pause between the
+    refunds of a payment.
 
-    Raises one of `refund_checks.REFUND_REFUSALS`."""
+    Raises one of `refund_checks.REFUND_REFUSALS`; in a worker `StepFailed`."""
     data = RefundCreateData.read(context.data)
     payment = selectors.lock_payment(data.payment_id)
-    attempt = None
-    if data.surplus_of is not None:
-        attempt = _find_attempt_with_amount(payment, data.surplus_of, data.amount_minor)
-    else:
-        _require_payment_with_amount(payment, data)
+    attempt = payment.attempts.get(number=data.surplus_of) if data.surplus_of is not None else None
+    amount_minor = _choose_amount(payment, attempt, data)
     call_at = get_earliest_call(payment, attempt)
     channel = data.get_channel()
     refund = Refund(
@@ -57,7 +54,7 @@ def reserve_refund(context: Context) -> Json:
         surplus_of=attempt,
         merchant_id=data.merchant_id,
         environment=data.environment,
-        amount_minor=data.amount_minor,
+        amount_minor=amount_minor,
         currency=data.currency,
         reason=data.reason,
         origin=data.origin,
@@ -67,22 +64,20 @@ def reserve_refund(context: Context) -> Json:
         returns_application_fee=data.returns_application_fee,
     )
     state_machine.record_new_refund(refund=refund)
-    return {"call_at": call_at.isoformat()} if call_at else {}
+    reserved = {} if amount_minor == data.amount_minor else {"amount_minor": amount_minor}
+    return {**reserved, **({"call_at": call_at.isoformat()} if call_at else {})}
 
 
-def _require_payment_with_amount(payment: Payment, data: RefundCreateData) -> None:
+def _choose_amount(payment: Payment, attempt: PaymentAttempt | None, data: RefundCreateData) -> int:
+    """The requested amount. Of a late or duplicate payment at most what is left when a worker refunds it: its channel
+    may have refunded it meanwhile, and a dispute may have taken it."""
     if not data.late_payment:
         require_refund_allowed(payment=payment, amount_minor=data.amount_minor)
-    require_amount_left(payment=payment, amount_minor=data.amount_minor)
-
-
-def _find_attempt_with_amount(payment: Payment, number: int, amount_minor: int) -> PaymentAttempt:
-    attempt: PaymentAttempt = payment.attempts.get(number=number)
-    if amount_minor > attempt.surplus_refundable_minor:
-        raise RefundExceedsPayment(
-            {"payment_no": payment.payment_no, "refundable_amount": attempt.surplus_refundable_minor}
-        )
-    return attempt
+        return data.amount_minor
+    left_minor = attempt.surplus_refundable_minor if attempt else payment.refundable_minor
+    if left_minor == 0:
+        raise StepFailed("nothing_to_refund", "the late payment was refunded or disputed meanwhile")
+    return min(left_minor, data.amount_minor)
 
 
 def release_reservation(context: Context) -> None:
@@ -101,7 +96,7 @@ def refund_at_channel(call: Call) -> Outcome:
             key=call.key,
             reference=data.refund_no,
             payment=data.build_payment_ref(call.timeout_seconds),
-            amount_minor=data.amount_minor,
+            amount_minor=_get_amount(call, data),
             currency=data.currency,
             reason=data.reason,
             payment_amount_minor=data.payment_amount_minor,
@@ -112,9 +107,14 @@ def refund_at_channel(call: Call) -> Outcome:
     if isinstance(answer, NewKeyRequired):
         # No call with the key is in flight any more: what a query does not find now never happened.
         return convert_query_after_used_key(query_channel(call))
-    return (
-        _convert_refund(data, answer.value) if isinstance(answer, Reported) else convert_call_answer(answer)
-    )
+    if isinstance(answer, Reported):
+        return _convert_refund(call, data, answer.value)
+    return convert_call_answer(answer)
+
+
+def _get_amount(call: Call, data: RefundCreateData) -> int:
+    amount_minor: int = call.results["ReserveRefund"].get("amount_minor", data.amount_minor)
+    return amount_minor
 
 
 def _get_pause_seconds(call: Call) -> float:
@@ -128,16 +128,16 @@ def query_channel(call: Call) -> Outcome:
     data = RefundCreateData.read(call.data)
     ref = RefundRef(data.refund_no, data.build_payment_ref(call.timeout_seconds))
     answer = data.get_channel().find_refund(ref)
-    return (
-        _convert_refund(data, answer.value) if isinstance(answer, Reported) else convert_query_answer(answer)
-    )
+    if isinstance(answer, Reported):
+        return _convert_refund(call, data, answer.value)
+    return convert_query_answer(answer)
 
 
-def _convert_refund(data: RefundCreateData, refund: ChannelRefund) -> Outcome:
+def _convert_refund(call: Call, data: RefundCreateData, refund: ChannelRefund) -> Outcome:
     if refund.state == RefundState.FAILED:
         return Failure(refund.failure_code or "refund_failed", refund.failure_message)
     mismatch = describe_refund_mismatch(
-        refund, reference=data.refund_no, amount_minor=data.amount_minor, currency=data.currency
+        refund, reference=data.refund_no, amount_minor=_get_amount(call, data), currency=data.currency
     )
     return NeedsReview(str(mismatch)) if mismatch else Success(build_refund_result(refund))
 

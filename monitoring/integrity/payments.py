@@ -36,6 +36,10 @@ PAYMENT_HAS_SAGA = IntegrityCheck(
     WHERE s.created_at >= %(since)s
       AND ((s.definition = 'payment.create' AND p.id IS NULL)
         OR (s.definition = 'refund.create' AND r.id IS NULL
+            -- Nothing was left of a late payment when its refund began.
+            AND NOT (s.status = 'compensated' AND EXISTS (
+                SELECT 1 FROM saga_steps t
+                WHERE t.saga_id = s.id AND t.step_name = 'ReserveRefund' AND t.status = 'failed'))
             AND (s.status NOT IN ('pending', 'in_progress') OR EXISTS (
                 SELECT 1 FROM saga_steps t
                 WHERE t.saga_id = s.id AND t.step_name = 'ReserveRefund' AND t.status <> 'pending'))))

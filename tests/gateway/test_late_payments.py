@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from prometheus_client import REGISTRY
 
 from channels.base import ChannelRefund, PaymentState, RefundState
+from channels.simulator import bank as simulated_bank
 from channels.simulator.models import SimulatedPayment
 from events.models import OutboxEvent
 from gateway.models import Payment, PaymentAttempt, Refund, RoutingRule, UpdateEffect
@@ -19,6 +20,7 @@ from gateway.services.channel_updates.refunds import apply_refund_update
 from gateway.services.reconciliation.comparison import has_listed_outcome
 from gateway.services.refund_late_payments import refund_late_payments
 from gateway.update_source import UpdateSource
+from sagas.models import SagaInstance
 from tests.support import background, bank
 from tests.support.auditing import _audited, findings  # noqa: F401
 from tests.support.channels import AdditionalChannel, add_channel
@@ -104,6 +106,27 @@ def test_a_late_payment_is_refunded(client: SignedClient, how: str) -> None:
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == (how, 10_000, 10_000)
     assert len(events_of(payment, "payment.late_success")) == 1
+    assert not Payment.objects.get().needs_attention
+
+
+@pytest.mark.parametrize("refunded", [10_000, 4_000])
+def test_of_a_late_payment_what_is_left_is_refunded(client: SignedClient, refunded: int) -> None:
+    """The money is refunded at the bank before a worker runs the automatic refund."""
+    payment = closed(client, "cancelled")
+    bank.pay_closed_payment(payment)
+    assert bank.deliver_webhooks(payment["payment_no"])[-1] == "late_money"
+    assert simulated_bank.refund_at_bank(payment["payment_no"], refunded)
+    bank.deliver_webhooks(payment["payment_no"])
+    assert get_payment(client, payment)["refunded_amount"] == refunded
+    background.finish()
+    entries = bank.read_ledger(payment["payment_no"])
+    assert sum(amount for kind, amount in entries if kind == "refund") == 10_000
+    assert get_payment(client, payment)["refunded_amount"] == 10_000
+    saga = SagaInstance.objects.get(definition="refund.create")
+    assert (saga.status, saga.needs_attention) == (
+        "compensated" if refunded == 10_000 else "completed",
+        False,
+    )
     assert not Payment.objects.get().needs_attention
 
 
