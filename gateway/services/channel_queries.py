@@ -51,18 +51,18 @@ class QueryOutcome(enum.Enum):
 
 
 def sync_payment(*, principal: Principal, payment: Payment, request: KeyedRequest) -> Answer:
-    """Queries the payment and all its refunds for the merchant. Raises `ServiceUnavailable` when the channel does not
-    answer."""
+    """Queries the payment and all its refunds for the merchant. A payment that the channel does not know stays as it
+    is. Raises `ServiceUnavailable` when the channel does not answer."""
 
     def begin(_claim: Claim[None]) -> None:
         """Nothing is written before the query."""
 
     def query_and_answer(claim: Claim[None]) -> Answer:
-        if try_query_payment(payment) not in (QueryOutcome.APPLIED, QueryOutcome.NOT_YET):
-            raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
+        query_payment(payment=payment)
         for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
             try_query_refund(refund)
-        try_query_all_refunds(selectors.get_payment_by_id(payment.id))
+        if not try_query_all_refunds(selectors.get_payment_by_id(payment.id)):
+            raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
         with transaction.atomic(durable=True):
             body = payment_body(selectors.get_payment(principal, payment.payment_no))
             answer = success(body, message=_("Synchronised with the channel"))

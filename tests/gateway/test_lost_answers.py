@@ -140,6 +140,8 @@ def test_an_invalid_request_is_not_a_decline(
         case "create_payment":
             details = error(create(client), 502, "channel_request_invalid")
             assert get_payment(client, details)["failure_code"] == "channel_request_invalid"
+            synced = data(sync(client, details))
+            assert synced["status"] == "failed", "the channel has answered: it does not know the payment"
         case "refund_payment":
             details = error(refund(client, payment, 4_000, key=key), 502, "channel_request_invalid")
             assert get_refund(client, details)["status"] == "failed"

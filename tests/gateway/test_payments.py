@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from channels.simulator import bank as the_bank
 from gateway.models import Payment, PaymentAttempt
 from sagas.models import SagaStep
 from tests.support import background, bank
@@ -435,6 +436,13 @@ def test_a_sync_without_an_answer_changes_nothing_and_can_be_repeated(client: Si
     error(answer, 503, "service_unavailable")
     assert answer["Retry-After"]
     assert data(sync(client, payment, key=key))["status"] == "pending"
+
+
+def test_a_sync_whose_refunds_are_not_answered_says_so(client: SignedClient) -> None:
+    payment, key = paid(client, "query_refund:timeout_before"), new_no("key")
+    assert the_bank.refund_at_bank(payment["payment_no"], 4_000)
+    error(sync(client, payment, key=key), 503, "service_unavailable")
+    assert data(sync(client, payment, key=key))["refunded_amount"] == 4_000
 
 
 # --- Expiry ---------------------------------------------------------------------------------------------------
