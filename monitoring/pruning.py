@@ -26,6 +26,7 @@ from monitoring.retention import (
     UNKNOWN_EVENT_RETENTION,
     is_deletable_delivery,
     is_deletable_saga,
+    is_write_over,
 )
 from sagas.models import SagaInstance
 from webhooks.models import WebhookDelivery
@@ -56,7 +57,7 @@ def prune_history() -> Pruned:
     partitions = drop_expired_partitions()
     pruned = Pruned(
         partitions=partitions,
-        idempotency_keys=_in_batches(lambda: retention.prune_keys(batch=BATCH)),
+        idempotency_keys=_in_batches(lambda: retention.prune_keys(is_over=is_write_over(), batch=BATCH)),
         request_nonces=_in_batches(lambda: prune_nonces(batch=BATCH)),
         sagas=_in_batches(partial(_prune_sagas, find_saga_limit())),
         webhook_deliveries=_prune_deliveries(),

@@ -6,7 +6,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Now
 
 from gateway.models import OPEN_PAYMENT_STATUSES, OPEN_REFUND_STATUSES, Payment, Refund
-from sagas.models import SagaStatus
+from sagas.models import SagaInstance, SagaStatus
 
 SAGA_RETENTION = timedelta(days=30)
 # `GET /events` and resending reach as far back as this.
@@ -34,6 +34,13 @@ def is_deletable_saga() -> Q:
         needs_attention=False,
         updated_at__lt=Now() - SAGA_RETENTION,  # when the saga finished
     )
+
+
+def is_write_over() -> Q:
+    """Of idempotency keys: writes without a saga that is at work or needs review. A saga has the id of what it
+    creates, and another write has no saga."""
+    sagas = SagaInstance.objects.filter(id=OuterRef("resource_id"))
+    return Q(~Exists(sagas.exclude(status__in=FINISHED_SAGA_STATUSES, needs_attention=False)))
 
 
 def is_deletable_delivery() -> Q:

@@ -18,7 +18,7 @@ from monitoring.services import run_checks
 from monitoring.tasks import prune
 from sagas.models import SagaEvent, SagaInstance, SagaStep
 from tests.ops.conftest import World
-from tests.support import shop
+from tests.support import background, shop
 from tests.support.signing import SignedClient
 from tests.support.tables import row_counts
 from webhooks import fanout
@@ -136,6 +136,28 @@ def test_old_keys_nonces_and_runs_are_deleted(client: SignedClient, sabotage: Sa
     assert not RequestNonce.objects.exists()
     assert not IdempotencyKey.objects.exists()
     assert not ConsistencyRun.objects.exists()
+
+
+def test_an_unfinished_key_is_deleted_when_its_write_is_over(
+    client: SignedClient, sabotage: Sabotage
+) -> None:
+    """A merchant that waits for the webhook never repeats what was answered 202."""
+    payment = shop.paid(client, "refund:timeout_after")
+    refund = shop.data(shop.refund(client, payment, 1_000, key="never repeated"), 202)
+    key = IdempotencyKey.objects.get()
+    assert key.state == "in_flight"
+    sabotage("UPDATE idempotency_keys SET created_at = now() - interval '8 days'")
+    assert prune_history().idempotency_keys == 0, "the refund is at work"
+    saga = "definition = 'refund.create'"
+    sabotage(f"UPDATE saga_instances SET status = 'failed', needs_attention = true WHERE {saga}")
+    assert prune_history().idempotency_keys == 0, "it needs review"
+    sabotage(f"UPDATE saga_instances SET status = 'in_progress', needs_attention = false WHERE {saga}")
+    background.finish()
+    assert shop.get_refund(client, refund)["status"] == "succeeded"
+    sabotage("UPDATE idempotency_keys SET lease_expires_at = now() + interval '1 minute'")
+    assert prune_history().idempotency_keys == 0, "a repetition is being answered"
+    sabotage("UPDATE idempotency_keys SET lease_expires_at = now()")
+    assert prune_history().idempotency_keys == 1
 
 
 def test_it_works_in_small_batches_and_within_bounds(
