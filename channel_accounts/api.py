@@ -21,6 +21,7 @@ from common.api.fields import NoInput
 from common.api.http import respond, validated, validated_query
 from common.api.pagination import load_page, page_body
 from common.api.schema import ErrorSerializer, enveloped, page_schema
+from common.errors import ApiError
 from idempotency.request import KeyedRequest, read_keyed_request
 from idempotency.services import Claim, claim_key, finish_claim, write_in_one_commit
 from merchants.principal import principal_of
@@ -243,12 +244,20 @@ def _write_after_check(
     write: Callable[[uuid.UUID, CheckedCredentials], StoredChannelAccount],
     message: str,
 ) -> HttpResponse:
-    """Claims the key, calls the channel outside any transaction, then writes and answers in one commit."""
+    """Claims the key, calls the channel outside any transaction, then writes and answers in one commit. A refusal
+    before anything was written frees the key."""
 
     def begin(_claim: Claim[None]) -> None:
         """Nothing is written before the check."""
 
     def check_and_write(claim: Claim[None]) -> Answer:
+        try:
+            return check_then_write(claim)
+        except ApiError:
+            claim.abandon()
+            raise
+
+    def check_then_write(claim: Claim[None]) -> Answer:
         checked = check()
         with transaction.atomic(durable=True):
             answer = success(account_body(write(claim.resource_id, checked)), message=message)

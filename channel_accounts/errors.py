@@ -17,7 +17,7 @@ class CredentialsNotChecked(ApiError):
 
 
 class TooManyAccounts(ApiError):
-    status, code, error_code, is_final_answer = 409, 40983, "too_many_channel_accounts", True
+    status, code, error_code = 409, 40983, "too_many_channel_accounts"
     text = _("There are too many accounts at this channel. Use the existing ones.")
     retry = Retry.NO
     advice = "Rotate the credentials of an existing account in place of adding one."
@@ -33,7 +33,7 @@ class AccountDisconnected(ApiError):
 class AccountManagedByPlatform(ApiError):
     """The account is connected to the platform's: the platform's keys act for it."""
 
-    status, code, error_code, is_final_answer = 403, 40383, "account_managed_by_platform", True
+    status, code, error_code = 403, 40383, "account_managed_by_platform"
     text = _("Only platform staff can change this account.")
     retry = Retry.NO
     advice = "Ask the platform's staff."

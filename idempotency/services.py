@@ -112,6 +112,12 @@ class Claim(Generic[T]):
             own = IdempotencyKey.objects.filter(id=self._record.id, fence=self._fence, state=State.IN_FLIGHT)
             own.update(lease_expires_at=Now())
 
+    def abandon(self) -> None:
+        """Frees the key of a write that was refused before it wrote anything, for any other write."""
+        if self._record is not None:
+            own = IdempotencyKey.objects.filter(id=self._record.id, fence=self._fence, state=State.IN_FLIGHT)
+            own.delete()
+
     def cache_answer(self, answer: Answer) -> None:
         if self._record is not None:
             fields = self._record.field_fingerprints

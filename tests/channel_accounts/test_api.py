@@ -147,6 +147,19 @@ def test_credentials_that_stripe_refuses_are_not_saved(client: SignedClient, str
     assert not StoredChannelAccount.objects.exists()
 
 
+def test_a_refused_write_leaves_its_key_free(client: SignedClient, stripe: FakeStripe) -> None:
+    key = new_no("key")
+    stripe.plan_fault(Fault.EXPIRED_API_KEY, BALANCE)
+    error(client.post(ACCOUNTS, account_request(), idempotency_key=key), 400, "validation_failed")
+    stripe.plan_fault(Fault.UNAVAILABLE, BALANCE)
+    corrected = account_request(credentials=NEW_CREDENTIALS)
+    error(client.post(ACCOUNTS, corrected, idempotency_key=key), 503, "credentials_not_checked")
+    unchecked = {**corrected, "save_unchecked": True}
+    first = client.post(ACCOUNTS, unchecked, idempotency_key=key)
+    assert data(client.post(ACCOUNTS, unchecked, idempotency_key=key)) == data(first)
+    assert StoredChannelAccount.objects.count() == 1
+
+
 def test_unchecked_credentials_are_saved_only_on_request(client: SignedClient, stripe: FakeStripe) -> None:
     key = new_no("key")
     stripe.plan_fault(Fault.UNAVAILABLE, BALANCE)
