@@ -108,7 +108,9 @@ class RefusalTask(ErrorTask):
 def _choose_error(status: int) -> errors.ApiError:
     if status == 503:
         return errors.ServiceUnavailable(headers={"Retry-After": RETRY_AFTER_SECONDS})
-    return errors.BodyTooLarge() if status == 413 else errors.MalformedBody()
+    if status == 413:
+        return errors.BodyTooLarge({"limit_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE})
+    return errors.MalformedBody()
 
 
 class Connection(HTTPChannel):

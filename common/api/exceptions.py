@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions as drf
@@ -43,7 +44,7 @@ def _translate(error: Exception) -> errors.ApiError:
         case drf.NotAcceptable():
             return errors.NotAcceptable()
         case RequestDataTooBig():
-            return errors.BodyTooLarge()
+            return errors.BodyTooLarge({"limit_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE})
         case UnreadablePostError():
             return errors.MalformedBody({"body": ["the connection ended before it was complete"]})
         case drf.NotFound() | Http404():

@@ -165,6 +165,7 @@ class MetadataField(serializers.DictField):
     default_error_messages = {
         "too_many": _("Metadata holds at most 20 entries."),
         "name_too_long": _("Names in metadata hold at most 40 characters."),
+        "unprintable": TextField.default_error_messages["unprintable"],
     }
 
     def __init__(self, **kwargs: Any) -> None:
@@ -176,6 +177,8 @@ class MetadataField(serializers.DictField):
             self.fail("too_many")
         if any(len(name) > 40 for name in value):
             self.fail("name_too_long")
+        if any(map(_UNPRINTABLE.search, value)):
+            self.fail("unprintable")
         return value
 
 

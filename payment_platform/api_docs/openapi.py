@@ -128,12 +128,15 @@ def _describe_responses(operation: Document, method: str) -> None:
     responses = operation["responses"]
     responses["4XX"] = {"description": "Refused. `error_code` says why.", "content": {JSON: {**error}}}
     responses["5XX"] = {
-        "description": "Failed inside us. Safe to repeat with the same Idempotency-Key.",
+        "description": (
+            "Failed inside us. Safe to repeat with the same Idempotency-Key. With `Idempotent-Replayed` it is a final "
+            "answer (`channel_request_invalid`): do not repeat it."
+        ),
         "content": {JSON: {**error}},
     }
     for status, response in responses.items():
         names = ["X-Request-Id"]
-        if method in KEYED and status in ("200", "4XX"):
+        if method in KEYED and status in ("200", "4XX", "5XX"):
             names.append("Idempotent-Replayed")
         if status in ("202", "4XX", "5XX"):
             names.append("Retry-After")

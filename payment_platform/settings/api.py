@@ -26,6 +26,8 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.0",
     "DESCRIPTION": (
         "Payments, refunds and orders for merchants. Every write is idempotent.\n\n"
+        "Never send card numbers or security codes, in no field: texts such as `subject`, `reason` and `metadata` are "
+        "stored, and sent in events, as you give them.\n\n"
         "Guides: [Signing](/api/docs/signing) · [Idempotency](/api/docs/idempotency) · [Errors](/api/docs/errors) · "
         "[Events and webhooks](/api/docs/events) · [Simulator](/api/docs/simulator)"
     ),

@@ -91,6 +91,7 @@ MONEY_WRONG: dict[str, list[Any]] = {
     "metadata": [
         None, [], "x", 5, {"a": 1}, {"a": None}, {"a": True}, {"a": {}}, {"a": ["x"]}, {"a": "x" * 501},
         {"x" * 41: "a"}, {f"n{number}": "x" for number in range(21)},
+        {"a\nb": "x"}, {"a\u202eb": "x"}, {"\x7f": "x"},
     ],
     **ITEMS_WRONG,
 }  # fmt: skip
@@ -238,7 +239,8 @@ def test_a_too_large_body_is_refused_everywhere(client: SignedClient, endpoints:
     before = row_counts()
     for endpoint in endpoints:
         raw = json.dumps({**endpoint.body, "subject": "x" * 1024 * 1024}).encode()
-        error(send(client, endpoint.path, raw, endpoint.method), 413, "body_too_large")
+        details = error(send(client, endpoint.path, raw, endpoint.method), 413, "body_too_large")
+        assert details == {"limit_bytes": 1024 * 1024}
     assert row_counts() == before
 
 

@@ -71,6 +71,7 @@ def test_an_invalid_request_gets_an_error_of_the_api(gateway: int) -> None:
             assert answer.status == status, sent[:30]
             body = json.loads(answer.read())
             assert body["error_code"] == ("body_too_large" if status == 413 else "malformed_body")
+            assert ("limit_bytes" in body["details"]) == (status == 413)
             assert body["request_id"] == answer.headers["X-Request-Id"]
 
 
