@@ -32,18 +32,12 @@ class OrderListView(APIView):
     def post(self, request: Request) -> HttpResponse:
         """Places an order. It can be paid by a payment with the same `order_no`, amount and currency."""
         principal, values = principal_of(request), validated(OrderInput, request.data)
+        items = values.pop("items", ())
         draft = services.OrderDraft(
             merchant_id=principal.merchant_id,
             environment=principal.environment,
-            order_no=values["order_no"],
-            amount_minor=values["amount"],
-            currency=values["currency"],
-            subject=values["subject"],
-            items=tuple(
-                services.ItemDraft(item["name"], item["quantity"], item["unit_amount"])
-                for item in values.get("items", [])
-            ),
-            metadata=values.get("metadata", {}),
+            items=tuple(services.ItemDraft(**item) for item in items),
+            **values,
         )
         keyed = read_keyed_request(
             request._request,

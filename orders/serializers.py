@@ -65,16 +65,18 @@ class SignedAmountField(AmountField):
     min_amount_minor = -MAX_AMOUNT_MINOR
 
 
+# Its checked values are the fields of `ItemDraft`.
 class ItemInput(StrictSerializer):
     name = TextField(max_length=255)
     quantity = WholeNumberField(min_value=1, max_value=1_000_000)
     unit_amount = SignedAmountField(
-        help_text=_("Minor units. Zero for a free line, negative for a discount or a rounding difference.")
+        source="unit_amount_minor",
+        help_text=_("Minor units. Zero for a free line, negative for a discount or a rounding difference."),
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         limit = {"max": MAX_AMOUNT_MINOR}
-        if abs(attrs["quantity"] * attrs["unit_amount"]) > MAX_AMOUNT_MINOR:
+        if abs(attrs["quantity"] * attrs["unit_amount_minor"]) > MAX_AMOUNT_MINOR:
             raise serializers.ValidationError(
                 {"unit_amount": [_("Quantity times unit amount must not exceed %(max)s.") % limit]}
             )
@@ -84,8 +86,8 @@ class ItemInput(StrictSerializer):
 def check_items_add_up(values: dict[str, Any]) -> None:
     """Raises `ValidationError` on `items` when they do not add up to `amount`."""
     items = values.get("items") or []
-    total = sum(item["quantity"] * item["unit_amount"] for item in items)
-    if items and total != values["amount"]:
+    total = sum(item["quantity"] * item["unit_amount_minor"] for item in items)
+    if items and total != values["amount_minor"]:
         raise serializers.ValidationError(
             {"items": [_("The items add up to %(total)s, not to the amount.") % {"total": total}]}
         )
@@ -93,7 +95,7 @@ def check_items_add_up(values: dict[str, Any]) -> None:
 
 class OrderInput(StrictSerializer):
     order_no = OrderNoField()
-    amount = AmountField(help_text=_("Minor units."))
+    amount = AmountField(source="amount_minor", help_text=_("Minor units."))
     currency = CurrencyField()
     subject = TextField(max_length=255)
     items = serializers.ListField(child=ItemInput(), required=False, min_length=1, max_length=MAX_ITEMS)

@@ -69,10 +69,11 @@ class PaymentListView(APIView):
             lenient_fields=principal.lenient_fields,
         )
         stored: Any = request.auth  # the value of `name_prefetched_value`, read with the rate limit
-        answer = find_replay(keyed, stored) or create_payment(
-            principal=principal, command=_read_command(request.data), request=keyed
-        )
-        return respond(answer)
+        replay = find_replay(keyed, stored)
+        if replay is not None:
+            return respond(replay)
+        command = PaymentCommand(**validated(PaymentInput, request.data))
+        return respond(create_payment(principal=principal, command=command, request=keyed))
 
     @extend_schema(operation_id="payments_list", parameters=[PaymentQuery], responses=PAYMENTS)
     def get(self, request: Request) -> HttpResponse:
@@ -85,33 +86,6 @@ class PaymentListView(APIView):
         return respond_with_page(
             payments, query, filters=FILTERS, body_of=payment_body, index_prefix=index_prefix
         )
-
-
-def _read_command(body: Any) -> PaymentCommand:
-    values = validated(PaymentInput, body)
-    return PaymentCommand(
-        order_no=values["order_no"],
-        amount_minor=values["amount"],
-        currency=values["currency"],
-        channel=values["channel"],
-        subject=values["subject"],
-        body=values["body"],
-        callback_url=values["callback_url"],
-        return_url=values["return_url"],
-        capture_method=values["capture_method"],
-        expires_in_seconds=values["expires_in"],
-        items=[
-            {"name": item["name"], "quantity": item["quantity"], "unit_amount_minor": item["unit_amount"]}
-            for item in values.get("items", [])
-        ],
-        payment_method=values["payment_method"],
-        payment_method_options=values.get("payment_method_options", {}),
-        customer=values.get("customer", {}),
-        client_ip=values.get("client_ip", ""),
-        locale=values.get("locale", ""),
-        country=values.get("country", ""),
-        metadata=values.get("metadata", {}),
-    )
 
 
 class PaymentView(APIView):

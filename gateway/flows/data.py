@@ -35,13 +35,6 @@ class FlowData:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemData:
-    name: str
-    quantity: int
-    unit_amount_minor: int
-
-
-@dataclass(frozen=True, slots=True)
 class ChannelChoice:
     """A channel, and the account at it, that can take an attempt. An empty account is the platform's own one."""
 
@@ -54,28 +47,20 @@ class ChannelChoice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentCreateData(FlowData):
-    """`fallback_channels`, as JSON of `ChannelChoice`, may be tried after `channel`, in this order. An empty
-    `payment_method` is the first method of each channel. `application_fees` are what the platform takes, by the id of
-    the channel account; decided once, so that a repetition of a call sends the same amount. For a further attempt of a
-    closed payment `first_attempt` is above 1, and `opened_by` is the saga's id."""
+class RequestedPayment:
+    """The fields of a payment that the merchant decides. They are the same in the request, in the saga and at the
+    channel. An empty `payment_method` is the first method of each channel."""
 
-    payment_id: uuid.UUID
-    payment_no: str
-    order_id: uuid.UUID
-    merchant_id: uuid.UUID
-    environment: str
     order_no: str
     amount_minor: int
     currency: str
-    channel: str
-    sandbox: bool
     subject: str
     body: str
     callback_url: str
     return_url: str
     capture_method: str
     expires_in_seconds: int
+    # As JSON of `orders.services.ItemDraft`.
     items: list[dict[str, Any]] = field(default_factory=list)
     payment_method: str = ""
     payment_method_options: dict[str, str] = field(default_factory=dict)
@@ -84,6 +69,28 @@ class PaymentCreateData(FlowData):
     locale: str = ""
     country: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
+
+    def list_requested_fields(self) -> dict[str, Any]:
+        """The fields of this class by name, without those that a subclass adds."""
+        return {name: getattr(self, name) for name in RequestedPayment.__dataclass_fields__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentCreateData(RequestedPayment, FlowData):
+    """The requested fields, and those that the platform decides.
+
+    `fallback_channels`, as JSON of `ChannelChoice`, may be tried after `channel`, in this order. `application_fees` are
+    what the platform takes, by the id of the channel account; decided once, so that a repetition of a call sends the
+    same amount. For a further attempt of a closed payment `first_attempt` is above 1, and `opened_by` is the saga's id.
+    """
+
+    payment_id: uuid.UUID
+    payment_no: str
+    order_id: uuid.UUID
+    merchant_id: uuid.UUID
+    environment: str
+    channel: str
+    sandbox: bool
     channel_account: str = ""
     fallback_channels: list[dict[str, str]] = field(default_factory=list)
     application_fees: dict[str, int] = field(default_factory=dict)

@@ -10,8 +10,7 @@
 import dataclasses
 import datetime as dt
 import uuid
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -25,7 +24,7 @@ from common.ids import public_number
 from gateway import selectors
 from gateway.errors import PaymentDeclined, build_declined_error
 from gateway.flows import payment_create, payment_retry
-from gateway.flows.data import PaymentCreateData
+from gateway.flows.data import PaymentCreateData, RequestedPayment
 from gateway.limits import CARD_BIN, CARD_BRAND
 from gateway.models import CaptureMethod, PaymentStatus
 from gateway.representation import payment_body, payment_path
@@ -41,29 +40,11 @@ from sagas.models import SagaStatus
 from sagas.state import SagaState
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentCommand:
-    """A payment as the merchant requests it. The API has checked the fields; an empty channel means the routing
-    rules."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentCommand(RequestedPayment):
+    """A payment as the merchant requests it. The API has checked the fields."""
 
-    order_no: str
-    amount_minor: int
-    currency: str
-    channel: str
-    subject: str
-    body: str
-    callback_url: str
-    return_url: str
-    capture_method: str
-    expires_in_seconds: int
-    items: list[dict[str, Any]] = field(default_factory=list)
-    payment_method: str = ""
-    payment_method_options: dict[str, str] = field(default_factory=dict)
-    customer: dict[str, str] = field(default_factory=dict)
-    client_ip: str = ""
-    locale: str = ""
-    country: str = ""
-    metadata: dict[str, str] = field(default_factory=dict)
+    channel: str  # empty: the routing rules choose
 
 
 def create_payment(*, principal: Principal, command: PaymentCommand, request: KeyedRequest) -> Answer:
@@ -151,28 +132,12 @@ def _build_data(
         order_id=payment_id,
         merchant_id=principal.merchant_id,
         environment=principal.environment,
-        order_no=command.order_no,
-        amount_minor=command.amount_minor,
-        currency=command.currency,
         channel=route.choice.channel,
         channel_account=route.choice.channel_account,
         sandbox=route.sandbox,
         fallback_channels=[dataclasses.asdict(choice) for choice in route.fallbacks],
         application_fees=_compute_application_fees(command, route),
-        subject=command.subject,
-        body=command.body,
-        callback_url=command.callback_url,
-        return_url=command.return_url,
-        capture_method=command.capture_method,
-        expires_in_seconds=command.expires_in_seconds,
-        items=command.items,
-        payment_method=command.payment_method,
-        payment_method_options=command.payment_method_options,
-        customer=command.customer,
-        client_ip=command.client_ip,
-        locale=command.locale,
-        country=command.country,
-        metadata=command.metadata,
+        **command.list_requested_fields(),
     )
 
 

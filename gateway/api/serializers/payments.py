@@ -42,9 +42,10 @@ class CustomerInput(StrictSerializer):
     phone = TextField(max_length=40, required=False)
 
 
+# Its checked values are the fields of `PaymentCommand`.
 class PaymentInput(StrictSerializer):
     order_no = OrderNoField()
-    amount = AmountField(help_text=_("Minor units."))
+    amount = AmountField(source="amount_minor", help_text=_("Minor units."))
     currency = CurrencyField()
     channel = TextField(
         max_length=30,
@@ -81,6 +82,7 @@ class PaymentInput(StrictSerializer):
     )
     metadata = MetadataField(required=False)
     expires_in = WholeNumberField(
+        source="expires_in_seconds",
         min_value=MIN_EXPIRY_SECONDS,
         max_value=MAX_EXPIRY_SECONDS,
         required=False,
@@ -94,7 +96,7 @@ class PaymentInput(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         check_items_add_up(attrs)
-        attrs.setdefault("expires_in", settings.PAYMENT_EXPIRES_IN_SECONDS)
+        attrs.setdefault("expires_in_seconds", settings.PAYMENT_EXPIRES_IN_SECONDS)
         return attrs
 
 
