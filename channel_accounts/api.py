@@ -23,7 +23,9 @@ from common.api.pagination import load_page, page_body
 from common.api.schema import ErrorSerializer, enveloped, page_schema
 from common.errors import ApiError
 from idempotency.request import KeyedRequest, read_keyed_request
-from idempotency.services import Claim, claim_key, finish_claim, write_in_one_commit
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key
+from idempotency.services.finish_claim import finish_claim, write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import CHANNEL_ACCOUNTS_READ, CHANNEL_ACCOUNTS_WRITE
 

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from common.api.envelope import Answer, success
 from common.api.http import respond
 from idempotency.request import read_keyed_request
-from idempotency.services import write_in_one_commit
+from idempotency.services.finish_claim import write_in_one_commit
 from merchants.principal import principal_of
 
 

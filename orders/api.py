@@ -14,7 +14,7 @@ from common.api.http import respond, validated, validated_query
 from common.api.pagination import filter_created_range, load_page, page_body
 from common.api.schema import enveloped, page_schema
 from idempotency.request import read_keyed_request
-from idempotency.services import write_in_one_commit
+from idempotency.services.finish_claim import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import ORDERS_READ, ORDERS_WRITE
 from orders import selectors, services

@@ -27,7 +27,7 @@ from gateway.representation import dispute_response_body
 from gateway.services.answer_dispute import answer_dispute
 from gateway.services.dispute_evidence import add_file, change_draft, count_pages_of_evidence
 from idempotency.request import KeyedRequest, read_keyed_request
-from idempotency.services import write_in_one_commit
+from idempotency.services.finish_claim import write_in_one_commit
 from merchants.principal import principal_of
 from merchants.scopes import PAYMENTS_READ, PAYMENTS_WRITE
 

@@ -32,7 +32,7 @@ from gateway.services.capture_payment import capture_payment
 from gateway.services.create_payment import PaymentCommand, create_payment
 from gateway.services.increment_authorization import increment_authorization
 from idempotency.request import KeyedRequest, read_keyed_request
-from idempotency.services import find_replay, name_stored_answer
+from idempotency.services.replay import find_replay, name_stored_answer
 from merchants.principal import Principal, principal_of
 from merchants.scopes import ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE
 from orders.selectors import get_order

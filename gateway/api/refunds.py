@@ -17,7 +17,7 @@ from gateway.api.serializers.refunds import RefundInput, RefundOutput, RefundQue
 from gateway.representation import refund_body
 from gateway.services.create_refund import create_refund
 from idempotency.request import KeyedRequest, read_keyed_request
-from idempotency.services import find_replay, name_stored_answer
+from idempotency.services.replay import find_replay, name_stored_answer
 from merchants.principal import Principal, principal_of
 from merchants.scopes import REFUNDS_READ, REFUNDS_WRITE
 

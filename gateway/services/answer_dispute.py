@@ -12,7 +12,8 @@ from gateway.representation import dispute_path, dispute_response_body
 from gateway.services.dispute_evidence import find_draft, get_evidence_rules, lock_answerable_dispute
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key
 from sagas.state import SagaState
 
 

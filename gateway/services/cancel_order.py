@@ -9,7 +9,9 @@ from gateway.models import Payment, PaymentStatus
 from gateway.services.cancel_payment import start_cancel
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key, write_in_one_commit
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key
+from idempotency.services.finish_claim import write_in_one_commit
 from merchants.principal import Principal
 from orders import services as orders
 from orders.errors import OrderPaid

@@ -13,7 +13,8 @@ from gateway.models import Payment, PaymentStatus
 from gateway.representation import payment_body, payment_path
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key
 from merchants.principal import Principal
 from sagas import operations
 from sagas import selectors as saga_selectors

@@ -33,7 +33,9 @@ from gateway.services.channel_updates.references import RETRY_LATER, find_paymen
 from gateway.services.channel_updates.refunds import apply_listed_refund, apply_refund_update
 from gateway.update_source import UpdateSource
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key, finish_claim
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key
+from idempotency.services.finish_claim import finish_claim
 from merchants.principal import Principal
 
 log = structlog.get_logger(__name__)

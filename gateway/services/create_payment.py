@@ -32,7 +32,8 @@ from gateway.services.routing.matching import RoutedPayment
 from gateway.services.routing.routes import Route, route_by_rules, route_to_channel
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key, find_claim
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key, find_claim
 from merchants.principal import Principal
 from orders.errors import DuplicateOrderNo
 from sagas.definitions import RowsOfStart

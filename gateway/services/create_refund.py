@@ -10,7 +10,8 @@ from gateway.representation import refund_body, refund_path
 from gateway.services import channel_queries
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key
 from sagas.models import SagaStatus
 from sagas.state import SagaState
 

@@ -19,7 +19,8 @@ from gateway.representation import payment_body, payment_path
 from gateway.services import channel_queries
 from gateway.services.saga_writes import SagaResult, run_claimed_saga
 from idempotency.request import KeyedRequest
-from idempotency.services import Claim, claim_key
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key
 from merchants.principal import Principal
 from sagas.state import SagaState
 

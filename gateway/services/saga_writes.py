@@ -11,7 +11,8 @@ from typing import Any
 from django.db import transaction
 
 from common.api.envelope import Answer
-from idempotency.services import COMPLETE, Claim, finish_claim
+from idempotency.services.claim import COMPLETE, Claim
+from idempotency.services.finish_claim import finish_claim
 from sagas import engine, selectors
 from sagas.models import SagaStatus
 from sagas.outcomes import Failure

@@ -15,12 +15,15 @@ from django_redis import get_redis_connection
 from common.api.envelope import Answer
 from common.db import insert_together
 from common.errors import NotFound, ServiceUnavailable, ValidationFailed
-from idempotency import cache, metrics, services
+from idempotency import cache, metrics
 from idempotency.cache import StoredAnswer
 from idempotency.errors import IdempotencyKeyReused, RequestInFlight
 from idempotency.models import IdempotencyKey
 from idempotency.request import KeyedRequest, is_usable_key, read_keyed_request
-from idempotency.services import Claim, claim_key, find_claim, find_replay, finish_claim, write_in_one_commit
+from idempotency.services.claim import Claim
+from idempotency.services.claim_key import claim_key, claim_used_key, find_claim, store_refusal
+from idempotency.services.finish_claim import finish_claim, write_in_one_commit
+from idempotency.services.replay import find_replay, name_stored_answer
 from merchants.models import Merchant
 from orders.errors import OrderMismatch
 
@@ -334,7 +337,7 @@ def test_the_superseded_request_answers_what_the_later_one_stored(request_: Keye
 
 def test_a_key_that_is_pruned_meanwhile_gets_a_503(request_: KeyedRequest) -> None:
     with pytest.raises(ServiceUnavailable) as refused:
-        services._claim_again(request_)
+        claim_used_key(request_)
     assert refused.value.headers == {"Retry-After": "1"}
 
 
@@ -404,13 +407,13 @@ def test_a_refusal_beside_another_request_with_the_key(request_: KeyedRequest, i
     if is_completed:
         done(request_)
         before = counts()
-        found = services._store_refusal(request_, refusal)
+        found = store_refusal(request_, refusal)
         assert (found.status, found.headers) == (200, {"Idempotent-Replayed": "true"})
         assert counted(before) == {"postgres": 1}
     else:
         claim_key(request_, begin=begin_nothing)
         with pytest.raises(RequestInFlight) as refused:
-            services._store_refusal(request_, refusal)
+            store_refusal(request_, refusal)
         assert refused.value.details == {"idempotency_key": request_.key}
         assert refused.value.headers == {"Retry-After": "1"}
 
@@ -520,7 +523,7 @@ def test_a_replay_is_found_without_reading_postgresql(
 def test_the_name_of_a_stored_answer(request_: KeyedRequest) -> None:
     def name(**headers: str) -> str | None:
         request = RequestFactory().post("/api/v1/payments", **headers)  # type: ignore[arg-type]
-        return services.name_stored_answer(request, tenant="acme:test", route="/payments")
+        return name_stored_answer(request, tenant="acme:test", route="/payments")
 
     assert name(HTTP_IDEMPOTENCY_KEY=str(request_.key)) == cache.get_redis_name(request_)
     assert name() is None

@@ -38,7 +38,10 @@ TARGETS = (
     Target("sagas", "sagas/planner.py", SAGA_RULES),
     Target("sagas", "sagas/state.py", SAGA_RULES),
     Target("sagas", "sagas/outcomes.py", SAGA_RULES),
-    Target("idempotency", "idempotency/services.py", IDEMPOTENCY),
+    Target("idempotency", "idempotency/services/claim.py", IDEMPOTENCY),
+    Target("idempotency", "idempotency/services/claim_key.py", IDEMPOTENCY),
+    Target("idempotency", "idempotency/services/finish_claim.py", IDEMPOTENCY),
+    Target("idempotency", "idempotency/services/replay.py", IDEMPOTENCY),
     Target("idempotency", "idempotency/request.py", IDEMPOTENCY),
     Target("idempotency", "idempotency/cache.py", IDEMPOTENCY),
 )
