@@ -2,7 +2,7 @@
 
 import time
 
-from common.outside_calls import call_outside
+from common.external_calls import release_while_waiting
 from sagas import registry
 from sagas.definitions import EXTERNAL, Call, Definition, Step
 from sagas.outcomes import Outcome, Success
@@ -11,7 +11,7 @@ NAME = "benchmark.slow"
 
 
 def _wait(call: Call) -> Outcome:
-    with call_outside():
+    with release_while_waiting():
         time.sleep(call.data["seconds"])
     return Success()
 

@@ -52,7 +52,7 @@ from channels.breaker import BreakerPhase, BreakerState, CallAdmitted, CallRefus
 from channels.call_places import CallPlaces
 from channels.shared_breaker_state import SharedBreakerState
 from common import tracing
-from common.outside_calls import call_outside, fairness_key, release_connections
+from common.external_calls import fairness_key, release_connections, release_while_waiting
 
 E = TypeVar("E")
 R = TypeVar("R", PaymentResult, RefundResult, RefundListResult, DisputeResult, FileResult)
@@ -96,7 +96,7 @@ class CallGuard:
             return result
 
     def _send_in_a_place(self, operation: str, send: Callable[[], R]) -> R | NotProcessed | UnknownOutcome:
-        with call_outside(), self._places.take(self._labels, fairness_key.get()) as has_place:
+        with release_while_waiting(), self._places.take(self._labels, fairness_key.get()) as has_place:
             if not has_place:
                 return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311
             admission = CallAdmitted() if self._state.was_quiet else self._state.change(breaker.admit_call)
@@ -111,7 +111,7 @@ class CallGuard:
     def parse_with_calls(self, parse: Callable[[], WebhookEvent]) -> WebhookEvent:
         """Parses a webhook in a place of its own: neither do calls of the account that hang stop its webhooks, nor do
         webhooks whose calls hang take the places of its calls. Raises `TooManyCalls`."""
-        with call_outside(), self._places.take((*self._labels, "webhooks"), "") as has_place:
+        with release_while_waiting(), self._places.take((*self._labels, "webhooks"), "") as has_place:
             if not has_place:
                 metrics.REFUSALS.labels(*self._labels, "full").inc()
                 raise TooManyCalls

@@ -19,7 +19,7 @@ from channels.base import (
     NotProcessed,
 )
 from channels.guard import GuardedChannel
-from common.outside_calls import call_outside
+from common.external_calls import release_while_waiting
 
 NO_CAPABILITIES = ChannelCapabilities(methods=())
 NO_EVIDENCE = EvidenceRules({}, frozenset(), frozenset(), max_text_characters=0, max_bytes=0, max_pages=0)
@@ -111,7 +111,7 @@ def check_credentials(name: str, account: ChannelAccount, timeout_seconds: float
     Raises `UnknownChannel`.
     """
     channel = _find_channel(name)
-    with call_outside():
+    with release_while_waiting():
         return channel.check_credentials(account, timeout_seconds)
 
 

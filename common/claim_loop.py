@@ -26,7 +26,7 @@ from psycopg_pool import PoolTimeout
 
 from common import database_pool, telemetry, tracing
 from common.database_errors import classify_database_error
-from common.outside_calls import hold_place
+from common.external_calls import hold_place
 from common.postgresql.schema import wait_for_migrations
 from common.work_places import WorkPlace, WorkPlaces
 

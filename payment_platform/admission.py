@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
-from common.outside_calls import hold_place
+from common.external_calls import hold_place
 from common.work_places import WorkPlace, WorkPlaces
 from payment_platform.fair_queue import FairQueue
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connections
 
 from common import crash, tracing
-from common.outside_calls import call_for, release_connections
+from common.external_calls import release_connections, use_fairness_key
 from sagas.definitions import Call, ExternalStep
 from sagas.models import Direction
 from sagas.outcomes import CallNotFound, Outcome, Unknown, get_outcome_name
@@ -29,7 +29,7 @@ def make_calls(saga: SagaState, steps: Sequence[StepState]) -> list[CallResult]:
     """Makes the calls of these steps at the same time, waits for all, and returns their results in the order of the
     steps."""
     release_connections()
-    with call_for(saga.fairness_key):
+    with use_fairness_key(saga.fairness_key):
         return _make_calls(saga, steps)
 
 

@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 from django.db import connections
 
-from common.outside_calls import release_connections
+from common.external_calls import release_connections
 from sagas import engine
 from sagas.state import SagaState
 

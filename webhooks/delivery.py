@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 from common import crash, tracing
 from common.api.renderers import to_json
 from common.crypto import unseal
-from common.outside_calls import call_outside
+from common.external_calls import release_while_waiting
 from common.redaction import LOGS, redact
 from events import cloudevents
 from events.models import OutboxEvent
@@ -56,7 +56,7 @@ def attempt_delivery(claim: ClaimedDelivery) -> EndpointResponse:
     headers = signing.signed_headers(
         message_id=message.message_id, timestamp=message.timestamp, body=message.body, secrets=message.secrets
     )
-    with call_outside():
+    with release_while_waiting():
         crash.reach("webhook.call.before")
         response = _call_endpoint(claim, message, {**headers, "Content-Type": "application/json"})
         crash.reach("webhook.call.after")

@@ -24,7 +24,7 @@ from channels.base import (
 from common import crash
 from common.api.envelope import Answer, success
 from common.errors import ServiceUnavailable
-from common.outside_calls import call_for
+from common.external_calls import use_fairness_key
 from gateway import selectors
 from gateway.models import OPEN_REFUND_STATUSES, Payment, PaymentAttempt, Refund
 from gateway.representation import payment_body
@@ -114,7 +114,7 @@ def query_reported_refunds(*, update: RefundedPayment, source: UpdateSource) -> 
 
 def try_query_payment(payment: Payment) -> QueryOutcome:
     channel = selectors.get_channel_of(payment, payment.environment)
-    with call_for(str(payment.merchant_id)):
+    with use_fairness_key(str(payment.merchant_id)):
         result = channel.find_payment(_payment_ref(payment, channel.account))
     if isinstance(result, Reported):
         apply_payment_update(update=result.value, source=UpdateSource.of(channel))
@@ -126,7 +126,7 @@ def query_attempt(attempt: PaymentAttempt) -> None:
     """Queries an earlier attempt. Without a report nothing changes."""
     payment = attempt.payment
     channel = selectors.get_channel_of(attempt, payment.environment)
-    with call_for(str(payment.merchant_id)):
+    with use_fairness_key(str(payment.merchant_id)):
         result = channel.find_payment(_payment_ref(attempt, channel.account))
     if isinstance(result, Reported):
         apply_payment_update(update=result.value, source=UpdateSource.of(channel))
@@ -136,7 +136,7 @@ def try_query_refund(refund: Refund) -> QueryOutcome:
     target = refund.surplus_of or refund.payment
     channel = selectors.get_channel_of(target, refund.environment)
     payment_ref = _payment_ref(target, channel.account)
-    with call_for(str(refund.payment.merchant_id)):
+    with use_fairness_key(str(refund.payment.merchant_id)):
         result = channel.find_refund(RefundRef(refund.refund_no, payment_ref, refund.channel_refund_no))
     if isinstance(result, Reported):
         apply_refund_update(update=result.value, source=UpdateSource.of(channel), is_current=True)
@@ -153,7 +153,7 @@ def try_query_all_refunds(payment: Payment) -> bool:
         paid.append(payment)
     for target in paid:
         channel = selectors.get_channel_of(target, payment.environment)
-        with call_for(str(payment.merchant_id)):
+        with use_fairness_key(str(payment.merchant_id)):
             result = channel.find_refunds(_payment_ref(target, channel.account))
         if not isinstance(result, Reported):
             has_answered = False
@@ -172,7 +172,7 @@ def _try_query_named_refund(payment: Payment, reference: str, channel_refund_no:
     """Queries one refund by the channel's number. False when the channel does not report it."""
     target = selectors.find_earlier_attempt(payment, reference) or payment
     channel = selectors.get_channel_of(target, payment.environment)
-    with call_for(str(payment.merchant_id)):
+    with use_fairness_key(str(payment.merchant_id)):
         result = channel.find_refund(RefundRef("", _payment_ref(target, channel.account), channel_refund_no))
     if not isinstance(result, Reported):
         return False

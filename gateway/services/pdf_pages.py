@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from common.errors import ServiceUnavailable
-from common.outside_calls import call_outside
+from common.external_calls import release_while_waiting
 
 CPU_SECONDS: Final = 2
 MEMORY_BYTES: Final = 256 * 2**20
@@ -26,7 +26,7 @@ def count_pdf_pages(
     if not PLACES.acquire(blocking=False):
         raise ServiceUnavailable(headers={"Retry-After": "2"})
     try:
-        with call_outside():
+        with release_while_waiting():
             return _run_program(content, cpu_seconds, memory_bytes)
     finally:
         PLACES.release()

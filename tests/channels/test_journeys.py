@@ -17,7 +17,7 @@ from channels.base import (
     SdkAction,
     WebhookRequest,
 )
-from common.outside_calls import release_connections
+from common.external_calls import release_connections
 from tests.channels.harness import ChannelHarness, RepeatedCaptureHarness
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401

@@ -5,7 +5,7 @@ import threading
 import pytest
 from django.db import connection
 
-from common.outside_calls import call_outside, hold_place
+from common.external_calls import hold_place, release_while_waiting
 from common.work_places import WorkPlace, WorkPlaces
 from tests.support.connections import require_no_connection
 from tests.support.threads import in_background
@@ -62,11 +62,11 @@ def test_during_a_call_the_thread_holds_neither_place_nor_connection() -> None:
     assert place is not None
     with hold_place(place):
         connection.ensure_connection()
-        with call_outside():
+        with release_while_waiting():
             require_no_connection()
             during = places.try_take("reads")
             assert during is not None
-            with call_outside():  # a nested call does not release the place again
+            with release_while_waiting():  # a nested call does not release the place again
                 assert places.try_take("pages") is None
             during.release()
         assert places.try_take("reads") is None
@@ -78,7 +78,7 @@ def test_a_failed_call_gets_its_place_back() -> None:
     place = places.try_take("writes")
     assert place is not None
     with hold_place(place):
-        with pytest.raises(ConnectionError), call_outside():
+        with pytest.raises(ConnectionError), release_while_waiting():
             raise ConnectionError
         assert places.try_take("reads") is None
     assert places.try_take("reads") is not None

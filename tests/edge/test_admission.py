@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from waitress import wasyncore
 
-from common.outside_calls import call_outside
+from common.external_calls import release_while_waiting
 from merchants import known_keys
 from payment_platform.admission import Admission, RequestLane, choose_lane
 from payment_platform.web_worker import listen
@@ -45,7 +45,7 @@ class FakeRequest:
             self.begun.set()
             assert self.released.wait(60)
             return
-        with call_outside():
+        with release_while_waiting():
             self.begun.set()
             assert self.released.wait(60)
 

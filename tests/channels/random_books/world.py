@@ -22,7 +22,7 @@ from channels.simulator.router import ALIAS
 from common import crash
 from common.clock import database_now
 from common.errors import OperationRefused
-from common.outside_calls import release_connections
+from common.external_calls import release_connections
 from fees.formula import Rate, RefundRule, Terms, Tier
 from fees.models import FeePlan
 from fees.services.plans import add_version, assign_plan
