@@ -81,7 +81,7 @@ def _query_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: C
         assert spec.compensate is not None
         return spec.compensate(call)
     is_repetition = spec.queries_before_each_repetition and not step.is_first_call
-    if spec.query is not None and (is_repetition or not step.intent_is_fresh):
+    if spec.query is not None and (is_repetition or not step.has_fresh_intent):
         found = spec.query(call)
         if not isinstance(found, CallNotFound):
             return found

@@ -99,7 +99,7 @@ def advance_saga(saga: SagaState, *, on_release: OnRelease | None = None) -> Sag
 
 def _get_intended_calls(saga: SagaState) -> Sequence[StepState]:
     """The calls whose intent the last commit wrote, in the saga's present direction."""
-    fresh = [step for step in saga.steps if step.in_doubt and step.intent_is_fresh]
+    fresh = [step for step in saga.steps if step.in_doubt and step.has_fresh_intent]
     if fresh and not saga.waits_for_retry:
         return fresh  # of a saga that this process has just started
     draft = saga.make_draft()

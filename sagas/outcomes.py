@@ -1,5 +1,22 @@
-"""The outcomes of a step. A call has three: success, definite failure and unknown, and unknown is never treated as
-failure. The others tell the engine what to do next."""
+"""The outcomes of a step: what a handler returns, and what the engine does next.
+
+A call happened (`Success`), definitely did not (`Failure`), or may have happened (`Unknown`), which is never treated as
+failure. The others are finer: they say whether, when and with which key the engine calls again.
+
+    outcome            stored name       returned by
+    Success            success           execute, query, compensate
+    Failure            failure           execute, query, compensate
+    Transient          transient         execute, query, compensate
+    Unknown            unknown           execute, query, compensate
+    NeedsReview        undecidable       execute, query, compensate
+    NextCall           another           execute, query
+    NoEffect           nothinghappened   execute, query
+    CallNotFound       notfound          query
+    AlreadySucceeded   honoured          compensate
+
+An outcome is not what the other system answered. That is a result (`channels/base/results.py`), and one result can mean
+different outcomes after a call and after a query: `gateway/flows/channel_outcomes.py` converts it.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -96,7 +96,7 @@ def _next_compensation(saga: SagaState) -> Move:
         if not step.compensating:
             step.compensating, step.retry_count = True, 0
         if spec.compensate is None:
-            step.status, step.in_doubt, step.compensated_now = StepStatus.COMPENSATED, False, True
+            step.status, step.in_doubt, step.sets_compensated_at = StepStatus.COMPENSATED, False, True
             continue
         if isinstance(spec, WaitingStep):
             return RunLocalStep(step, spec)
@@ -166,14 +166,14 @@ def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
     match outcome:
         case Success(result):
             step.status, step.in_doubt, step.result = StepStatus.COMPLETED, False, result
-            step.error_message, step.executed_now = "", True
+            step.error_message, step.sets_executed_at = "", True
             saga.past_pivot = saga.past_pivot or saga.definition.get_step(step.name).pivot
         case Failure(_, message):
             step.status, step.in_doubt, step.error_message = StepStatus.FAILED, False, message
             saga.failure = saga.failure or outcome
         case Transient(reason):
             # This call did not happen. An earlier call whose answer was lost may have happened.
-            step.in_doubt, step.error_message = not step.intent_is_fresh, reason
+            step.in_doubt, step.error_message = not step.has_fresh_intent, reason
             if not _schedule_retry(step, saga, outcome):
                 step.status = StepStatus.FAILED
                 saga.failure = saga.failure or Failure("retries_exhausted", reason)
@@ -198,11 +198,11 @@ def _record_forward(saga: SagaState, step: StepState, outcome: Outcome) -> None:
 def _record_compensation(saga: SagaState, step: StepState, outcome: Outcome) -> None:
     match outcome:
         case Success():
-            step.status, step.in_doubt, step.compensated_now = StepStatus.COMPENSATED, False, True
+            step.status, step.in_doubt, step.sets_compensated_at = StepStatus.COMPENSATED, False, True
             step.error_message = ""
         case AlreadySucceeded(result):
             step.status, step.in_doubt, step.compensating = StepStatus.COMPLETED, False, False
-            step.result, step.error_message, step.executed_now = result, "", True
+            step.result, step.error_message, step.sets_executed_at = result, "", True
             saga.direction, saga.past_pivot, saga.failure = Direction.FORWARD, True, None
         case Failure(_, message):
             _fail_compensation(saga, step, message)

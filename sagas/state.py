@@ -23,26 +23,32 @@ from sagas.outcomes import Failure, Json
 
 @dataclass(slots=True)
 class StepState:
+    """A step. Its fields belong to the row, to the next commit, or to this worker alone."""
+
+    # The row of `saga_steps`.
     id: uuid.UUID
     order: int
     name: str
     max_retry_count: int
     status: StepStatus = StepStatus.PENDING
-    in_doubt: bool = False
-    compensating: bool = False
+    in_doubt: bool = False  # its call may have happened, in either direction
+    compensating: bool = False  # its compensation has begun
     result: Json | None = None
-    execute_data: Json | None = None  # the input, when the next commit is to write it
     error_message: str = ""
     retry_count: int = 0
-    retry_in_seconds: float | None = None  # set while the step waits for a retry
     call_number: int = 1  # raised when a call is made with a new key
     intended_at: dt.datetime | None = None  # when the intent of the forward call of this number was committed
-    is_first_call: bool = False  # this worker committed the first intent of the step itself
-    is_new_call: bool = False  # the next commit sets `intended_at`
-    executed_now: bool = False
-    compensated_now: bool = False
-    # True when this worker committed the intent itself: no other worker can have called before it.
-    intent_is_fresh: bool = False
+
+    # For the next commit.
+    retry_in_seconds: float | None = None  # the step waits for a retry, which is due after this time
+    execute_data: Json | None = None  # the input of the step
+    sets_intended_at: bool = False
+    sets_executed_at: bool = False
+    sets_compensated_at: bool = False
+
+    # Known to this worker alone, never stored.
+    has_fresh_intent: bool = False  # it committed the intent: no worker before it can have made the call
+    is_first_call: bool = False  # and the call is no repetition
 
     @property
     def was_attempted(self) -> bool:
@@ -76,6 +82,9 @@ class UpdateWithRelease:
 
 @dataclass(slots=True)
 class SagaState:
+    """A saga. Its fields belong to the row, to the last claim or commit, to the next commit, or to this worker."""
+
+    # The row of `saga_instances`.
     id: uuid.UUID
     definition: Definition
     business_id: str
@@ -90,21 +99,27 @@ class SagaState:
     attention_reason: str = ""
     fence: int = 1
     claims_without_progress: int = 0
-    deadline_passed: bool = False
-    deadline_in_seconds: float | None = None  # of a new saga, or of a wait that extends it; not saved yet
-    cancel_requested: bool = False
     waiting_for: str = ""  # the name of a signal; the step that needs it is the next one
-    wait_seconds: float | None = None  # of a wait that begins now
-    wait_is_over: bool = False  # when this worker claimed it
-    found_no_signal: bool = False  # since the last commit
+    trace_context: dict[str, str] = field(default_factory=dict)
+
+    # Read with the last claim or commit, by the database's clock.
+    deadline_passed: bool = False
+    cancel_requested: bool = False
+    wait_is_over: bool = False
     signals_received: int = 0
     age_seconds: float = 0.0
-    trace_context: dict[str, str] = field(default_factory=dict)
-    redacted_data: Json | None = None  # `data` for `execute_data` of the steps; made when first needed
-    attempts: list[StepAttempt] = field(default_factory=list)  # not saved yet
-    written_objects: dict[str, Any] = field(default_factory=dict)  # see `Context.written_objects`
+
+    # For the next commit.
+    deadline_in_seconds: float | None = None  # of a new saga, or of a wait that extends the deadline
+    wait_seconds: float | None = None  # of a wait that begins now
+    attempts: list[StepAttempt] = field(default_factory=list)
     rows_of_start: RowsOfStart | None = None  # until the saga is inserted
     update_with_release: UpdateWithRelease | None = None  # set by `on_release`
+
+    # Known to this worker alone, never stored.
+    found_no_signal: bool = False  # since the last commit
+    redacted_data: Json | None = None  # `data` for `execute_data` of the steps; made when first needed
+    written_objects: dict[str, Any] = field(default_factory=dict)  # see `Context.written_objects`
 
     def move_to(self, status: SagaStatus) -> None:
         assert status in SAGA_TRANSITIONS[self.status], f"a saga that is {self.status} cannot become {status}"

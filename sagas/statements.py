@@ -25,11 +25,11 @@ WITH saga AS (
         id, saga_id, step_order, step_name, status, in_doubt, compensating, execute_data, result, error_message,
         executed_at, retry_count, max_retry_count, call_number, intended_at)
     SELECT v.id, %(id)s::uuid, v.step_order, v.step_name, v.status, v.in_doubt, false, v.execute_data, v.result, '',
-           CASE WHEN v.executed_now THEN now() END, 0, v.max_retry_count, v.call_number,
-           CASE WHEN v.is_new_call THEN now() END
+           CASE WHEN v.sets_executed_at THEN now() END, 0, v.max_retry_count, v.call_number,
+           CASE WHEN v.sets_intended_at THEN now() END
     FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
         id uuid, step_order int, step_name text, status text, in_doubt bool, execute_data jsonb, result jsonb,
-        executed_now bool, max_retry_count int, call_number int, is_new_call bool)
+        sets_executed_at bool, max_retry_count int, call_number int, sets_intended_at bool)
 ), events AS (
     INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,
                              actor, reason)
@@ -73,15 +73,15 @@ WITH saga AS (
         error_message = v.error_message, retry_count = v.retry_count,
         next_retry_at = CASE WHEN v.retry_in_seconds IS NOT NULL
                              THEN now() + make_interval(secs => v.retry_in_seconds) END,
-        executed_at = CASE WHEN v.executed_now THEN now() ELSE s.executed_at END,
-        compensated_at = CASE WHEN v.compensated_now THEN now() ELSE s.compensated_at END,
+        executed_at = CASE WHEN v.sets_executed_at THEN now() ELSE s.executed_at END,
+        compensated_at = CASE WHEN v.sets_compensated_at THEN now() ELSE s.compensated_at END,
         call_number = v.call_number,
-        intended_at = CASE WHEN v.is_new_call THEN now() ELSE v.intended_at END,
+        intended_at = CASE WHEN v.sets_intended_at THEN now() ELSE v.intended_at END,
         updated_at = now()
     FROM jsonb_to_recordset(%(steps)s::jsonb) AS v(
         id uuid, status text, in_doubt bool, compensating bool, execute_data jsonb, result jsonb, error_message text,
-        retry_count int, retry_in_seconds float8, executed_now bool, compensated_now bool, call_number int,
-        is_new_call bool, intended_at timestamptz)
+        retry_count int, retry_in_seconds float8, sets_executed_at bool, sets_compensated_at bool, call_number int,
+        sets_intended_at bool, intended_at timestamptz)
     WHERE s.id = v.id AND s.saga_id = (SELECT id FROM saga)
 ), events AS (
     INSERT INTO saga_events (saga_id, kind, step_name, direction, outcome, detail, duration_ms, fence, worker,

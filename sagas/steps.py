@@ -60,11 +60,11 @@ def _run_until_calls(saga: SagaState, refusals: Refusals | None) -> Sequence[Ste
 
 
 def _mark_intent(saga: SagaState, step: StepState) -> None:
-    step.intent_is_fresh = not step.in_doubt
-    step.is_new_call = step.intended_at is None
-    step.is_first_call = step.is_new_call and step.call_number == 1
+    step.has_fresh_intent = not step.in_doubt
+    step.sets_intended_at = step.intended_at is None
+    step.is_first_call = step.sets_intended_at and step.call_number == 1
     step.in_doubt = True
-    if step.is_new_call:
+    if step.sets_intended_at:
         step.execute_data = build_step_input(saga, key=get_call_key(saga, step, Direction.FORWARD))
 
 

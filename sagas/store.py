@@ -147,9 +147,9 @@ def _mark_written(saga: SagaState, now: dt.datetime) -> None:
     saga.attempts.clear()
     saga.deadline_in_seconds = None
     for step in saga.steps:
-        step.intended_at = now if step.is_new_call else step.intended_at
+        step.intended_at = now if step.sets_intended_at else step.intended_at
         step.execute_data = None
-        step.executed_now = step.compensated_now = step.is_new_call = False
+        step.sets_executed_at = step.sets_compensated_at = step.sets_intended_at = False
 
 
 def claim_saga(saga_id: uuid.UUID) -> SagaState | None:
@@ -300,10 +300,10 @@ def _build_step_row(step: StepState) -> dict[str, Any]:
         "max_retry_count": step.max_retry_count,
         "retry_in_seconds": step.retry_in_seconds,
         "call_number": step.call_number,
-        "is_new_call": step.is_new_call,
+        "sets_intended_at": step.sets_intended_at,
         "intended_at": step.intended_at,
-        "executed_now": step.executed_now,
-        "compensated_now": step.compensated_now,
+        "sets_executed_at": step.sets_executed_at,
+        "sets_compensated_at": step.sets_compensated_at,
     }
 
 

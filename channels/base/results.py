@@ -10,6 +10,8 @@ Each method returns one of these results; the result contains the retry decision
     NewKeyRequired      repeating this idempotency key is useless: query, then call with a new key
     NotFoundAtChannel   the channel does not know the payment or refund, and nothing of ours can still create it
     NotYet              the channel does not know the payment, but a page or form in the customer's hands can create it
+
+A result is what the channel answered. What a saga does with it is an outcome, which the gateway derives from it.
 """
 
 import datetime as dt

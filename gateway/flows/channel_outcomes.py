@@ -1,5 +1,15 @@
-"""Converts a channel's answers into outcomes of saga steps. An answer counts only when its reference, amount and
-currency match our request."""
+"""Converts a channel's results into outcomes of saga steps: what the channel answered into what the saga does next.
+
+result              outcome after a call    after a query
+Reported            by its state; it counts only when its reference, amount and currency match our request
+Declined            Failure                 Unknown: the query was refused, which decides nothing
+InvalidRequest      Failure                 Unknown
+NotProcessed        Transient               Transient
+UnknownOutcome      Unknown                 Unknown
+NewKeyRequired      Unknown                 Unknown
+NotFoundAtChannel   Unknown                 CallNotFound
+NotYet              Unknown                 CallNotFound
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -94,9 +94,9 @@ def test_a_step_in_doubt_ends_with_the_real_outcome(data: st.DataObject, single:
             continue
         (step,) = move.steps
         assert saga.direction == Direction.FORWARD
-        step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
+        step.has_fresh_intent, step.in_doubt = not step.in_doubt, True
         outcome: Outcome = CallNotFound()
-        if not step.intent_is_fresh:
+        if not step.has_fresh_intent:
             last_query = data.draw(st.sampled_from(QUERIES))
             outcome = there.query(last_query)
         if isinstance(outcome, CallNotFound):

@@ -90,7 +90,7 @@ def test_every_script_ends_in_an_allowed_state(definition, data):
             if forward:
                 outcome = data.draw(FORWARD) if external else Success({})
                 if external:
-                    step.intent_is_fresh, step.in_doubt = not step.in_doubt, True
+                    step.has_fresh_intent, step.in_doubt = not step.in_doubt, True
                 # Steps that may have had an effect: a lost answer counts until a definite answer replaces it.
                 if isinstance(outcome, Success | Unknown | NeedsReview):
                     executed.add(step.name)

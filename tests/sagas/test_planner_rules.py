@@ -194,8 +194,8 @@ def test_a_step_without_a_compensation_is_passed() -> None:
     complete(a)
     b.in_doubt = True
     assert next_move(saga) == RunLocalStep(a, saga.definition.steps[0])
-    assert (b.status, b.in_doubt, b.compensated_now) == (StepStatus.COMPENSATED, False, True)
-    assert (a.compensated_now, a.compensating) == (False, True)
+    assert (b.status, b.in_doubt, b.sets_compensated_at) == (StepStatus.COMPENSATED, False, True)
+    assert (a.sets_compensated_at, a.compensating) == (False, True)
 
 
 def started(**options: Any) -> SagaState:
@@ -219,7 +219,7 @@ def test_a_success_completes_the_step() -> None:
     step = saga.steps[1]
     record_outcome(saga, step, Success({"no": 1}))
     assert (step.status, step.in_doubt, step.result) == (StepStatus.COMPLETED, False, {"no": 1})
-    assert (step.error_message, step.executed_now, step.retry_in_seconds) == ("", True, None)
+    assert (step.error_message, step.sets_executed_at, step.retry_in_seconds) == ("", True, None)
     assert (saga.claims_without_progress, saga.past_pivot, saga.failure) == (0, False, None)
     assert is_unchanged_beside(saga)
 
@@ -237,7 +237,7 @@ def test_a_failure_is_for_good() -> None:
     step = saga.steps[1]
     record_outcome(saga, step, NO)
     assert (step.status, step.in_doubt, step.error_message) == (StepStatus.FAILED, False, "no")
-    assert (step.retry_in_seconds, step.executed_now) == (None, False)
+    assert (step.retry_in_seconds, step.sets_executed_at) == (None, False)
     assert saga.failure == NO
     record_outcome(saga, saga.steps[2], Failure("other", "other"))
     assert saga.failure == NO, "the first failure is the saga's"
@@ -247,7 +247,7 @@ def test_a_failure_is_for_good() -> None:
 def test_a_transient_outcome_says_nothing_of_an_earlier_call(is_fresh: bool) -> None:
     saga = started()
     step = saga.steps[1]
-    step.intent_is_fresh = is_fresh
+    step.has_fresh_intent = is_fresh
     record_outcome(saga, step, Transient("busy"))
     assert (step.in_doubt, step.error_message) == (not is_fresh, "busy")
     assert (step.status, step.retry_count) == (StepStatus.FAILED, 2)
@@ -258,7 +258,7 @@ def test_a_transient_outcome_says_nothing_of_an_earlier_call(is_fresh: bool) -> 
 def test_an_unknown_outcome_leaves_the_step_in_doubt() -> None:
     saga = started()
     step = saga.steps[1]
-    step.in_doubt, step.intent_is_fresh = False, True
+    step.in_doubt, step.has_fresh_intent = False, True
     record_outcome(saga, step, Unknown("lost"))
     assert (step.in_doubt, step.error_message) == (True, "lost")
     assert (step.status, step.retry_count) == (StepStatus.FAILED, 2)
@@ -294,7 +294,7 @@ def test_a_next_call_begins_with_all_retries() -> None:
     record_outcome(saga, step, NextCall({"page": 2}))
     assert (step.status, step.in_doubt, step.result) == (StepStatus.PENDING, False, {"page": 2})
     assert (step.error_message, step.retry_count, step.intended_at) == ("", 0, None)
-    assert (step.call_number, step.executed_now) == (1, False)
+    assert (step.call_number, step.sets_executed_at) == (1, False)
 
 
 @pytest.mark.parametrize(("spends", "retries"), [(True, 2), (False, 1)])
@@ -343,8 +343,8 @@ def test_a_compensated_step() -> None:
     saga = undoing()
     step = saga.steps[1]
     record_outcome(saga, step, Success({"ignored": 1}))
-    assert (step.status, step.in_doubt, step.compensated_now) == (StepStatus.COMPENSATED, False, True)
-    assert (step.error_message, step.result, step.executed_now) == ("", None, False)
+    assert (step.status, step.in_doubt, step.sets_compensated_at) == (StepStatus.COMPENSATED, False, True)
+    assert (step.error_message, step.result, step.sets_executed_at) == ("", None, False)
     assert (saga.claims_without_progress, saga.status) == (0, SagaStatus.IN_PROGRESS)
 
 
@@ -353,7 +353,7 @@ def test_a_step_that_had_succeeded_turns_the_saga_forward_for_good() -> None:
     step = saga.steps[1]
     record_outcome(saga, step, AlreadySucceeded({"paid": 1}))
     assert (step.status, step.in_doubt, step.compensating) == (StepStatus.COMPLETED, False, False)
-    assert (step.result, step.error_message, step.executed_now) == ({"paid": 1}, "", True)
+    assert (step.result, step.error_message, step.sets_executed_at) == ({"paid": 1}, "", True)
     assert (saga.direction, saga.past_pivot, saga.failure) == (Direction.FORWARD, True, None)
     assert next_move(saga) == MakeCalls((saga.steps[2],))
 
