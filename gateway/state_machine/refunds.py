@@ -26,32 +26,34 @@ from gateway.state_machine.ledger_postings import post_refund, post_refund_reser
 from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
 _PAYMENT, _REFUND = ModelRow(Payment), ModelRow(Refund)
-# The payment is locked before its refund, as everywhere.
-_LOCKED = f"""
+_PROCESSING_FROM = quote_statuses(sources_of(REFUND_TRANSITIONS, RefundStatus.PROCESSING))
+_SUCCEEDED_FROM = quote_statuses(OPEN_REFUND_STATUSES)
+
+# Both lock the payment before its refund, as everywhere, and return the refund, the payment and the fee basis.
+_MARK_PROCESSING = f"""
 WITH payment AS MATERIALIZED (
     SELECT {_PAYMENT.columns} FROM payments WHERE id = %(payment_id)s FOR UPDATE
 ), moved AS (
     UPDATE refunds SET
-        channel_refund_no = %(channel_refund_no)s, updated_at = statement_timestamp(), {{changes}}
+        status = 'processing', channel_refund_no = %(channel_refund_no)s, updated_at = statement_timestamp(),
+        next_check_at = statement_timestamp() + make_interval(secs => %(first_poll_seconds)s::float8)
     FROM payment
-    WHERE refunds.id = %(id)s AND refunds.payment_id = payment.id AND refunds.status IN ({{sources}})
+    WHERE refunds.id = %(id)s AND refunds.payment_id = payment.id AND refunds.status IN ({_PROCESSING_FROM})
     RETURNING {_REFUND.columns}
-)"""  # noqa: S608
-_MARK_PROCESSING = f"""{
-    _LOCKED.format(
-        changes='''status = 'processing',
-        next_check_at = statement_timestamp() + make_interval(secs => %(first_poll_seconds)s::float8)''',
-        sources=quote_statuses(sources_of(REFUND_TRANSITIONS, RefundStatus.PROCESSING)),
-    )
-}
+)
 SELECT moved.*, payment.*, NULL FROM moved, payment
 """  # noqa: S608
-_MARK_SUCCEEDED = f"""{
-    _LOCKED.format(
-        changes="status = 'succeeded', settled_at = statement_timestamp(), next_check_at = NULL",
-        sources=quote_statuses(OPEN_REFUND_STATUSES),
-    )
-}, refunded_attempt AS (
+_MARK_SUCCEEDED = f"""
+WITH payment AS MATERIALIZED (
+    SELECT {_PAYMENT.columns} FROM payments WHERE id = %(payment_id)s FOR UPDATE
+), moved AS (
+    UPDATE refunds SET
+        status = 'succeeded', channel_refund_no = %(channel_refund_no)s, updated_at = statement_timestamp(),
+        settled_at = statement_timestamp(), next_check_at = NULL
+    FROM payment
+    WHERE refunds.id = %(id)s AND refunds.payment_id = payment.id AND refunds.status IN ({_SUCCEEDED_FROM})
+    RETURNING {_REFUND.columns}
+), refunded_attempt AS (
     UPDATE payment_attempts SET
         surplus_pending_minor = surplus_pending_minor - moved.amount_minor,
         surplus_refunded_minor = surplus_refunded_minor + moved.amount_minor
@@ -114,13 +116,13 @@ def mark_refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Moved:
-    """The refund has moved. `fee_basis` has the inputs of the payment's platform fee, when it is needed and exists."""
+class _MovedRefund:
+    """`fee_basis` has the inputs of the payment's platform fee, when it is needed and exists."""
 
     fee_basis: dict[str, Any] | None
 
 
-def _move(statement: str, refund: Refund, channel_refund_no: str) -> _Moved | None:
+def _move(statement: str, refund: Refund, channel_refund_no: str) -> _MovedRefund | None:
     """Locks the payment and moves the refund in one statement. A refund that moves gets its new values, and its
     payment's, which need not have been read before."""
     values: dict[str, Any] = {
@@ -137,7 +139,7 @@ def _move(statement: str, refund: Refund, channel_refund_no: str) -> _Moved | No
     *columns, fee_basis = row
     _REFUND.refresh(refund, columns[: _REFUND.width])
     refund.payment = _PAYMENT.build(columns[_REFUND.width :])
-    return _Moved(None if fee_basis is None else json.loads(fee_basis))
+    return _MovedRefund(None if fee_basis is None else json.loads(fee_basis))
 
 
 def schedule_refund_query(*, refund: Refund) -> bool:
