@@ -12,7 +12,7 @@ from django.db import DatabaseError, connection
 
 from settlements.models import FileState, StatementFile
 from settlements.parsers.base import StatementIdentity
-from settlements.services import match_statements as sql
+from settlements.services import match_as_reported, match_days, match_lines
 from settlements.services.expectations import collect_expectations
 from settlements.services.importing import Progress, ignore_progress
 from settlements.services.line_postings import post_lines
@@ -69,11 +69,11 @@ def match_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress)
         compare_lines(file, progress)
         with connection.cursor() as cursor:
             parameters = build_parameters(file)
-            cursor.execute(sql.END_FILE, parameters)
-            cursor.execute(sql.NET_ZERO, parameters)
-            cursor.execute(sql.OPEN_MISSING_CASES, parameters)
+            cursor.execute(match_days.END_FILE, parameters)
+            cursor.execute(match_days.NET_ZERO, parameters)
+            cursor.execute(match_days.OPEN_MISSING_CASES, parameters)
             missing = cursor.rowcount
-            cursor.execute(sql.COMPARE_DAY, parameters)
+            cursor.execute(match_days.COMPARE_DAY, parameters)
     log.info(
         "statement.matched", file=str(file_id), channel=file.channel, lines=file.line_count, missing=missing
     )
@@ -87,7 +87,7 @@ def compare_lines(file: StatementFile, progress: Progress = ignore_progress) -> 
     with connection.cursor() as cursor:
         # Sorts and hashes of a million lines stay in memory where they fit, and go to disk where not.
         cursor.execute("SET LOCAL work_mem = '64MB'")
-        for label, text in sql.STEPS:
+        for label, text in (*match_lines.STEPS, *match_as_reported.STEPS):
             began = time.monotonic()
             for statement in text.split(";\n"):
                 cursor.execute(statement, parameters)

@@ -5,7 +5,9 @@ The file is marked first: the triggers let its lines go only then, and what coun
 
 # ruff: noqa: S608 - the SQL is put together from constants
 
-from settlements.services.match_statements import AS_REPORTED, IS_MISSING, IS_STILL_DUPLICATE, SCOPE
+from settlements.services.match_as_reported import IS_STILL_DUPLICATE
+from settlements.services.match_conditions import AS_REPORTED, of_account
+from settlements.services.match_days import IS_MISSING
 
 MARK_FILE = """
 UPDATE statement_files SET state = 'voided', voided_at = now() WHERE id = %(file_id)s AND state <> 'voided'
@@ -17,7 +19,7 @@ SELECT DISTINCT match_id FROM statement_lines WHERE file_id = %(file_id)s AND ma
 CREATE TEMPORARY TABLE void_cases ON COMMIT DROP AS
 SELECT own.id, own.state FROM settlement_cases AS own
 WHERE own.id IN (SELECT case_id FROM statement_lines WHERE file_id = %(file_id)s)
-   OR own.kind = 'missing_line' AND own.state IN ('open', 'asked') AND {SCOPE.format("own")} AND NOT EXISTS (
+   OR own.kind = 'missing_line' AND own.state IN ('open', 'asked') AND {of_account("own")} AND NOT EXISTS (
        SELECT FROM statement_expectations AS expected WHERE expected.case_id = own.id AND {IS_MISSING});
 CREATE TEMPORARY TABLE void_references ON COMMIT DROP AS
 SELECT DISTINCT reference FROM statement_expectations
@@ -70,7 +72,7 @@ CREATE TEMPORARY TABLE void_dismissed ON COMMIT DROP AS
 SELECT own.id AS old_case_id, uuidv7() AS case_id
 FROM settlement_cases AS own
 WHERE own.kind = 'duplicate_line' AND own.resolution = 'dismissed' AND own.reversed_at IS NULL
-  AND {SCOPE.format("own")} AND {_HAS_FREE_LINE};
+  AND {of_account("own")} AND {_HAS_FREE_LINE};
 UPDATE settlement_cases SET reversed_at = now() WHERE id IN (SELECT old_case_id FROM void_dismissed);
 INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
     reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
@@ -85,13 +87,13 @@ WITHDRAW_WRITE_OFFS = f"""
 UPDATE settlement_cases AS own SET write_off_requested_by = '', detail = concat_ws(', ', nullif(own.detail, ''),
     'write-off requested by ' || own.write_off_requested_by || ', withdrawn when a statement was voided')
 WHERE own.kind = 'duplicate_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by <> ''
-  AND {SCOPE.format("own")} AND {_HAS_FREE_LINE}
+  AND {of_account("own")} AND {_HAS_FREE_LINE}
 """
 # A movement that was in two statements is in one now.
 REOPEN_DUPLICATES = f"""
 UPDATE settlement_cases AS own SET kind = 'unknown_line'
 WHERE own.kind = 'duplicate_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by = ''
-  AND {SCOPE.format("own")} AND own.reference IN (SELECT left(reference, 255) FROM void_references)
+  AND {of_account("own")} AND own.reference IN (SELECT left(reference, 255) FROM void_references)
   AND NOT EXISTS (SELECT FROM statement_lines WHERE case_id = own.id AND kind IN {AS_REPORTED})
 """
 SETTLE_DUPLICATES = f"""
@@ -99,7 +101,7 @@ CREATE TEMPORARY TABLE void_singles ON COMMIT DROP AS
 SELECT line.id, line.case_id
 FROM settlement_cases AS own JOIN statement_lines AS line ON line.case_id = own.id
 WHERE own.kind = 'duplicate_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by = ''
-  AND {SCOPE.format("own")} AND line.kind IN {AS_REPORTED} AND NOT {IS_STILL_DUPLICATE};
+  AND {of_account("own")} AND line.kind IN {AS_REPORTED} AND NOT {IS_STILL_DUPLICATE};
 UPDATE statement_lines AS line SET state = 'matched', case_id = NULL FROM void_singles WHERE line.id = void_singles.id;
 UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
 WHERE id IN (SELECT case_id FROM void_singles)
@@ -108,23 +110,23 @@ WHERE id IN (SELECT case_id FROM void_singles)
 RESTORE_DUPLICATES = f"""
 UPDATE settlement_cases AS own SET kind = 'duplicate_line'
 WHERE own.kind = 'unknown_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by = ''
-  AND {SCOPE.format("own")} AND EXISTS (
+  AND {of_account("own")} AND EXISTS (
       SELECT FROM statement_lines AS line JOIN statement_expectations AS named ON named.kind = line.kind
-      WHERE line.case_id = own.id AND named.reference = own.reference AND {SCOPE.format("named")})
+      WHERE line.case_id = own.id AND named.reference = own.reference AND {of_account("named")})
 """
 # An account is compared from its first statement on, which may have been this one.
 FORGET_EARLIER_EXPECTATIONS = f"""
 DELETE FROM statement_expectations AS expected
-WHERE expected.state = 'open' AND {SCOPE.format("expected")} AND NOT EXISTS (
+WHERE expected.state = 'open' AND {of_account("expected")} AND NOT EXISTS (
     SELECT FROM statement_files AS file
-    WHERE {SCOPE.format("file")} AND file.state <> 'voided' AND file.period_start <= expected.occurred_at)
+    WHERE {of_account("file")} AND file.state <> 'voided' AND file.period_start <= expected.occurred_at)
 """
 CLEAR_DAY = f"""
-DELETE FROM settlement_days AS compared WHERE compared.day = %(day)s AND {SCOPE.format("compared")}
+DELETE FROM settlement_days AS compared WHERE compared.day = %(day)s AND {of_account("compared")}
 """
 HAS_OTHER_STATEMENT = f"""
 SELECT EXISTS (SELECT FROM statement_files AS file
-               WHERE file.day = %(day)s AND file.state NOT IN ('imported', 'voided') AND {SCOPE.format("file")})
+               WHERE file.day = %(day)s AND file.state NOT IN ('imported', 'voided') AND {of_account("file")})
 """
 DECIDED_CASES = "SELECT id FROM void_cases WHERE state = 'resolved'"
 DROP = "DROP TABLE void_matches, void_cases, void_references, void_dismissed, void_singles"

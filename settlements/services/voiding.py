@@ -17,7 +17,7 @@ from common.errors import NotPermitted, UnknownObject
 from ledger.bulk_posting import reverse_transfers
 from settlements.models import FileState, StatementFile, StatementLine
 from settlements.parsers.base import StatementIdentity
-from settlements.services import match_statements, void_statements
+from settlements.services import match_days, void_statements
 from settlements.services.cases import FindConflict
 from settlements.services.importing import Progress, ignore_progress
 from settlements.services.line_postings import post_matched_lines
@@ -103,12 +103,12 @@ def void_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) 
         # Lines of other statements may meet what this one has met.
         compare_lines(file)
         cursor.execute(void_statements.RESTORE_DUPLICATES, parameters)
-        cursor.execute(match_statements.NET_ZERO, parameters)
-        cursor.execute(match_statements.OPEN_MISSING_CASES, parameters)
+        cursor.execute(match_days.NET_ZERO, parameters)
+        cursor.execute(match_days.OPEN_MISSING_CASES, parameters)
         cursor.execute(void_statements.CLEAR_DAY, parameters)
         cursor.execute(void_statements.HAS_OTHER_STATEMENT, parameters)
         if cursor.fetchone() == (True,):
-            cursor.execute(match_statements.COMPARE_DAY, parameters)
+            cursor.execute(match_days.COMPARE_DAY, parameters)
         post_matched_lines(file)
     log.info("statement.voided", file=str(file_id), channel=file.channel, reversed_transfers=reversed_count)
     progress(f"{file}: voided, {reversed_count} transfers reversed")
