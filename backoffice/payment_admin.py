@@ -12,7 +12,7 @@ from backoffice.payment_actions import PAYMENT_ACTIONS, PAYMENT_APPROVALS
 from backoffice.renderers.payment_head import build_head
 from backoffice.renderers.payment_labels import channel_url, label_payment
 from backoffice.renderers.payment_tabs import tab
-from backoffice.timeline.payment_timeline import load_subject
+from backoffice.timeline.records import load_payment_records
 from common.admin import money_text
 from gateway.admin import PaymentAdmin
 from gateway.admin.review_reasons import show_review_reason
@@ -34,7 +34,7 @@ class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unf
         return list(Payment.objects.select_related("merchant").filter(id__in=known))
 
     def page_context(self, request: HttpRequest, row: Payment) -> dict[str, Any]:
-        subject = load_subject(row)
+        records = load_payment_records(row)
         open_reviews = list_open_reviews(row) if row.needs_attention else []
         return {
             "title": row.payment_no,
@@ -44,11 +44,11 @@ class PaymentPageAdmin(ActionsAdmin, PaymentAdmin):  # type: ignore[misc]  # unf
                 (review.get_code_display(), show_review_reason(review)) for review in open_reviews
             ],
             "amount": money_text(row.amount_minor, row.currency),
-            "label": label_payment(subject),
+            "label": label_payment(records),
             "channel_url": channel_url(row),
-            **build_head(subject, open_reviews),
-            "sagas": subject.sagas,
-            **tab(subject, request.GET.get("tab", "")),
+            **build_head(records, open_reviews),
+            "sagas": records.sagas,
+            **tab(records, request.GET.get("tab", "")),
         }
 
 

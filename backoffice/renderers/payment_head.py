@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from backoffice.renderers.payer import describe_payer
-from backoffice.timeline.registry import Subject
+from backoffice.timeline.records import PaymentRecords
 from common.admin import money_text
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, reduce_application_fee
 from gateway.services.refund_late_payments import LATE_PAYMENT_REVIEWS
@@ -27,17 +27,17 @@ class PaymentLink:
     code: SafeString | None
 
 
-def build_head(subject: Subject, open_reviews: list[Any]) -> dict[str, Any]:
-    payment = subject.payment
-    attempt = subject.attempts[0] if subject.attempts else None
+def build_head(records: PaymentRecords, open_reviews: list[Any]) -> dict[str, Any]:
+    payment = records.payment
+    attempt = records.attempts[0] if records.attempts else None
     fees = sum_fees(payment.id) if payment.captured_minor else {}
     return {
         "money": _list_amounts(payment, attempt, fees),
         "net": money_text(_net_minor(payment, attempt, fees), payment.currency),
         "payer": describe_payer(payment),
         "link": _build_link(payment),
-        "last_channel_event": subject.channel_events[0] if subject.channel_events else None,
-        "last_delivery": subject.deliveries[0] if subject.deliveries else None,
+        "last_channel_event": records.channel_events[0] if records.channel_events else None,
+        "last_delivery": records.deliveries[0] if records.deliveries else None,
         "primary_action": _choose_primary(payment, open_reviews),
     }
 

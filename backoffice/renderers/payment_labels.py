@@ -11,7 +11,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from backoffice.timeline.registry import Subject, Tone
+from backoffice.timeline.records import PaymentRecords
+from backoffice.timeline.registry import Tone
 from common.admin import money_text
 from gateway.models import Payment, PaymentStatus, RefundStatus
 from gateway.models.dispute import CLOSED_DISPUTE_STATUSES
@@ -48,13 +49,13 @@ class PaymentLabel:
     reason: str = ""
 
 
-def label_payment(subject: Subject) -> PaymentLabel:
-    payment = subject.payment
+def label_payment(records: PaymentRecords) -> PaymentLabel:
+    payment = records.payment
     trouble = (
-        _find_stopped_saga(subject)
+        _find_stopped_saga(records)
         or _find_review(payment)
         or _find_dispute(payment)
-        or _find_unsuccessful_refund(subject)
+        or _find_unsuccessful_refund(records)
     )
     if trouble is not None:
         return replace(
@@ -76,13 +77,13 @@ def _label_money(payment: Payment) -> str:
     return ""
 
 
-def _find_stopped_saga(subject: Subject) -> PaymentLabel | None:
-    for saga in subject.sagas:
+def _find_stopped_saga(records: PaymentRecords) -> PaymentLabel | None:
+    for saga in records.sagas:
         if saga.needs_attention:
             text = _("%(saga)s needs review") % {"saga": saga.definition}
             return PaymentLabel("error", Tone.DANGER, text, saga.attention_reason)
-        creates_it = saga.id == subject.payment.id
-        if creates_it and subject.payment.is_open and saga.status == SagaStatus.FAILED:
+        creates_it = saga.id == records.payment.id
+        if creates_it and records.payment.is_open and saga.status == SagaStatus.FAILED:
             text = _("%(saga)s failed") % {"saga": saga.definition}
             return PaymentLabel("error", Tone.DANGER, text, saga.error_message)
     return None
@@ -100,13 +101,13 @@ def _find_dispute(payment: Payment) -> PaymentLabel | None:
     return PaymentLabel("gavel", Tone.DANGER, _("open dispute"), f"{amount} · {dispute.get_reason_display()}")
 
 
-def _find_unsuccessful_refund(subject: Subject) -> PaymentLabel | None:
+def _find_unsuccessful_refund(records: PaymentRecords) -> PaymentLabel | None:
     """Of those that failed, only the newest counts: an earlier one has been repeated, or was given up."""
-    for refund in subject.refunds[:1]:
+    for refund in records.refunds[:1]:
         if refund.status == RefundStatus.FAILED:
             reason = f"{refund.refund_no} · {refund.failure_message or refund.failure_code}"
             return PaymentLabel("undo", Tone.WARNING, _("the last refund failed"), reason)
-    unfinished = [each for each in subject.refunds if each.status in OPEN_REFUND_STATUSES]
+    unfinished = [each for each in records.refunds if each.status in OPEN_REFUND_STATUSES]
     if not unfinished:
         return None
     texts = (f"{money_text(each.amount_minor, each.currency)} · {each.refund_no}" for each in unfinished)

@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy as _
 from backoffice.renderers.entries import shown_entries
 from backoffice.timeline.attempts import TONES as ATTEMPT_TONES
 from backoffice.timeline.payment_timeline import build_timeline
+from backoffice.timeline.records import ROWS_PER_SOURCE, PaymentRecords
 from backoffice.timeline.refunds import TONES as REFUND_TONES
-from backoffice.timeline.registry import EACH, Subject, Tone
+from backoffice.timeline.registry import Tone
 from common.admin import money_text
 from gateway.models import AttemptStatus, RefundStatus
 from orders.models import Order, OrderItem
@@ -18,12 +19,12 @@ from orders.models import Order, OrderItem
 OVERVIEW = "overview"
 
 
-def _overview(subject: Subject) -> dict[str, Any]:
-    entries = shown_entries(build_timeline(subject))
+def _overview(records: PaymentRecords) -> dict[str, Any]:
+    entries = shown_entries(build_timeline(records))
     return {"entries": entries, "has_technical": any(shown.entry.is_technical for shown in entries)}
 
 
-def _refunds(subject: Subject) -> dict[str, Any]:
+def _refunds(records: PaymentRecords) -> dict[str, Any]:
     return {
         "rows": [
             {
@@ -31,29 +32,29 @@ def _refunds(subject: Subject) -> dict[str, Any]:
                 "amount": money_text(refund.amount_minor, refund.currency),
                 "tone": REFUND_TONES.get(RefundStatus(refund.status), Tone.INFO),
             }
-            for refund in subject.refunds
+            for refund in records.refunds
         ]
     }
 
 
-def _attempts(subject: Subject) -> dict[str, Any]:
+def _attempts(records: PaymentRecords) -> dict[str, Any]:
     return {
         "rows": [
             {
                 "attempt": attempt,
                 "tone": ATTEMPT_TONES.get(AttemptStatus(attempt.status), Tone.INFO),
-                "duplicate_payment": money_text(attempt.surplus_minor, subject.payment.currency)
+                "duplicate_payment": money_text(attempt.surplus_minor, records.payment.currency)
                 if attempt.surplus_minor
                 else "",
             }
-            for attempt in subject.attempts
+            for attempt in records.attempts
         ]
     }
 
 
-def _order(subject: Subject) -> dict[str, Any]:
-    order = Order.objects.get(id=subject.payment.order_id)
-    items = OrderItem.objects.filter(order=order).order_by("pk")[:EACH]
+def _order(records: PaymentRecords) -> dict[str, Any]:
+    order = Order.objects.get(id=records.payment.order_id)
+    items = OrderItem.objects.filter(order=order).order_by("pk")[:ROWS_PER_SOURCE]
     return {
         "order": order,
         "order_amount": money_text(order.amount_minor, order.currency),
@@ -68,11 +69,11 @@ def _order(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _raw(_subject: Subject) -> dict[str, Any]:
+def _raw(_records: PaymentRecords) -> dict[str, Any]:
     return {}
 
 
-TABS: Mapping[str, tuple[Promise, Callable[[Subject], dict[str, Any]]]] = {
+TABS: Mapping[str, tuple[Promise, Callable[[PaymentRecords], dict[str, Any]]]] = {
     OVERVIEW: (_("Timeline"), _overview),
     "refunds": (_("Refunds"), _refunds),
     "attempts": (_("Payment attempts"), _attempts),
@@ -81,7 +82,7 @@ TABS: Mapping[str, tuple[Promise, Callable[[Subject], dict[str, Any]]]] = {
 }
 
 
-def tab(subject: Subject, wanted: str) -> dict[str, Any]:
+def tab(records: PaymentRecords, wanted: str) -> dict[str, Any]:
     chosen = wanted if wanted in TABS else OVERVIEW
     label, content = TABS[chosen]
     return {
@@ -91,5 +92,5 @@ def tab(subject: Subject, wanted: str) -> dict[str, Any]:
             {"url": f"?tab={name}", "label": label, "here": name == chosen}
             for name, (label, _content) in TABS.items()
         ],
-        **content(subject),
+        **content(records),
     }

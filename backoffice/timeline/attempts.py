@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from gateway.failure_codes import describe_failure
 from gateway.models import AttemptStatus
 
@@ -15,9 +16,9 @@ TONES = {
 }
 
 
-@source
-def attempts(subject: Subject) -> Iterator[TimelineEntry]:
-    for attempt in subject.attempts:
+@register_source
+def attempts(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    for attempt in records.attempts:
         facts = [EntryFact(_("channel"), attempt.channel, is_code=True)]
         if attempt.channel_trade_no:
             facts.append(EntryFact(_("channel's number"), attempt.channel_trade_no, is_code=True))

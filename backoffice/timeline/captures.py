@@ -5,19 +5,20 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import ROWS_PER_SOURCE, PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from common.admin import money_text
 from gateway.models import AuthorizationIncrement, Capture, CaptureMethod
 
 TONES = {"succeeded": Tone.SUCCESS, "failed": Tone.DANGER}
 
 
-@source
-def captures(subject: Subject) -> Iterator[TimelineEntry]:
-    if not _was_authorized(subject):
+@register_source
+def captures(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    if not _was_authorized(records):
         return
-    currency = subject.payment.currency
-    for capture in Capture.objects.filter(payment=subject.payment).order_by("-number")[:EACH]:
+    currency = records.payment.currency
+    for capture in Capture.objects.filter(payment=records.payment).order_by("-number")[:ROWS_PER_SOURCE]:
         facts = [
             EntryFact(_("amount"), money_text(capture.amount_minor, currency)),
             *_describe_failure(capture),
@@ -39,13 +40,13 @@ def captures(subject: Subject) -> Iterator[TimelineEntry]:
         )
 
 
-@source
-def authorization_increments(subject: Subject) -> Iterator[TimelineEntry]:
-    if not _was_authorized(subject):
+@register_source
+def authorization_increments(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    if not _was_authorized(records):
         return
-    currency = subject.payment.currency
-    increments = AuthorizationIncrement.objects.filter(payment=subject.payment)
-    for increment in increments.order_by("-number")[:EACH]:
+    currency = records.payment.currency
+    increments = AuthorizationIncrement.objects.filter(payment=records.payment)
+    for increment in increments.order_by("-number")[:ROWS_PER_SOURCE]:
         title = _("Authorization increment %(number)d: %(status)s")
         values = {"number": increment.number, "status": increment.get_status_display()}
         yield TimelineEntry(
@@ -63,10 +64,10 @@ def authorization_increments(subject: Subject) -> Iterator[TimelineEntry]:
         )
 
 
-def _was_authorized(subject: Subject) -> bool:
+def _was_authorized(records: PaymentRecords) -> bool:
     """Without a query: a payment that is charged at once has neither captures nor increments."""
-    is_manual = subject.payment.capture_method == CaptureMethod.MANUAL
-    return is_manual or any(saga.definition == "payment.capture" for saga in subject.sagas)
+    is_manual = records.payment.capture_method == CaptureMethod.MANUAL
+    return is_manual or any(saga.definition == "payment.capture" for saga in records.sagas)
 
 
 def _describe_failure(row: Capture | AuthorizationIncrement) -> list[EntryFact]:

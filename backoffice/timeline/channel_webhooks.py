@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from common.admin_labels import label_of
 from gateway.models import UpdateEffect
 
@@ -19,9 +20,9 @@ TONES = {
 WITHOUT_EFFECT = (UpdateEffect.NOTHING_NEW.value, UpdateEffect.SAGA_WOKEN.value)
 
 
-@source
-def channel_webhooks(subject: Subject) -> Iterator[TimelineEntry]:
-    for event in subject.channel_events:
+@register_source
+def channel_webhooks(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    for event in records.channel_events:
         yield TimelineEntry(
             event.received_at,
             "webhook",

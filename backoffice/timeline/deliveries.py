@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import ROWS_PER_SOURCE, PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from webhooks.models import AttemptOutcome, WebhookAttempt
 
 TONES = {
@@ -15,11 +16,11 @@ TONES = {
 }
 
 
-@source
-def deliveries(subject: Subject) -> Iterator[TimelineEntry]:
-    by_id = {delivery.id: delivery for delivery in subject.deliveries}
+@register_source
+def deliveries(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    by_id = {delivery.id: delivery for delivery in records.deliveries}
     attempts = WebhookAttempt.objects.filter(delivery_id__in=list(by_id))
-    for attempt in attempts.order_by("-id")[:EACH]:
+    for attempt in attempts.order_by("-id")[:ROWS_PER_SOURCE]:
         delivery = by_id[attempt.delivery_id]
         facts = [
             EntryFact(_("endpoint"), attempt.url, is_code=True),

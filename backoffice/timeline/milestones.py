@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from common.admin import money_text
 
 
-@source
-def milestones(subject: Subject) -> Iterator[TimelineEntry]:
-    payment = subject.payment
+@register_source
+def milestones(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    payment = records.payment
     label = _("Payment")
     amount = EntryFact(_("amount"), money_text(payment.amount_minor, payment.currency))
     yield TimelineEntry(

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import PaymentRecords
+from backoffice.timeline.registry import TimelineEntry, Tone, register_source
 
 
-@source
-def outbox(subject: Subject) -> Iterator[TimelineEntry]:
-    for event in subject.events:
+@register_source
+def outbox(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    for event in records.events:
         is_published = event.published_at is not None
         yield TimelineEntry(
             event.created_at,

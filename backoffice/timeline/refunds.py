@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from common.admin import money_text
 from gateway.failure_codes import describe_failure
 from gateway.models import Refund, RefundOrigin, RefundStatus
@@ -13,9 +14,9 @@ from gateway.models import Refund, RefundOrigin, RefundStatus
 TONES = {RefundStatus.SUCCEEDED: Tone.SUCCESS, RefundStatus.FAILED: Tone.DANGER}
 
 
-@source
-def refunds(subject: Subject) -> Iterator[TimelineEntry]:
-    for refund in subject.refunds:
+@register_source
+def refunds(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    for refund in records.refunds:
         url = reverse("admin:gateway_refund_change", args=[refund.id])
         facts = _facts(refund)
         is_from_channel = refund.origin == RefundOrigin.CHANNEL

@@ -1,24 +1,18 @@
 """The entries of a timeline and the registry of their sources.
 
-A source is a function that finds its entries by index. `@source` registers it when its module is imported;
-`payment_timeline.py` imports all of them.
+A source is a function that makes entries of a payment's records, and finds further rows by index. `@register_source`
+registers it when its module is imported; `payment_timeline.py` imports all of them.
 """
 
 import datetime as dt
 import enum
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.utils.functional import Promise
 
-from events.models import OutboxEvent
-from gateway.models import ChannelEvent, Payment, PaymentAttempt, Refund
-from sagas.models import SagaInstance
-from webhooks.models import WebhookDelivery
-
-EACH = 200  # entries of one source, the newest: bounds the cost of the page
+from backoffice.timeline.records import PaymentRecords
 
 
 class Tone(enum.StrEnum):
@@ -53,45 +47,14 @@ class TimelineEntry:
     is_technical: bool = False  # hidden until staff ask for technical entries
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The payment with what belongs to it, read once for all sources and for the head of the page. Everything is
-    ordered newest first, and holds at most `EACH` rows."""
-
-    payment: Payment
-    refunds: Sequence[Refund]
-    sagas: Sequence[SagaInstance]
-    attempts: Sequence[PaymentAttempt] = ()
-    channel_events: Sequence[ChannelEvent] = ()
-    events: Sequence[OutboxEvent] = ()
-    deliveries: Sequence[WebhookDelivery] = ()
-
-    @property
-    def saga_ids(self) -> list[uuid.UUID]:
-        return [saga.id for saga in self.sagas]
-
-    @property
-    def references(self) -> list[str]:
-        """The numbers that channels, events and staff use for the payment and its refunds."""
-        return list_references(self.payment, self.refunds, self.attempts)
-
-
-def list_references(
-    payment: Payment, refunds: Sequence[Refund], attempts: Sequence[PaymentAttempt]
-) -> list[str]:
-    later = [attempt.reference for attempt in attempts if attempt.number > 1 and attempt.reference]
-    names = [payment.payment_no, *(refund.refund_no for refund in refunds), *later]
-    return [*names, payment.channel_trade_no] if payment.channel_trade_no else names
-
-
-Source = Callable[[Subject], Iterable[TimelineEntry]]
+Source = Callable[[PaymentRecords], Iterable[TimelineEntry]]
 _sources: list[Source] = []
 
 
-def source(function: Source) -> Source:
-    _sources.append(function)
-    return function
+def register_source(find_entries: Source) -> Source:
+    _sources.append(find_entries)
+    return find_entries
 
 
-def sources() -> Sequence[Source]:
+def get_sources() -> Sequence[Source]:
     return tuple(_sources)

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import ROWS_PER_SOURCE, PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from common.admin import money_text
 from gateway.admin.review_reasons import show_review_reason
 from gateway.models import Dispute, DisputeStatus, PaymentReview, ReviewCode
@@ -13,12 +14,14 @@ from gateway.models import Dispute, DisputeStatus, PaymentReview, ReviewCode
 DISPUTE_TONES = {DisputeStatus.WON: Tone.SUCCESS, DisputeStatus.CLOSED: Tone.NEUTRAL}
 
 
-@source
-def reviews(subject: Subject) -> Iterator[TimelineEntry]:
-    found = list(PaymentReview.objects.filter(payment=subject.payment).order_by("-opened_at")[:EACH])
+@register_source
+def reviews(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    found = list(
+        PaymentReview.objects.filter(payment=records.payment).order_by("-opened_at")[:ROWS_PER_SOURCE]
+    )
     # Every dispute has a review: without one there is nothing to look up.
     if any(review.code == ReviewCode.DISPUTE for review in found):
-        yield from _disputes(subject)
+        yield from _disputes(records)
     for review in found:
         facts = [EntryFact(_("reason"), show_review_reason(review))]
         yield TimelineEntry(
@@ -41,8 +44,8 @@ def reviews(subject: Subject) -> Iterator[TimelineEntry]:
             )
 
 
-def _disputes(subject: Subject) -> Iterator[TimelineEntry]:
-    for dispute in Dispute.objects.filter(payment=subject.payment).order_by("-created_at")[:EACH]:
+def _disputes(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    for dispute in Dispute.objects.filter(payment=records.payment).order_by("-created_at")[:ROWS_PER_SOURCE]:
         url = reverse("admin:gateway_dispute_change", args=[dispute.id])
         facts = [
             EntryFact(_("number"), dispute.dispute_no, is_code=True),

@@ -6,16 +6,17 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from backoffice.renderers.saga_labels import outcome_tone
-from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import ROWS_PER_SOURCE, PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from sagas.labels import outcome_label
 from sagas.models import SagaEvent
 
 
-@source
-def saga_history(subject: Subject) -> Iterator[TimelineEntry]:
-    sagas = {saga.id: saga for saga in subject.sagas}
-    attempts = SagaEvent.objects.filter(saga_id__in=subject.saga_ids, kind=SagaEvent.Kind.ATTEMPT)
-    for event in attempts.order_by("-id")[:EACH]:
+@register_source
+def saga_history(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    sagas = {saga.id: saga for saga in records.sagas}
+    attempts = SagaEvent.objects.filter(saga_id__in=records.saga_ids, kind=SagaEvent.Kind.ATTEMPT)
+    for event in attempts.order_by("-id")[:ROWS_PER_SOURCE]:
         saga = sagas[event.saga_id]
         tone = Tone(outcome_tone(event.outcome))
         yield TimelineEntry(

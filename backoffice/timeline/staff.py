@@ -7,14 +7,15 @@ from django.utils.translation import gettext as _
 
 from audit.action_types import StaffActionType
 from audit.models import StaffAction
-from backoffice.timeline.registry import EACH, EntryFact, Subject, TimelineEntry, Tone, source
+from backoffice.timeline.records import ROWS_PER_SOURCE, PaymentRecords
+from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from common.admin_labels import label_of
 
 
-@source
-def staff(subject: Subject) -> Iterator[TimelineEntry]:
-    ids = [*subject.references, str(subject.payment.id), *(str(saga_id) for saga_id in subject.saga_ids)]
-    actions = StaffAction.objects.filter(object_id__in=ids).order_by("-id")[:EACH]
+@register_source
+def staff(records: PaymentRecords) -> Iterator[TimelineEntry]:
+    ids = [*records.references, str(records.payment.id), *(str(saga_id) for saga_id in records.saga_ids)]
+    actions = StaffAction.objects.filter(object_id__in=ids).order_by("-id")[:ROWS_PER_SOURCE]
     for action in actions:
         yield TimelineEntry(
             action.created_at,

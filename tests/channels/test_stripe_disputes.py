@@ -9,7 +9,8 @@ from django.db import connection, transaction
 from prometheus_client import REGISTRY
 
 from backoffice.services import late_payments
-from backoffice.timeline.payment_timeline import build_timeline, load_subject
+from backoffice.timeline.payment_timeline import build_timeline
+from backoffice.timeline.records import load_payment_records
 from backoffice.timeline.registry import Tone
 from common.ids import uuid7
 from events.models import OutboxEvent
@@ -66,7 +67,9 @@ def test_a_dispute_is_stored_counted_and_needs_review(fake: FakeStripe, payment:
 def test_a_dispute_is_visible_in_the_timeline(fake: FakeStripe, payment: Payment) -> None:
     send(dispute(fake, payment, "created"))
     (line,) = [
-        entry for entry in build_timeline(load_subject(payment)) if entry.name == "charge.dispute.created"
+        entry
+        for entry in build_timeline(load_payment_records(payment))
+        if entry.name == "charge.dispute.created"
     ]
     assert line.tone is Tone.DANGER
 

@@ -17,8 +17,7 @@ from audit.models import StaffAction
 from backoffice.dashboard.figures import load_figures
 from backoffice.services import endpoint_health
 from backoffice.timeline.deliveries import deliveries
-from backoffice.timeline.payment_timeline import load_subject
-from backoffice.timeline.registry import EACH
+from backoffice.timeline.records import ROWS_PER_SOURCE, load_payment_records
 from events.models import OutboxEvent
 from gateway.models import Payment
 from monitoring.lag import LAGS
@@ -102,7 +101,7 @@ class TestTimeline:
         webhooks.make_attempts_due()
         webhooks.deliver_due()
         with translation.override("en"):
-            entries = list(deliveries(load_subject(payment)))
+            entries = list(deliveries(load_payment_records(payment)))
         assert [(entry.title, entry.name) for entry in entries] == [
             ("Success", "payment.succeeded"),
             ("Error response", "payment.succeeded"),
@@ -126,7 +125,7 @@ class TestTimeline:
         paid(client)
         webhooks.deliver_due()
         events = OutboxEvent.objects.filter(ordering_key__in=[payment.payment_no, payment.order_no])
-        assert len(list(deliveries(load_subject(payment)))) == events.count() < len(receiver.received)
+        assert len(list(deliveries(load_payment_records(payment)))) == events.count() < len(receiver.received)
 
     def test_the_newest_are_shown_and_found_by_index(self, client, receiver, sue) -> None:
         webhooks.registered(client, receiver.url())
@@ -134,12 +133,12 @@ class TestTimeline:
         webhooks.deliver_due()
         WebhookAttempt.objects.bulk_create(
             WebhookAttempt(delivery=WebhookDelivery.objects.latest("id"), fence=n, url="x", outcome="timeout")
-            for n in range(10, EACH + 50)
+            for n in range(10, ROWS_PER_SOURCE + 50)
         )
         many_copies()
         with CaptureQueriesContext(connection) as queries:
-            entries = list(deliveries(load_subject(payment)))
-        assert len(entries) == EACH
+            entries = list(deliveries(load_payment_records(payment)))
+        assert len(entries) == ROWS_PER_SOURCE
         for plan in plans([query["sql"] for query in queries if "webhook_" in query["sql"]]):
             assert not re.search("Seq Scan on (webhook_deliveries|webhook_attempts|outbox)", plan), plan
         with CaptureQueriesContext(connection) as queries:
