@@ -133,21 +133,23 @@ def _open_refund(refund: Refund, *, is_posted: bool) -> None:
     if refund.status == RefundStatus.FAILED and refund.late_refunded_minor == 0 and not is_posted:
         return
     if not is_posted:
-        ledger_postings.post_refund_reservation(refund, is_opening=True)
+        ledger_postings.post_requested_refund(refund, is_opening=True)
     if refund.status in OPEN_REFUND_STATUSES:
         return
     has_succeeded = refund.status == RefundStatus.SUCCEEDED
     if has_pending_transfer(refund.id):
         if has_succeeded:
-            ledger_postings.post_refund(refund, fee_basis=get_fee_basis(refund.payment_id), is_opening=True)
+            ledger_postings.post_succeeded_refund(
+                refund, fee_basis=get_fee_basis(refund.payment_id), is_opening=True
+            )
         else:
-            ledger_postings.void_refund(refund, is_opening=True)
+            ledger_postings.post_failed_refund(refund, is_opening=True)
     refunded_minor = refund.amount_minor if has_succeeded else refund.late_refunded_minor
     posted_minor = sum_posted(refund.id, LedgerAccountKind.REFUNDS)
     if posted_minor > refunded_minor:
-        ledger_postings.reverse_refund(refund, is_opening=True)
+        ledger_postings.post_reversed_refund(refund, is_opening=True)
         posted_minor = sum_posted(refund.id, LedgerAccountKind.REFUNDS)
     if posted_minor < refunded_minor:
-        ledger_postings.post_refund_after_all(
+        ledger_postings.post_late_refund_success(
             refund, amount_minor=refunded_minor - posted_minor, is_opening=True
         )

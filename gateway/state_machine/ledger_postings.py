@@ -1,5 +1,9 @@
 """Posts the money of a transition to the ledger, in the transition's transaction. The caller holds the payment's
-lock."""
+lock.
+
+Each function is named after what happened to a row of the gateway. It reads account, amounts and fees from the row, and
+calls the function of `ledger/postings.py` that posts the transfer.
+"""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -82,7 +86,7 @@ def post_duplicate_payment(*, payment: Payment, attempt: PaymentAttempt, is_open
     )
 
 
-def post_refund_reservation(refund: Refund, *, is_opening: bool = False) -> None:
+def post_requested_refund(refund: Refund, *, is_opening: bool = False) -> None:
     """Reserves the amount of a new refund."""
     postings.post_refund_reservation(
         subject=_build_refund_subject(refund),
@@ -92,7 +96,9 @@ def post_refund_reservation(refund: Refund, *, is_opening: bool = False) -> None
     )
 
 
-def post_refund(refund: Refund, *, fee_basis: Mapping[str, Any] | None, is_opening: bool = False) -> None:
+def post_succeeded_refund(
+    refund: Refund, *, fee_basis: Mapping[str, Any] | None, is_opening: bool = False
+) -> None:
     """Posts a refund that succeeded, and gives back what belongs to it of the fee by `fee_basis` (FEE_BASIS). The
     caller has added it to the refunded total of `refund.payment`."""
     postings.post_refund(
@@ -105,7 +111,7 @@ def post_refund(refund: Refund, *, fee_basis: Mapping[str, Any] | None, is_openi
     )
 
 
-def post_refund_after_all(refund: Refund, *, amount_minor: int, is_opening: bool = False) -> None:
+def post_late_refund_success(refund: Refund, *, amount_minor: int, is_opening: bool = False) -> None:
     """Posts `amount_minor` of a failed refund that succeeded after all. The caller has added it to the refunded
     total in the database."""
     refund.payment.refresh_from_db(fields=["refunded_minor"])
@@ -119,12 +125,12 @@ def post_refund_after_all(refund: Refund, *, amount_minor: int, is_opening: bool
     )
 
 
-def void_refund(refund: Refund, *, is_opening: bool = False) -> None:
+def post_failed_refund(refund: Refund, *, is_opening: bool = False) -> None:
     """Releases what a failed refund had reserved."""
     postings.void_refund(subject=_build_refund_subject(refund), is_opening=is_opening)
 
 
-def reverse_refund(refund: Refund, *, is_opening: bool = False) -> None:
+def post_reversed_refund(refund: Refund, *, is_opening: bool = False) -> None:
     """Reverses a refund that failed after it had succeeded."""
     postings.reverse_refund(subject=_build_refund_subject(refund), is_opening=is_opening)
 
@@ -160,7 +166,7 @@ def post_dispute_change(
     )
 
 
-def add_to_suspense(item: SuspenseItem) -> None:
+def post_added_suspense(item: SuspenseItem) -> None:
     postings.add_to_suspense(
         subject=_build_item_subject(item),
         holding_account=_get_item_account(item),
@@ -168,7 +174,7 @@ def add_to_suspense(item: SuspenseItem) -> None:
     )
 
 
-def release_from_suspense(item: SuspenseItem, *, is_charged: bool = False) -> None:
+def post_released_suspense(item: SuspenseItem, *, is_charged: bool = False) -> None:
     postings.release_from_suspense(
         subject=_build_item_subject(item),
         holding_account=_get_item_account(item),
@@ -177,7 +183,7 @@ def release_from_suspense(item: SuspenseItem, *, is_charged: bool = False) -> No
     )
 
 
-def charge_suspense(item: SuspenseItem) -> None:
+def post_charged_suspense(item: SuspenseItem) -> None:
     postings.charge_suspense(
         subject=_build_item_subject(item),
         holding_account=_get_item_account(item),
@@ -185,7 +191,7 @@ def charge_suspense(item: SuspenseItem) -> None:
     )
 
 
-def complete_refund(refund: Refund, *, amount_minor: int) -> None:
+def post_completed_refund(refund: Refund, *, amount_minor: int) -> None:
     """Posts the rest of a refund, which was in suspense, and gives back what belongs to it of the fees. The caller has
     added it to the refunded total in the database."""
     refund.payment.refresh_from_db(fields=["refunded_minor"])

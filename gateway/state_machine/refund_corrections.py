@@ -17,7 +17,7 @@ from gateway.models import (
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value
 from gateway.state_machine.events import emit_refund_event
-from gateway.state_machine.ledger_postings import post_refund_after_all, reverse_refund
+from gateway.state_machine.ledger_postings import post_late_refund_success, post_reversed_refund
 from gateway.state_machine.refund_failures import review_failed_automatic_refund
 from gateway.state_machine.reviews import open_review, resolve_reviews
 from gateway.state_machine.suspense import hold_in_suspense, settle_suspense
@@ -32,7 +32,7 @@ def change_refund_to_failed(*, refund: Refund, code: str, message: str) -> bool:
     )
     if moved:
         _add_refunded(refund, -refund.amount_minor)
-        reverse_refund(refund)
+        post_reversed_refund(refund)
         refund.refresh_from_db()
         emit_refund_event("refund.failed", refund)
         review_failed_automatic_refund(refund, message or code)
@@ -60,7 +60,7 @@ def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> boo
     )
     if moved:
         _add_refunded(refund, refund.amount_minor)
-        post_refund_after_all(refund, amount_minor=refund.amount_minor)
+        post_late_refund_success(refund, amount_minor=refund.amount_minor)
         refund.refresh_from_db()
         emit_refund_event("refund.succeeded", refund)
         resolve_reviews(
@@ -105,7 +105,7 @@ def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> boo
     if recorded:
         if part_minor:
             _add_refunded(refund, part_minor)
-            post_refund_after_all(refund, amount_minor=part_minor)
+            post_late_refund_success(refund, amount_minor=part_minor)
         refund.refresh_from_db()
         emit_refund_event("refund.late_success", refund)
         open_review(

@@ -14,7 +14,7 @@ from gateway.models import (
 )
 from gateway.review_reasons import ReviewMessage, ReviewReason
 from gateway.state_machine.events import emit_refund_event
-from gateway.state_machine.ledger_postings import void_refund
+from gateway.state_machine.ledger_postings import post_failed_refund
 from gateway.state_machine.reviews import open_review
 from gateway.state_machine.suspense import settle_suspense
 
@@ -32,7 +32,7 @@ def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:
     if moved:
         _release_amount(refund)
         refund.refresh_from_db()
-        void_refund(refund)
+        post_failed_refund(refund)
         emit_refund_event("refund.failed", refund)
         review_failed_automatic_refund(refund, message or code)
         settle_suspense(payment=refund.payment)

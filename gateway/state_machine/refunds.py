@@ -22,7 +22,7 @@ from gateway.models import (
 )
 from gateway.polling_intervals import FIRST_POLL_SECONDS
 from gateway.state_machine.events import emit_refund_event
-from gateway.state_machine.ledger_postings import post_refund, post_refund_reservation
+from gateway.state_machine.ledger_postings import post_requested_refund, post_succeeded_refund
 from gateway.state_machine.transitions import REFUND_TRANSITIONS
 
 _PAYMENT, _REFUND = ModelRow(Payment), ModelRow(Refund)
@@ -91,7 +91,7 @@ def record_new_refund(*, refund: Refund) -> None:
 def _reserve_amount(refund: Refund) -> None:
     """Reserves the amount in the ledger, and on the attempt whose duplicate payment the refund gives back, or on the
     payment."""
-    post_refund_reservation(refund)
+    post_requested_refund(refund)
     if refund.surplus_of_id is not None:
         PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
             surplus_pending_minor=F("surplus_pending_minor") + refund.amount_minor
@@ -110,7 +110,7 @@ def mark_refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
     """Turns the reserved amount into refunded money."""
     moved = _move(_MARK_SUCCEEDED, refund, channel_refund_no)
     if moved:
-        post_refund(refund, fee_basis=moved.fee_basis)
+        post_succeeded_refund(refund, fee_basis=moved.fee_basis)
         emit_refund_event("refund.succeeded", refund)
     return moved is not None
 

@@ -48,7 +48,7 @@ def hold_in_suspense(
     )
     if not is_new:
         return False
-    ledger_postings.add_to_suspense(item)
+    ledger_postings.post_added_suspense(item)
     _count_in_payment(item, amount_minor)
     return True
 
@@ -61,7 +61,7 @@ def return_from_suspense(*, payment: Payment, channel_refund_no: str) -> bool:
         return False
     is_charged = item.status == SuspenseStatus.CHARGED
     _release(item, SuspenseStatus.RETURNED, "the channel reports the refund as failed", "channel")
-    ledger_postings.release_from_suspense(item, is_charged=is_charged)
+    ledger_postings.post_released_suspense(item, is_charged=is_charged)
     return True
 
 
@@ -83,7 +83,7 @@ def charge_suspense(*, payment: Payment, actor: str, reason: str) -> int:
     charged = 0
     for item in _find_open_items(payment).order_by("opened_at", "id"):
         _release(item, SuspenseStatus.CHARGED, reason, actor)
-        ledger_postings.charge_suspense(item)
+        ledger_postings.post_charged_suspense(item)
         charged += 1
     charged += payment.disputes.filter(suspense_minor__gt=0).update(is_excess_charged=True, updated_at=Now())
     resolve_reviews(payment=payment, codes=(ReviewCode.DISPUTE_EXCESS,), resolution=reason, actor=actor)
@@ -98,7 +98,7 @@ def _find_open_items(payment: Payment) -> QuerySet[SuspenseItem]:
 def _book(payment: Payment, item: SuspenseItem) -> None:
     """Books the item as the refund that it is."""
     _release(item, SuspenseStatus.BOOKED, "it fits into the payment by now", "system")
-    ledger_postings.release_from_suspense(item)
+    ledger_postings.post_released_suspense(item)
     if item.refund is not None:
         _book_rest(payment, item, item.refund)
         return
@@ -132,7 +132,7 @@ def _book_rest(payment: Payment, item: SuspenseItem, refund: Refund) -> None:
         Payment.objects.filter(id=payment.id).update(
             refunded_minor=F("refunded_minor") + item.amount_minor, updated_at=Now()
         )
-    ledger_postings.complete_refund(refund, amount_minor=item.amount_minor)
+    ledger_postings.post_completed_refund(refund, amount_minor=item.amount_minor)
 
 
 def _release(item: SuspenseItem, status: SuspenseStatus, resolution: str, actor: str) -> None:

@@ -7,7 +7,7 @@ from channels.base import ChannelDispute, ChannelDisputeReason, ChannelDisputeSt
 from gateway.models import Payment, Refund
 from gateway.services.channel_updates.disputes import apply_dispute_update
 from gateway.services.channel_updates.refunds import apply_refund_update
-from gateway.state_machine.ledger_postings import post_captured_money, post_refund_reservation
+from gateway.state_machine.ledger_postings import post_captured_money, post_requested_refund
 from gateway.update_source import UpdateSource
 from ledger.models import LedgerTransfer, TransferEntry
 from tests.gateway.test_late_payments import build_refund_update
@@ -148,7 +148,7 @@ def test_no_event_is_posted_twice(client: SignedClient) -> None:
     row, created_refund = Payment.objects.get(), Refund.objects.get()
     for repeat in (
         lambda: post_captured_money(payment=row, captured_before_minor=0),
-        lambda: post_refund_reservation(created_refund),
+        lambda: post_requested_refund(created_refund),
     ):
         with pytest.raises(IntegrityError, match="ledger_event_once"), transaction.atomic():
             repeat()
