@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, Result, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, Result
 from backoffice.payout_forms import BankAccountForm, PlanForm
 from backoffice.payout_rules import find_conflict, find_payee, find_platform_obstacle
 from payouts.admin import BankAccountAdmin, PayoutPlanAdmin
@@ -69,7 +69,7 @@ class BankAccountPageAdmin(ActionsAdmin, BankAccountAdmin):  # type: ignore[misc
             Permission.MANAGE_PAYOUTS,
             _request_account,
             BankAccountForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
             find_obstacle=find_platform_obstacle,
         ),
         AdminAction(
@@ -116,7 +116,7 @@ class PayoutPlanPageAdmin(ActionsAdmin, PayoutPlanAdmin):  # type: ignore[misc] 
             Permission.MANAGE_PAYOUTS,
             _set_plan,
             PlanForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
             find_obstacle=find_platform_obstacle,
         ),
     )

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, Perform, Performed, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, Perform, Performed
 from backoffice.connected_account_actions import CONNECTED_ACCOUNT_ACTIONS, ConnectAccountForm
 from backoffice.credential_forms import (
     CreateAccountForm,
@@ -109,7 +109,7 @@ def _build_create_action(name: str, label: Promise | str, form: type[CreateAccou
         Permission.MANAGE_CHANNEL_ACCOUNTS,
         _build_create(form),
         form,
-        scope=Scope.LIST,
+        target=ActionTarget.LIST,
     )
 
 

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, ReasonForm
 from backoffice.approvals import fee_plans
 from backoffice.fee_forms import AssignPlanForm, NewVersionForm, describe_examples, describe_rate
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column
@@ -114,7 +114,7 @@ class FeePlanChangeAdmin(ActionsAdmin):
             Permission.MANAGE_FEES,
             _request_version,
             NewVersionForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "assign",
@@ -123,7 +123,7 @@ class FeePlanChangeAdmin(ActionsAdmin):
             Permission.MANAGE_FEES,
             _request_assignment,
             AssignPlanForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "approve",

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from audit.action_types import ObjectType, StaffActionType
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, ShownOnce
+from backoffice.actions.declaration import ActionTarget, AdminAction, ReasonForm, ShownOnce
 from backoffice.object_pages.merchant import build_merchant_page
 from backoffice.services import merchant_operations
 from merchants.admin import ApiKeyAdmin, MerchantAdmin
@@ -126,7 +126,7 @@ class MerchantPageAdmin(ActionsAdmin, MerchantAdmin):  # type: ignore[misc]  # u
             Permission.MANAGE_MERCHANTS,
             _create,
             CreateForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "suspend",

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, Result, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, Result
 from backoffice.payout_forms import NewRunForm
 from backoffice.payout_rules import find_conflict, find_payee, find_platform_obstacle
 from common.admin import money_text
@@ -109,7 +109,7 @@ class PayoutRunPageAdmin(ActionsAdmin, PayoutRunAdmin):  # type: ignore[misc]  #
             Permission.MANAGE_PAYOUTS,
             _create_run,
             NewRunForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
             find_obstacle=find_platform_obstacle,
         ),
         AdminAction(

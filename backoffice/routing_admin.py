@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from backoffice import route_page
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.buttons import OfferedAction
-from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, ReasonForm
 from backoffice.services import routing_rules
 from backoffice.services.routing_rules import RuleDraft
 from channels.registry import list_channel_names
@@ -154,7 +154,7 @@ class RoutingRulePageAdmin(ActionsAdmin, RoutingRuleAdmin):  # type: ignore[misc
             Permission.MANAGE_ROUTING,
             _add,
             RuleForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "end",

@@ -14,13 +14,13 @@ from backoffice.actions.approval_pages import ApprovalFlow
 from backoffice.actions.declaration import (
     DONE_MESSAGE,
     STARTED_MESSAGE,
+    ActionTarget,
     AdminAction,
     ApprovalRequested,
     ChoiceEffects,
     Perform,
     Performed,
     ReasonForm,
-    Scope,
 )
 from backoffice.approvals import saga_approvals
 from backoffice.approvals.models import Approval
@@ -83,7 +83,7 @@ SAGA_ACTIONS = tuple(
         Permission.OPERATE,
         _operation_performer(operation),
         FORMS.get(operation, SagaForm),
-        scope=Scope.ROWS,
+        target=ActionTarget.ROWS,
         find_obstacle=_find_obstacle(operation),
         describe_effects=_describe_effects(operation),
         waits_for_approval=True,

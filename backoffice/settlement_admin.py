@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, Performed, ReasonForm, Result, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, Performed, ReasonForm, Result
 from backoffice.approvals.approvers import find_approver_conflict
 from channels.registry import list_channel_names
 from merchants.models import Environment
@@ -123,7 +123,7 @@ class StatementFilePageAdmin(ActionsAdmin, StatementFileAdmin):  # type: ignore[
             Permission.SETTLE,
             _upload,
             UploadForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "void",
@@ -290,6 +290,6 @@ class ChannelFeeRatePageAdmin(ActionsAdmin, ChannelFeeRateAdmin):  # type: ignor
             Permission.SETTLE,
             _add_rate,
             FeeRateForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
     )

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, ReasonForm, Scope, ShownOnce
+from backoffice.actions.declaration import ActionTarget, AdminAction, ReasonForm, ShownOnce
 from common.admin import ReadOnlyAdmin, flag_column
 from staff import accounts, second_factor, sso_accounts
 from staff.roles import Permission, Role
@@ -122,7 +122,7 @@ STAFF_ACTIONS = (
         Permission.MANAGE_STAFF,
         _invite,
         InviteForm,
-        scope=Scope.LIST,
+        target=ActionTarget.LIST,
     ),
     AdminAction(
         "roles",

@@ -8,7 +8,7 @@ from django.urls import URLPattern
 
 from backoffice.actions import approval_pages
 from backoffice.actions.buttons import ActionButtons
-from backoffice.actions.declaration import AdminAction, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction
 from backoffice.actions.row_pages import RowActionPages
 from backoffice.actions.selection_pages import SelectionActionPages
 
@@ -17,8 +17,10 @@ class ActionsAdmin(ActionButtons, RowActionPages, SelectionActionPages):  # type
     """For the pages of objects on which staff act. What a subclass may replace is in `ActionsBase`."""
 
     def get_urls(self) -> list[URLPattern]:
-        own = [self._url_of(action) for action in self.staff_actions if action.scope is not Scope.ROWS]
-        if any(action.scope is Scope.ROWS for action in self.staff_actions):
+        own = [
+            self._url_of(action) for action in self.staff_actions if action.target is not ActionTarget.ROWS
+        ]
+        if any(action.target is ActionTarget.ROWS for action in self.staff_actions):
             own.append(self._path("operate/<str:name>/", self.rows_action_view, "operate"))
         if self.approval_flow is not None:
             own.append(self._path("<uuid:object_id>/decide/", self.decide_view, "decide"))
@@ -28,7 +30,9 @@ class ActionsAdmin(ActionButtons, RowActionPages, SelectionActionPages):  # type
         def view(request: HttpRequest, object_id: str | None = None) -> HttpResponseBase:
             return self.action_view(request, action, object_id)
 
-        route = f"{action.name}/" if action.scope is Scope.LIST else f"<path:object_id>/{action.name}/"
+        route = (
+            f"{action.name}/" if action.target is ActionTarget.LIST else f"<path:object_id>/{action.name}/"
+        )
         return self._path(route, view, action.name)
 
     def decide_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 
 from backoffice.actions.approval_pages import ApprovalFlow
-from backoffice.actions.declaration import AdminAction, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction
 from backoffice.actions.row_references import rows_action_url
 from common.admin import ReadOnlyAdmin
 from staff.roles import has_permission
@@ -59,7 +59,7 @@ class ActionsBase(ReadOnlyAdmin):
         return self._reverse("change", quote(row.id)) if row is not None else self._reverse("changelist")
 
     def _action_url(self, action: AdminAction, row: Any) -> str:
-        if action.scope is Scope.ROWS:
+        if action.target is ActionTarget.ROWS:
             return rows_action_url(self._reverse("operate", action.name), [row.id])
         return self._reverse(action.name, *([quote(row.id)] if row is not None else []))
 

@@ -13,7 +13,7 @@ from audit import services as audit
 from audit.action_types import ObjectType, StaffActionType
 from backoffice.actions import approval_pages
 from backoffice.actions.base import ActionsBase
-from backoffice.actions.declaration import AdminAction, ChoiceEffects, ReasonForm, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, ChoiceEffects, ReasonForm
 from backoffice.actions.row_references import row_version
 from backoffice.exports.list_filters import list_query
 from staff.roles import Permission, has_permission
@@ -51,7 +51,9 @@ class ActionButtons(ActionsBase):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         offered = [
-            self._offer(request, action, None) for action in self.staff_actions if action.scope is Scope.LIST
+            self._offer(request, action, None)
+            for action in self.staff_actions
+            if action.target is ActionTarget.LIST
         ]
         exported: dict[str, str] = {}
         if self.export_kind and has_permission(request.user, Permission.EXPORT):
@@ -91,7 +93,7 @@ class ActionButtons(ActionsBase):
         offered = [
             self._offer(request, action, row, is_approval_pending=approval is not None)
             for action in self.staff_actions
-            if action.scope is not Scope.LIST
+            if action.target is not ActionTarget.LIST
         ]
         folded = offered if approval is not None else offered[1:]
         context: dict[str, Any] = {
@@ -124,7 +126,7 @@ class ActionButtons(ActionsBase):
             form=action.build_form([row]) if has_dialog else None,
             effects=action.describe_effects(row) if has_dialog else (),
             facts=action.list_facts(row) if has_dialog else (),
-            seen=row_version(row) if action.scope is Scope.ROWS else "",
+            seen=row_version(row) if action.target is ActionTarget.ROWS else "",
             is_destructive=action.is_destructive,
             choice_field=action.choice_field,
             choices=action.describe_choices(row) if has_dialog else (),

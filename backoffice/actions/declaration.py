@@ -20,12 +20,15 @@ from common.admin_forms import with_theme_widgets
 from staff.roles import Permission
 
 
-class Scope(enum.Enum):
-    """The rows that an action is about. The address follows from it."""
+class ActionTarget(enum.StrEnum):
+    """What an action works on. The place of its button and its address follow from it."""
 
-    LIST = "no row: a button above the list, <name>/"
-    ROW = "one row: a button on its page, <id>/<name>/"
-    ROWS = "one row or a selection of the list, each as it was seen: operate/<name>/?id=…"
+    # No row, such as adding one: a button above the list, <name>/.
+    LIST = "list"
+    # One row: a button on its page, <id>/<name>/.
+    ROW = "row"
+    # One row or a selection of the list, each as it was seen: buttons at both, operate/<name>/?id=….
+    ROWS = "rows"
 
 
 class ReasonForm(forms.Form):
@@ -70,8 +73,8 @@ class ApprovalRequested:
     message: str
 
 
-# Arguments: the signed-in user, the row (None for Scope.LIST) and the checked form; for Scope.ROWS the form's data also
-# has `seen_revision`. Raises `OperationRefused` or `ApiError`.
+# Arguments: the signed-in user, the row (None for `ActionTarget.LIST`) and the checked form. For `ActionTarget.ROWS`
+# the form's data also has `seen_revision`. Raises `OperationRefused` or `ApiError`.
 Result = Performed | ShownOnce | ApprovalRequested | HttpResponseBase | None
 Perform = Callable[[User, Any, dict[str, Any]], Result]
 
@@ -105,11 +108,7 @@ def _no_initial(_row: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class AdminAction:
-    """`find_obstacle` returns why the action is unavailable for a row, or an empty text. `describe_effects` says what
-    it will do; `list_facts` returns labels and values to know before. `waits_for_approval`: unavailable while an
-    approval for the row is pending. `is_dialog`: the form is also a dialog on the row's page. `is_bulk`: also offered
-    for a selection of the list. `is_destructive`: cannot be undone, and has a red button. `describe_choices`: what
-    it will do for each choice of the field `choice_field`. `rows_message`: what staff read after an action on rows."""
+    """An action of staff: its button, its form, and the service that performs it."""
 
     name: str
     label: str | Promise
@@ -117,17 +116,22 @@ class AdminAction:
     permission: Permission
     perform: Perform
     form: type[ReasonForm] = ReasonForm
-    scope: Scope = Scope.ROW
+    target: ActionTarget = ActionTarget.ROW
+    # Why the action is unavailable for a row; empty when it is available.
     find_obstacle: Callable[[Any], str] = _no_obstacle
+    # The first values of the form, for a row.
     initial: Callable[[Any], Mapping[str, Any]] = _no_initial
+    # The effects of the action, and labels with values to know before.
     describe_effects: Callable[[Any], Sequence[str]] = _nothing
     list_facts: Callable[[Any], Sequence[tuple[str, str]]] = _nothing
-    waits_for_approval: bool = False
-    is_dialog: bool = False
-    is_bulk: bool = False
-    is_destructive: bool = False
+    waits_for_approval: bool = False  # unavailable while an approval for the row is pending
+    is_dialog: bool = False  # the form is also a dialog on the row's page
+    is_bulk: bool = False  # also offered for a selection of the list
+    is_destructive: bool = False  # cannot be undone, and has a red button
+    # The field of the form whose choices have different effects, and the effects of each.
     choice_field: str = ""
     describe_choices: Callable[[Any], Sequence[ChoiceEffects]] = _nothing
+    # The text that staff read after an action on rows.
     rows_message: str | Promise = DONE_MESSAGE
 
     def build_form(

@@ -9,7 +9,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 
 from backoffice.actions.base import ActionsBase, get_actor
-from backoffice.actions.declaration import AdminAction, ApprovalRequested, ReasonForm, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, ApprovalRequested, ReasonForm
 from backoffice.actions.refusals import refusal_text
 from backoffice.actions.row_references import parse_row_id, parse_row_version, row_version, rows_action_url
 from common.errors import ApiError, OperationRefused
@@ -44,7 +44,7 @@ class SelectionActionPages(ActionsBase):
     def rows_action_view(self, request: HttpRequest, name: str) -> HttpResponse:
         action = next((each for each in self.staff_actions if each.name == name), None)
         self._require_permission(request, action)
-        if action is None or action.scope is not Scope.ROWS:
+        if action is None or action.target is not ActionTarget.ROWS:
             raise Http404
         if step_up.is_step_up_needed(request.session, action.permission):
             return redirect_to_step_up(request)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
-from backoffice.actions.declaration import AdminAction, ReasonForm, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction, ReasonForm
 from backoffice.exports import services
 from backoffice.exports.kinds import KINDS
 from backoffice.exports.models import UNFINISHED, Export, ExportStatus
@@ -137,7 +137,7 @@ class ExportAdmin(ActionsAdmin):
             Permission.EXPORT,
             _request_export,
             NewExportForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "download",

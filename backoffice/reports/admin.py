@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from backoffice.actions.admin import ActionsAdmin
 from backoffice.actions.buttons import OfferedAction
-from backoffice.actions.declaration import AdminAction, Scope
+from backoffice.actions.declaration import ActionTarget, AdminAction
 from backoffice.reports import services, shown
 from backoffice.reports.forms import ReportDownloadForm, ScheduleForm, ShownReportForm
 from backoffice.reports.kinds import KINDS
@@ -70,7 +70,7 @@ class ReportScheduleAdmin(ActionsAdmin):
             Permission.EXPORT,
             _create,
             ScheduleForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "download",
@@ -79,7 +79,7 @@ class ReportScheduleAdmin(ActionsAdmin):
             Permission.EXPORT,
             _download,
             ReportDownloadForm,
-            scope=Scope.LIST,
+            target=ActionTarget.LIST,
         ),
         AdminAction(
             "end",
