@@ -14,6 +14,11 @@ from gateway.state_machine.authorization_increments import (
     mark_increment_failed,
     mark_increment_succeeded,
 )
+from gateway.state_machine.captured_money import (
+    mark_payment_succeeded,
+    record_late_payment,
+    record_partial_capture,
+)
 from gateway.state_machine.captures import (
     begin_capture,
     mark_capture_failed,
@@ -31,11 +36,8 @@ from gateway.state_machine.payments import (
     close_unpaid_payment,
     mark_payment_authorized,
     mark_payment_processing,
-    mark_payment_succeeded,
     record_card,
     record_expiry_attempt,
-    record_late_payment,
-    record_partial_capture,
     record_refused_card,
     reopen_payment,
     reset_expiry_attempts,
