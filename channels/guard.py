@@ -88,14 +88,16 @@ class CallGuard:
             "channel.operation": operation,
         }
         with tracing.span(f"{channel} {operation}", attributes, kind=SpanKind.CLIENT) as span:
-            result = self._send_in_a_place(operation, send)
+            result = self._send_if_admitted(operation, send)
             outcome = metrics.outcome_of(result)
             span.set_attribute("channel.outcome", outcome)
             if isinstance(result, NotProcessed | UnknownOutcome):
                 tracing.mark_failed(span, outcome)
             return result
 
-    def _send_in_a_place(self, operation: str, send: Callable[[], R]) -> R | NotProcessed | UnknownOutcome:
+    def _send_if_admitted(self, operation: str, send: Callable[[], R]) -> R | NotProcessed | UnknownOutcome:
+        """The call needs a place and the breaker's admission. While the breaker was quiet a moment ago, its shared
+        state is not read."""
         with release_while_waiting(), self._places.take(self._labels, fairness_key.get()) as has_place:
             if not has_place:
                 return self._refuse("full", random.uniform(*PLACE_RETRY_SECONDS))  # noqa: S311

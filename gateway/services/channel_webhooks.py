@@ -157,23 +157,30 @@ def _store_and_apply(
         stored = row if insert_unless_exists(row) else _lock_unknown_event(row)
         if stored is None:
             return UpdateEffect.NOTHING_NEW
-        # Sorted: two events about the same payments lock them in the same order. Those of one payment keep theirs.
-        waiting = sorted((each for each in updates or () if _is_waiting(each, stored)), key=_get_reference)
-        effects = [_apply(each, source) for each in waiting]
-        effect = UpdateEffect.UNKNOWN_REFERENCE if updates is None else _choose_effect(effects)
-        unknown = [
-            _name_update(each.update)
-            for each, effect_of_each in zip(waiting, effects, strict=True)
-            if effect_of_each == UpdateEffect.UNKNOWN_REFERENCE
-        ]
         if updates is None:
-            unknown = stored.unknown_updates or []
-        elif len(unknown) == len(updates):
-            unknown = []  # all of them: the effect says so
+            effect, unknown = UpdateEffect.UNKNOWN_REFERENCE, stored.unknown_updates or []
+        else:
+            effect, unknown = _apply_waiting_updates(updates, stored, source)
         _store_effect(row, stored, effect, unknown or None, record)
         crash.reach("channel.event.before_commit", row.reference)
     crash.reach("channel.event.after_commit", row.reference)
     return effect
+
+
+def _apply_waiting_updates(
+    updates: list[_LocatedUpdate], stored: ChannelEvent, source: UpdateSource
+) -> tuple[UpdateEffect, list[str]]:
+    """Applies the updates that earlier deliveries of the event did not. Returns the effect of all, and the names of
+    those that still wait; none when all of them wait, because the effect says so."""
+    # Sorted: two events about the same payments lock them in the same order. Those of one payment keep theirs.
+    waiting = sorted((each for each in updates if _is_waiting(each, stored)), key=_get_reference)
+    effects = [_apply(each, source) for each in waiting]
+    unknown = [
+        _name_update(each.update)
+        for each, effect in zip(waiting, effects, strict=True)
+        if effect == UpdateEffect.UNKNOWN_REFERENCE
+    ]
+    return _choose_effect(effects), [] if len(unknown) == len(updates) else unknown
 
 
 def _lock_unknown_event(row: ChannelEvent) -> ChannelEvent | None:

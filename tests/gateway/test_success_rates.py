@@ -23,7 +23,7 @@ from gateway.services.routing import routes, success_rates
 from gateway.services.routing.decision import OrderedBy
 from gateway.services.routing.draws import NO_OUTCOMES, OutcomeCounts, is_exploring, order_by_success_rate
 from gateway.services.routing.matching import RoutedPayment
-from gateway.services.routing.success_rates import Measured
+from gateway.services.routing.success_rates import SuccessRateKey
 from gateway.tasks import store_success_rates
 from tests.support.channels import add_channel
 from tests.support.shop import PAYMENTS, data, error, payment_request
@@ -31,7 +31,7 @@ from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
 
-NORTH = Measured("test", "north", "", "page", "USD")
+NORTH = SuccessRateKey("test", "north", "", "page", "USD")
 
 
 @pytest.fixture(autouse=True)

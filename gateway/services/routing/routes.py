@@ -19,7 +19,7 @@ from gateway.services.routing import success_rates
 from gateway.services.routing.decision import ChannelFacts, Decision, decide
 from gateway.services.routing.draws import OutcomeCounts
 from gateway.services.routing.matching import RoutedPayment
-from gateway.services.routing.success_rates import Measured
+from gateway.services.routing.success_rates import SuccessRateKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _refuse_method(account: LoadedAccount, payment_method: str) -> ValidationFai
 
 def _count_outcomes(choice: ChannelChoice, payment: RoutedPayment) -> OutcomeCounts:
     return success_rates.read_counts(
-        Measured(
+        SuccessRateKey(
             environment=payment.environment,
             channel=choice.channel,
             account=choice.channel_account,

@@ -52,8 +52,8 @@ CHANNEL_FAILURE_CODES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """The account and method for which outcomes are counted. An empty `account` is the platform's own; `payment_method`
+class SuccessRateKey:
+    """Outcomes are counted for each of these keys. An empty `account` is the platform's own; `payment_method`
     is that of the last attempt of the payment."""
 
     environment: str
@@ -63,7 +63,7 @@ class Measured:
     currency: str
 
 
-Counts = Mapping[Measured, OutcomeCounts]
+Counts = Mapping[SuccessRateKey, OutcomeCounts]
 
 _COUNT = """
 SELECT p.environment, a.channel, coalesce(a.channel_account_id::text, ''), p.payment_method, p.currency,
@@ -93,7 +93,7 @@ def store_success_rates() -> int:
     if not rules.filter(strategy=RoutingStrategy.SUCCESS_RATE).exists():
         return 0
     counts = count_outcomes(sorted(set(rules.values_list("channel", flat=True))))
-    text = json.dumps([[*astuple(measured), *astuple(each)] for measured, each in counts.items()])
+    text = json.dumps([[*astuple(key), *astuple(each)] for key, each in counts.items()])
     redis.attempt(lambda client: client.set(KEY, text, ex=RETENTION_SECONDS), otherwise=None)
     return len(counts)
 
@@ -110,11 +110,11 @@ def count_outcomes(channels: Sequence[str]) -> Counts:
     }
     with connection.cursor() as cursor:
         cursor.execute(_COUNT, parameters)
-        return {Measured(*row[:5]): OutcomeCounts(*row[5:]) for row in cursor.fetchall()}
+        return {SuccessRateKey(*row[:5]): OutcomeCounts(*row[5:]) for row in cursor.fetchall()}
 
 
-def read_counts(measured: Measured) -> OutcomeCounts:
-    return _memory.read().get(measured, NO_OUTCOMES)
+def read_counts(key: SuccessRateKey) -> OutcomeCounts:
+    return _memory.read().get(key, NO_OUTCOMES)
 
 
 def forget_counts() -> None:
@@ -155,7 +155,7 @@ def parse_counts(text: bytes | str) -> Counts:
     """Returns no counts for text that `store_success_rates` cannot have written."""
     try:
         rows = json.loads(text)
-        counts = {Measured(*map(str, row[:5])): OutcomeCounts(*map(float, row[5:])) for row in rows}
+        counts = {SuccessRateKey(*map(str, row[:5])): OutcomeCounts(*map(float, row[5:])) for row in rows}
     except (ValueError, TypeError, LookupError, RecursionError):
         return {}
     numbers = [number for each in counts.values() for number in astuple(each)]
