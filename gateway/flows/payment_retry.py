@@ -13,7 +13,8 @@ import uuid
 
 from gateway import state_machine
 from gateway.flows.data import PaymentCreateData
-from gateway.flows.payment_create import ACTIVATE_PAYMENT, CALL_CHANNEL, close_payment_and_order
+from gateway.flows.payment_channel_call import CALL_CHANNEL
+from gateway.flows.payment_create import ACTIVATE_PAYMENT, close_payment_and_order
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
 from gateway.flows.running import find_running_operation
 from gateway.flows.start import start_flow

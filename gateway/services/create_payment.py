@@ -3,7 +3,7 @@
 1. Choose the channel: the one that the merchant names, or by the routing rules.
 2. Commit 1: claim the idempotency key; create order, payment and saga; record the intent of the channel call. One
    statement when key and order number are new (ADR 39), else a transaction that decides.
-3. Call the channel (`flows/payment_create.py`), with no transaction open.
+3. Call the channel (`flows/payment_channel_call.py`), with no transaction open.
 4. Commit 2: record the outcome and the answer.
 """
 
