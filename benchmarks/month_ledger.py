@@ -301,7 +301,7 @@ class _Posting:
         transfer_id = uuid.uuid5(subject_id, f"{event} {sequence}")
         phase = "pending" if kind == "pending" else "posted"
         entries = [(account, signed, phase) for account, signed in sorted(legs, key=_by_account)]
-        entries += [(account, signed, "pending") for account, signed in released]
+        entries += [(account, signed, "pending") for account, signed in sorted(released, key=_by_account)]
         rows.write(
             "ledger_transfers", transfer_id, event, subject_id, sequence, kind, pending_id, len(entries),
             self._month.environment, self._merchant_id, payment.currency, self._id, source or payment.payment_no,
