@@ -60,7 +60,6 @@ def _be_patient() -> None:
 LONG_FILES = (
     "tests/lab/test_scenarios.py",
     "tests/processes/test_rabbitmq.py",
-    "tests/processes/test_two_releases.py",
     "tests/stack/test_restore_drill.py",
 )
 
