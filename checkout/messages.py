@@ -177,7 +177,7 @@ def _format_amounts(money: PaymentAmounts, locale: str) -> dict[str, str]:
         "pending": money.refund_pending_minor,
         "received": money.received_minor,
         "returned": money.returned_minor,
-        "surplus": money.surplus_minor,
+        "excess": money.excess_minor,
     }
     return {name: format_localized(value, money.currency, locale) for name, value in minor.items()}
 
@@ -190,11 +190,11 @@ def _list_notes(state: PageState, money: PaymentAmounts, amounts: Mapping[str, s
         notes.append(gettext("%(refunded)s was refunded to you before.") % amounts)
     if state == PageState.LATE_HELD and money.returned_minor:
         notes.append(gettext("%(returned)s of it was refunded to you.") % amounts)
-    if money.captured_minor and money.surplus_minor:
-        is_returned = money.surplus_refunded_minor >= money.surplus_minor
+    if money.captured_minor and money.excess_minor:
+        is_returned = money.excess_refunded_minor >= money.excess_minor
         notes.append(
-            gettext("You paid %(surplus)s too much, which was refunded to you.") % amounts
+            gettext("You paid %(excess)s too much, which was refunded to you.") % amounts
             if is_returned
-            else gettext("You paid %(surplus)s too much, which will be refunded to you.") % amounts
+            else gettext("You paid %(excess)s too much, which will be refunded to you.") % amounts
         )
     return tuple(notes)

@@ -67,13 +67,13 @@ def _moves_real_money(payment: Payment) -> bool:
 
 def read_money(payment: Payment) -> PaymentAmounts:
     """The money of the payment and of duplicate payments of its attempts, which only a payment that has ended has."""
-    surplus = (
+    excess = (
         {}
         if payment.is_open
         else payment.attempts.aggregate(
-            received=Sum("surplus_minor"),
-            refunded=Sum("surplus_refunded_minor"),
-            pending=Sum("surplus_pending_minor"),
+            received=Sum("duplicate_minor"),
+            refunded=Sum("duplicate_refunded_minor"),
+            pending=Sum("duplicate_pending_minor"),
         )
     )
     return PaymentAmounts(
@@ -82,9 +82,9 @@ def read_money(payment: Payment) -> PaymentAmounts:
         captured_minor=payment.captured_minor,
         refunded_minor=payment.refunded_minor,
         refund_pending_minor=payment.refund_pending_minor,
-        surplus_minor=surplus.get("received") or 0,
-        surplus_refunded_minor=surplus.get("refunded") or 0,
-        surplus_pending_minor=surplus.get("pending") or 0,
+        excess_minor=excess.get("received") or 0,
+        excess_refunded_minor=excess.get("refunded") or 0,
+        excess_pending_minor=excess.get("pending") or 0,
     )
 
 

@@ -42,24 +42,24 @@ FINAL_STATES = frozenset(PageState) - WAITING_STATES - {PageState.OPEN}
 
 @dataclass(frozen=True, slots=True)
 class PaymentAmounts:
-    """The payment's money in minor units. `surplus_…` is that of duplicate payments."""
+    """The payment's money in minor units. `excess_…` is that of duplicate payments."""
 
     amount_minor: int
     currency: str
     captured_minor: int = 0
     refunded_minor: int = 0
     refund_pending_minor: int = 0
-    surplus_minor: int = 0
-    surplus_refunded_minor: int = 0
-    surplus_pending_minor: int = 0
+    excess_minor: int = 0
+    excess_refunded_minor: int = 0
+    excess_pending_minor: int = 0
 
     @property
     def received_minor(self) -> int:
-        return self.captured_minor + self.surplus_minor
+        return self.captured_minor + self.excess_minor
 
     @property
     def returned_minor(self) -> int:
-        return self.refunded_minor + self.surplus_refunded_minor
+        return self.refunded_minor + self.excess_refunded_minor
 
 
 def refine_state(state: PageState, money: PaymentAmounts, *, needs_review: bool = False) -> PageState:
@@ -84,7 +84,7 @@ def _choose_paid_state(money: PaymentAmounts) -> PageState:
 def _choose_late_state(money: PaymentAmounts) -> PageState:
     if money.returned_minor >= money.received_minor:
         return PageState.LATE_REFUNDED
-    pending_minor = money.refund_pending_minor + money.surplus_pending_minor
+    pending_minor = money.refund_pending_minor + money.excess_pending_minor
     if money.returned_minor + pending_minor >= money.received_minor:
         return PageState.LATE_REFUND_PENDING
     return PageState.LATE_HELD

@@ -104,8 +104,8 @@ def attempt_body(attempt: PaymentAttempt) -> dict[str, Any]:
         "channel_trade_no": attempt.channel_trade_no or None,
         "failure_code": attempt.failure_code or None,
         "failure_message": attempt.failure_message or None,
-        "surplus_amount": attempt.surplus_minor,
-        "surplus_refunded_amount": attempt.surplus_refunded_minor,
+        "duplicate_amount": attempt.duplicate_minor,
+        "duplicate_refunded_amount": attempt.duplicate_refunded_minor,
         "created_at": rfc3339(attempt.created_at),
         "finished_at": rfc3339(attempt.finished_at),
     }

@@ -193,7 +193,9 @@ def lock_refund(*, reference: str, source: UpdateSource, number: str) -> Refund 
     if refund_id is None:
         return None
     payment = Payment.objects.select_for_update(of=("self",)).get(refunds__id=refund_id)
-    refund = Refund.objects.select_for_update(of=("self",)).select_related("surplus_of").get(id=refund_id)
+    refund = (
+        Refund.objects.select_for_update(of=("self",)).select_related("duplicate_attempt").get(id=refund_id)
+    )
     refund.payment = payment
     return refund
 
@@ -215,8 +217,8 @@ def _find_refund_id(reference: str, source: UpdateSource, number: str) -> uuid.U
 
 def find_refunded_reference(refund_no: str) -> str:
     """The reference of the attempt that our refund `refund_no` refunds; empty when the refund is not ours."""
-    refund = Refund.objects.filter(refund_no=refund_no).select_related("payment", "surplus_of").first()
-    return (refund.surplus_of or refund.payment).reference if refund else ""
+    refund = Refund.objects.filter(refund_no=refund_no).select_related("payment", "duplicate_attempt").first()
+    return (refund.duplicate_attempt or refund.payment).reference if refund else ""
 
 
 def get_attempt_start(source: Payment | PaymentAttempt) -> dt.datetime:

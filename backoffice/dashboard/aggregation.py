@@ -50,7 +50,7 @@ MOVED_MONEY: Final = """
            0, refund.amount_minor
     FROM refunds AS refund JOIN payments AS payment ON payment.id = refund.payment_id
     WHERE refund.settled_at >= %(from)s AND refund.settled_at < %(until)s AND refund.status = 'succeeded'
-      AND refund.surplus_of_id IS NULL
+      AND refund.duplicate_attempt_id IS NULL
 """
 _AGGREGATE_PAID = f"""
 INSERT INTO paid_hours (hour, environment, channel, currency, captured_minor, refunded_minor)

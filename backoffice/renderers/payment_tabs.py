@@ -43,8 +43,8 @@ def _attempts(records: PaymentRecords) -> dict[str, Any]:
             {
                 "attempt": attempt,
                 "tone": ATTEMPT_TONES.get(AttemptStatus(attempt.status), Tone.INFO),
-                "duplicate_payment": money_text(attempt.surplus_minor, records.payment.currency)
-                if attempt.surplus_minor
+                "duplicate_payment": money_text(attempt.duplicate_minor, records.payment.currency)
+                if attempt.duplicate_minor
                 else "",
             }
             for attempt in records.attempts

@@ -147,11 +147,11 @@ class PaymentAdmin(MoneyAdmin):
     )
 
 
-class SurplusFilter(admin.SimpleListFilter):
+class DuplicateFilter(admin.SimpleListFilter):
     """Duplicate payments: captured for an attempt that a later one had replaced."""
 
     title = _("duplicate payment")
-    parameter_name = "surplus"
+    parameter_name = "duplicate"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [("taken", _("Captured")), ("left", _("Not refunded yet"))]
@@ -159,10 +159,10 @@ class SurplusFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[PaymentAttempt]) -> QuerySet[PaymentAttempt]:
         if self.value() not in ("taken", "left"):
             return queryset
-        found = queryset.filter(surplus_minor__gt=0)
+        found = queryset.filter(duplicate_minor__gt=0)
         if self.value() == "taken":
             return found
-        return found.filter(surplus_minor__gt=F("surplus_refunded_minor") + F("surplus_pending_minor"))
+        return found.filter(duplicate_minor__gt=F("duplicate_refunded_minor") + F("duplicate_pending_minor"))
 
 
 @admin.register(PaymentAttempt)
@@ -177,7 +177,7 @@ class PaymentAttemptAdmin(ReadOnlyAdmin):
         "failure_code",
         "created_at",
     )
-    list_filter = ("status", SurplusFilter, environment_filter("payment__environment"))
+    list_filter = ("status", DuplicateFilter, environment_filter("payment__environment"))
     list_select_related = ("payment",)
     search_fields = ("=payment__payment_no", "=reference")
 

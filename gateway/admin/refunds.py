@@ -52,7 +52,7 @@ class RefundAdmin(MoneyAdmin):
         "channel_refund_no",
         "failure_code",
         "failure_message",
-        "surplus_of",
+        "duplicate_attempt",
         "contradicted_at",
         "previous_status",
         "late_refunded_minor",

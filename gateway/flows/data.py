@@ -258,6 +258,6 @@ class RefundCreateData(ExistingPaymentData):
     # Refunds a late or duplicate payment: the payment need not have succeeded.
     late_payment: bool = False
     # The number of the attempt whose duplicate payment is refunded; None: the payment's own money.
-    surplus_of: int | None = None
+    duplicate_attempt: int | None = None
     origin: str = "merchant"
     returns_application_fee: bool = False

@@ -3,7 +3,7 @@
 | money | what happens |
 | --- | --- |
 | a late payment: captured after the payment was cancelled, expired or failed | recorded; refunded, or a review |
-| a duplicate payment: captured for an earlier attempt | kept apart in `surplus_minor`; refunded, or a review |
+| a duplicate payment: captured for an earlier attempt | kept apart in `duplicate_minor`; refunded, or a review |
 | all of it disputed by now, or in suspense | a review: it is refunded when the bank gives it back |
 | funds held for a closed payment or an earlier attempt | released, or a review |
 
@@ -50,8 +50,8 @@ def handle_duplicate_payment(
         ReviewMessage.DUPLICATE_PAYMENT, {"number": attempt.number, "channel": attempt.channel}
     )
     log.warning("payment.paid_twice", payment_no=payment.payment_no, reference=attempt.reference)
-    if is_refund_automatic(payment) and attempt.surplus_refundable_minor:
-        start_late_refund_saga(payment=payment, surplus_of=attempt, reason=str(reason))
+    if is_refund_automatic(payment) and attempt.duplicate_refundable_minor:
+        start_late_refund_saga(payment=payment, duplicate_attempt=attempt, reason=str(reason))
     else:
         state_machine.open_review(
             payment=payment, code=ReviewCode.DUPLICATE_PAYMENT, subject=attempt.reference, reason=reason

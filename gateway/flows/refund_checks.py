@@ -84,7 +84,7 @@ def get_earliest_call(payment: Payment, attempt: PaymentAttempt | None) -> dt.da
     seconds = get_capabilities((attempt or payment).channel).refunds.min_seconds_between
     if not seconds:
         return None
-    refunds = Refund.objects.filter(payment=payment, surplus_of=attempt)
+    refunds = Refund.objects.filter(payment=payment, duplicate_attempt=attempt)
     last_call_at = refunds.aggregate(last=Max(Coalesce("call_at", "created_at")))["last"]
     if last_call_at is None:
         return None
@@ -96,4 +96,4 @@ def _count_refunds(payment: Payment) -> int:
     """The refunds that count for the channel's limit; 0 without a query where there is none."""
     if get_capabilities(payment.channel).refunds.max_count is None:
         return 0
-    return payment.refunds.filter(surplus_of=None).exclude(status=RefundStatus.FAILED).count()
+    return payment.refunds.filter(duplicate_attempt=None).exclude(status=RefundStatus.FAILED).count()

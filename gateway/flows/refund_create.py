@@ -43,7 +43,9 @@ def reserve_refund(context: Context) -> Json:
     Raises one of `refund_checks.REFUND_REFUSALS`; in a worker `StepFailed`."""
     data = RefundCreateData.read(context.data)
     payment = selectors.lock_payment(data.payment_id)
-    attempt = payment.attempts.get(number=data.surplus_of) if data.surplus_of is not None else None
+    attempt = (
+        payment.attempts.get(number=data.duplicate_attempt) if data.duplicate_attempt is not None else None
+    )
     amount_minor = _choose_amount(payment, attempt, data)
     call_at = get_earliest_call(payment, attempt)
     channel = data.get_channel()
@@ -51,7 +53,7 @@ def reserve_refund(context: Context) -> Json:
         id=data.refund_id,
         refund_no=data.refund_no,
         payment=payment,
-        surplus_of=attempt,
+        duplicate_attempt=attempt,
         merchant_id=data.merchant_id,
         environment=data.environment,
         amount_minor=amount_minor,
@@ -74,7 +76,7 @@ def _choose_amount(payment: Payment, attempt: PaymentAttempt | None, data: Refun
     if not data.late_payment:
         require_refund_allowed(payment=payment, amount_minor=data.amount_minor)
         return data.amount_minor
-    left_minor = attempt.surplus_refundable_minor if attempt else payment.refundable_minor
+    left_minor = attempt.duplicate_refundable_minor if attempt else payment.refundable_minor
     if left_minor == 0:
         raise StepFailed("nothing_to_refund", "the late payment was refunded or disputed meanwhile")
     return min(left_minor, data.amount_minor)
@@ -198,20 +200,24 @@ def start_refund_create(
 
 
 def start_late_refund_saga(
-    *, payment: Payment, reason: str, surplus_of: PaymentAttempt | None = None
+    *, payment: Payment, reason: str, duplicate_attempt: PaymentAttempt | None = None
 ) -> uuid.UUID:
-    """Starts the refund of a late payment, or of the duplicate payment of the attempt `surplus_of`, in the caller's
-    transaction. A worker runs it."""
-    amount_minor = surplus_of.surplus_refundable_minor if surplus_of else payment.refundable_minor
-    return _start_refund(payment, uuid7(), amount_minor, reason, late_payment=True, surplus_of=surplus_of).id
+    """Starts the refund of a late payment, or of the duplicate payment of `duplicate_attempt`, in the
+    caller's transaction. A worker runs it."""
+    amount_minor = (
+        duplicate_attempt.duplicate_refundable_minor if duplicate_attempt else payment.refundable_minor
+    )
+    return _start_refund(
+        payment, uuid7(), amount_minor, reason, late_payment=True, duplicate_attempt=duplicate_attempt
+    ).id
 
 
-def _is_fee_returned(payment: Payment, surplus_of: PaymentAttempt | None) -> bool:
+def _is_fee_returned(payment: Payment, duplicate_attempt: PaymentAttempt | None) -> bool:
     """Whether the account gives application fees back, and the refunded attempt has one."""
-    account_id = (surplus_of or payment).channel_account_id
+    account_id = (duplicate_attempt or payment).channel_account_id
     if account_id is None or not load_account(account_id).returns_fee_on_refund:
         return False
-    attempt = surplus_of or payment.attempts.latest("number")
+    attempt = duplicate_attempt or payment.attempts.latest("number")
     return attempt.application_fee_minor > 0
 
 
@@ -222,11 +228,11 @@ def _start_refund(
     reason: str,
     *,
     late_payment: bool = False,
-    surplus_of: PaymentAttempt | None = None,
+    duplicate_attempt: PaymentAttempt | None = None,
     origin: RefundOrigin = RefundOrigin.AUTOMATIC,
 ) -> SagaState:
     data = RefundCreateData(
-        **read_existing_payment(payment, surplus_of),
+        **read_existing_payment(payment, duplicate_attempt),
         refund_id=refund_id,
         refund_no=public_number("REF", timezone.now().date()),
         merchant_id=payment.merchant_id,
@@ -234,9 +240,9 @@ def _start_refund(
         reason=reason,
         metadata=payment.metadata,
         late_payment=late_payment,
-        surplus_of=surplus_of.number if surplus_of else None,
+        duplicate_attempt=duplicate_attempt.number if duplicate_attempt else None,
         origin=origin.value,
-        returns_application_fee=_is_fee_returned(payment, surplus_of),
+        returns_application_fee=_is_fee_returned(payment, duplicate_attempt),
     )
     return start_flow(
         REFUND_CREATE,

@@ -254,16 +254,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "surplus_minor",
+                    "duplicate_minor",
                     models.BigIntegerField(
                         db_default=0,
                         default=0,
                         help_text="Amount of a duplicate payment, kept apart from the payment's own money.",
                     ),
                 ),
-                ("surplus_pending_minor", models.BigIntegerField(db_default=0, default=0)),
-                ("surplus_refunded_minor", models.BigIntegerField(db_default=0, default=0)),
-                ("surplus_disputed_minor", models.BigIntegerField(db_default=0, default=0)),
+                ("duplicate_pending_minor", models.BigIntegerField(db_default=0, default=0)),
+                ("duplicate_refunded_minor", models.BigIntegerField(db_default=0, default=0)),
+                ("duplicate_disputed_minor", models.BigIntegerField(db_default=0, default=0)),
                 (
                     "created_at",
                     models.DateTimeField(
@@ -673,7 +673,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "surplus_of",
+                    "duplicate_attempt",
                     models.ForeignKey(
                         blank=True,
                         help_text="The attempt whose duplicate payment is refunded; empty: the payment's own money.",
@@ -1061,9 +1061,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="paymentattempt",
             index=models.Index(
-                condition=models.Q(("surplus_minor__gt", 0)),
+                condition=models.Q(("duplicate_minor__gt", 0)),
                 fields=["created_at"],
-                name="payment_attempt_surplus",
+                name="payment_attempt_duplicate",
             ),
         ),
         migrations.AddIndex(
@@ -1101,21 +1101,21 @@ class Migration(migrations.Migration):
             model_name="paymentattempt",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("surplus_disputed_minor__gte", 0),
+                    ("duplicate_disputed_minor__gte", 0),
                     (
-                        "surplus_minor__gte",
+                        "duplicate_minor__gte",
                         django.db.models.expressions.CombinedExpression(
                             django.db.models.expressions.CombinedExpression(
-                                models.F("surplus_refunded_minor"), "+", models.F("surplus_pending_minor")
+                                models.F("duplicate_refunded_minor"), "+", models.F("duplicate_pending_minor")
                             ),
                             "+",
-                            models.F("surplus_disputed_minor"),
+                            models.F("duplicate_disputed_minor"),
                         ),
                     ),
-                    ("surplus_pending_minor__gte", 0),
-                    ("surplus_refunded_minor__gte", 0),
+                    ("duplicate_pending_minor__gte", 0),
+                    ("duplicate_refunded_minor__gte", 0),
                 ),
-                name="payment_attempt_surplus_adds_up",
+                name="payment_attempt_duplicate_adds_up",
             ),
         ),
         migrations.AddIndex(
@@ -1296,9 +1296,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="refund",
             index=models.Index(
-                condition=models.Q(("surplus_of__isnull", False)),
-                fields=["surplus_of"],
-                name="refund_of_surplus",
+                condition=models.Q(("duplicate_attempt__isnull", False)),
+                fields=["duplicate_attempt"],
+                name="refund_of_duplicate",
             ),
         ),
         migrations.AddConstraint(

@@ -39,7 +39,7 @@ BEGIN
     IF NOT (
         (OLD.status = 'calling' AND NEW.status IN ('open', 'succeeded', 'declined', 'cancelled'))
         OR (OLD.status = 'open' AND NEW.status IN ('succeeded', 'declined', 'cancelled'))
-        OR (OLD.status IN ('declined', 'cancelled') AND NEW.status = 'succeeded' AND NEW.surplus_minor > 0)
+        OR (OLD.status IN ('declined', 'cancelled') AND NEW.status = 'succeeded' AND NEW.duplicate_minor > 0)
     ) THEN
         RAISE EXCEPTION 'attempt % is % and cannot become %', OLD.reference, OLD.status, NEW.status
             USING ERRCODE = 'check_violation', CONSTRAINT = 'payment_attempt_status_moves_on';

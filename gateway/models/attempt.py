@@ -45,7 +45,7 @@ def reduce_application_fee(fee_minor: int, amount_minor: int, whole_minor: int) 
 
 class PaymentAttempt(models.Model):
     """The attempt with the highest number is the payment's current one. What an earlier one captures is a duplicate
-    payment: the `surplus_…` columns keep it apart from the payment's own money."""
+    payment: the `duplicate_…` columns keep it apart from the payment's own money."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     payment = models.ForeignKey(Payment, on_delete=models.CASCADE, related_name="attempts", db_index=False)
@@ -78,14 +78,14 @@ class PaymentAttempt(models.Model):
             "What the platform takes of this attempt, as it was requested. A partial capture takes it in proportion."
         ),
     )
-    surplus_minor = models.BigIntegerField(
+    duplicate_minor = models.BigIntegerField(
         default=0,
         db_default=0,
         help_text=_("Amount of a duplicate payment, kept apart from the payment's own money."),
     )
-    surplus_pending_minor = models.BigIntegerField(default=0, db_default=0)
-    surplus_refunded_minor = models.BigIntegerField(default=0, db_default=0)
-    surplus_disputed_minor = models.BigIntegerField(default=0, db_default=0)
+    duplicate_pending_minor = models.BigIntegerField(default=0, db_default=0)
+    duplicate_refunded_minor = models.BigIntegerField(default=0, db_default=0)
+    duplicate_disputed_minor = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
     opened_by = models.UUIDField(
@@ -107,20 +107,20 @@ class PaymentAttempt(models.Model):
                 name="payment_attempt_fee_not_negative", condition=Q(application_fee_minor__gte=0)
             ),
             models.CheckConstraint(
-                name="payment_attempt_surplus_adds_up",
+                name="payment_attempt_duplicate_adds_up",
                 condition=Q(
-                    surplus_refunded_minor__gte=0,
-                    surplus_pending_minor__gte=0,
-                    surplus_disputed_minor__gte=0,
-                    surplus_minor__gte=F("surplus_refunded_minor")
-                    + F("surplus_pending_minor")
-                    + F("surplus_disputed_minor"),
+                    duplicate_refunded_minor__gte=0,
+                    duplicate_pending_minor__gte=0,
+                    duplicate_disputed_minor__gte=0,
+                    duplicate_minor__gte=F("duplicate_refunded_minor")
+                    + F("duplicate_pending_minor")
+                    + F("duplicate_disputed_minor"),
                 ),
             ),
         ]
         indexes = [
             models.Index(
-                name="payment_attempt_surplus", fields=["created_at"], condition=Q(surplus_minor__gt=0)
+                name="payment_attempt_duplicate", fields=["created_at"], condition=Q(duplicate_minor__gt=0)
             ),
             models.Index(name="payment_attempt_by_channel", fields=["channel", "created_at"]),
             models.Index(
@@ -132,20 +132,20 @@ class PaymentAttempt(models.Model):
         return f"{self.channel} {self.number}"
 
     @property
-    def unbooked_surplus_minor(self) -> int:
+    def unbooked_duplicate_minor(self) -> int:
         """The duplicate payment without what is booked to it: refunds and disputes."""
         return (
-            self.surplus_minor
-            - self.surplus_refunded_minor
-            - self.surplus_pending_minor
-            - self.surplus_disputed_minor
+            self.duplicate_minor
+            - self.duplicate_refunded_minor
+            - self.duplicate_pending_minor
+            - self.duplicate_disputed_minor
         )
 
     @property
-    def surplus_refundable_minor(self) -> int:
+    def duplicate_refundable_minor(self) -> int:
         """The amount of the duplicate payment that can be refunded now, without suspense. Costs a query."""
-        if self.unbooked_surplus_minor == 0:
+        if self.unbooked_duplicate_minor == 0:
             return 0
         items = self.payment.suspense_items.filter(attempt=self, status="open")
         held = items.filter(currency=self.payment.currency)
-        return max(0, self.unbooked_surplus_minor - sum(held.values_list("amount_minor", flat=True)))
+        return max(0, self.unbooked_duplicate_minor - sum(held.values_list("amount_minor", flat=True)))

@@ -35,7 +35,7 @@ class Refund(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     refund_no = models.CharField(max_length=40, unique=True)
     payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
-    surplus_of = models.ForeignKey(
+    duplicate_attempt = models.ForeignKey(
         PaymentAttempt,
         on_delete=models.PROTECT,
         null=True,
@@ -155,7 +155,9 @@ class Refund(models.Model):
                 condition=Q(contradicted_at__isnull=False),
             ),
             models.Index(
-                name="refund_of_surplus", fields=["surplus_of"], condition=Q(surplus_of__isnull=False)
+                name="refund_of_duplicate",
+                fields=["duplicate_attempt"],
+                condition=Q(duplicate_attempt__isnull=False),
             ),
         ]
 

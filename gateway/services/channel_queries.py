@@ -133,7 +133,7 @@ def query_attempt(attempt: PaymentAttempt) -> None:
 
 
 def try_query_refund(refund: Refund) -> QueryOutcome:
-    target = refund.surplus_of or refund.payment
+    target = refund.duplicate_attempt or refund.payment
     channel = selectors.get_channel_of(target, refund.environment)
     payment_ref = _payment_ref(target, channel.account)
     with use_fairness_key(str(refund.payment.merchant_id)):
@@ -148,7 +148,7 @@ def try_query_all_refunds(payment: Payment) -> bool:
     """Queries the channel's list of the payment's refunds, if the payment took money. False when a channel did not
     answer."""
     has_answered = True
-    paid: list[Payment | PaymentAttempt] = [*payment.attempts.filter(surplus_minor__gt=0)]
+    paid: list[Payment | PaymentAttempt] = [*payment.attempts.filter(duplicate_minor__gt=0)]
     if payment.captured_minor:
         paid.append(payment)
     for target in paid:

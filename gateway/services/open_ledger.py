@@ -39,7 +39,7 @@ WHERE id > %(after)s AND (
         WHERE subject_id = payment.id AND kind = 'merchant_payable'))
     OR EXISTS (
         SELECT FROM payment_attempts AS attempt
-        WHERE attempt.payment_id = payment.id AND attempt.surplus_minor > 0
+        WHERE attempt.payment_id = payment.id AND attempt.duplicate_minor > 0
           AND NOT EXISTS (SELECT FROM ledger_transfers WHERE subject_id = attempt.id))
     OR EXISTS (
         SELECT FROM refunds AS refund
@@ -100,7 +100,7 @@ def _open_payment(payment_id: uuid.UUID) -> None:
     payment = Payment.objects.select_for_update().get(id=payment_id)
     posted = set(LedgerTransfer.objects.filter(payment_id=payment_id).values_list("subject_id", flat=True))
     _open_captured(payment)
-    for attempt in payment.attempts.filter(surplus_minor__gt=0).exclude(id__in=posted):
+    for attempt in payment.attempts.filter(duplicate_minor__gt=0).exclude(id__in=posted):
         ledger_postings.post_duplicate_payment(payment=payment, attempt=attempt, is_opening=True)
     for refund in payment.refunds.order_by("created_at", "id"):
         refund.payment = payment

@@ -104,7 +104,7 @@ def describe_payment(payment: Payment) -> dict[str, Any]:
         "refund_pending_minor": payment.refund_pending_minor,
         "disputed_minor": payment.disputed_minor,
         "suspense_minor": payment.suspense_minor,
-        "surplus_left_minor": sum(attempt.surplus_refundable_minor for attempt in payment.attempts.all()),
+        "duplicate_left_minor": sum(attempt.duplicate_refundable_minor for attempt in payment.attempts.all()),
         "needs_attention": payment.needs_attention,
         "attention_reason": payment.attention_reason,
         "open_reviews": ", ".join(str(review) for review in list_open_reviews(payment)),

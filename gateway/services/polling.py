@@ -102,7 +102,7 @@ def poll_payment(poll: ClaimedPoll) -> None:
 
 
 def poll_refund(poll: ClaimedPoll) -> None:
-    refund = Refund.objects.select_related("payment", "surplus_of").get(id=poll.id)
+    refund = Refund.objects.select_related("payment", "duplicate_attempt").get(id=poll.id)
     refund.check_count = poll.check_count
     if try_query_refund(refund) is not QueryOutcome.NOT_SENT:
         _give_up_refund(refund)

@@ -35,7 +35,7 @@ def refund_late_payments(*, payment_no: str, actor: str, reason: str) -> Payment
     if late_minor:
         start_late_refund_saga(payment=payment, reason=refund_reason)
     for attempt in attempts:
-        start_late_refund_saga(payment=payment, surplus_of=attempt, reason=refund_reason)
+        start_late_refund_saga(payment=payment, duplicate_attempt=attempt, reason=refund_reason)
     state_machine.resolve_reviews(payment=payment, codes=LATE_PAYMENT_REVIEWS, resolution=reason, actor=actor)
     return finish_review(payment, before)
 
@@ -43,7 +43,7 @@ def refund_late_payments(*, payment_no: str, actor: str, reason: str) -> Payment
 def get_late_amount_minor(payment: Payment) -> int:
     """Lists the refunds that `refund_late_payments` would make now."""
     duplicates = _attempts_with_duplicate_payment(payment)
-    return _late_minor(payment) + sum(attempt.surplus_refundable_minor for attempt in duplicates)
+    return _late_minor(payment) + sum(attempt.duplicate_refundable_minor for attempt in duplicates)
 
 
 def require_late_payment(payment: Payment) -> None:
@@ -57,6 +57,8 @@ def _late_minor(payment: Payment) -> int:
 
 
 def _attempts_with_duplicate_payment(payment: Payment) -> list[PaymentAttempt]:
-    booked_minor = F("surplus_refunded_minor") + F("surplus_pending_minor") + F("surplus_disputed_minor")
-    attempts = payment.attempts.filter(surplus_minor__gt=booked_minor).order_by("number")
-    return [attempt for attempt in attempts if attempt.surplus_refundable_minor]
+    booked_minor = (
+        F("duplicate_refunded_minor") + F("duplicate_pending_minor") + F("duplicate_disputed_minor")
+    )
+    attempts = payment.attempts.filter(duplicate_minor__gt=booked_minor).order_by("number")
+    return [attempt for attempt in attempts if attempt.duplicate_refundable_minor]

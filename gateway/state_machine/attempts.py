@@ -68,9 +68,9 @@ def record_duplicate_payment(
 
     False when it was recorded before.
     """
-    recorded = PaymentAttempt.objects.filter(id=attempt.id, surplus_minor=0).update(
+    recorded = PaymentAttempt.objects.filter(id=attempt.id, duplicate_minor=0).update(
         status=AttemptStatus.SUCCEEDED,
-        surplus_minor=captured_minor,
+        duplicate_minor=captured_minor,
         channel_trade_no=channel_trade_no,
         finished_at=Now(),
     )

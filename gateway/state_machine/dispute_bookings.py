@@ -34,7 +34,7 @@ def book_disputes(*, payment: Payment, withdrawn_before: Mapping[str, int] | Non
         attempt = same_money[0].attempt
         # Releasing comes first: what one dispute gives back, another may need.
         blocked_minor = sum(dispute.blocked_minor for dispute in same_money)
-        unbooked_minor = attempt.unbooked_surplus_minor if attempt else payment.unbooked_minor
+        unbooked_minor = attempt.unbooked_duplicate_minor if attempt else payment.unbooked_minor
         left_minor = unbooked_minor + blocked_minor
         for dispute in same_money:
             dispute.payment = payment
@@ -95,7 +95,7 @@ def _change_booking(dispute: Dispute, booking: _Booking, withdrawn_before_minor:
 def _store_totals(payment: Payment, attempt: PaymentAttempt | None, disputes: list[Dispute]) -> None:
     blocked_minor = sum(dispute.blocked_minor for dispute in disputes)
     if attempt is not None:
-        PaymentAttempt.objects.filter(id=attempt.id).update(surplus_disputed_minor=blocked_minor)
+        PaymentAttempt.objects.filter(id=attempt.id).update(duplicate_disputed_minor=blocked_minor)
         return
     in_suspense_minor = sum(
         dispute.suspense_minor for dispute in disputes if dispute.currency.upper() == payment.currency

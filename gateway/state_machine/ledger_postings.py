@@ -77,10 +77,10 @@ def post_duplicate_payment(*, payment: Payment, attempt: PaymentAttempt, is_open
         event=TransferEvent.PAYMENT_DUPLICATE,
         subject=_build_subject(payment, attempt.id, attempt.reference),
         holding_account=HoldingAccount(attempt.channel, attempt.channel_account_id),
-        amount_minor=attempt.surplus_minor,
-        captured_minor=attempt.surplus_minor,
+        amount_minor=attempt.duplicate_minor,
+        captured_minor=attempt.duplicate_minor,
         application_fee_minor=reduce_application_fee(
-            attempt.application_fee_minor, attempt.surplus_minor, payment.amount_minor
+            attempt.application_fee_minor, attempt.duplicate_minor, payment.amount_minor
         ),
         is_opening=is_opening,
     )
@@ -232,7 +232,7 @@ def _build_subject(payment: Payment, subject_id: uuid.UUID, source: str) -> Post
 
 def _get_refund_account(refund: Refund) -> HoldingAccount:
     """Returns the account at which the refunded money was captured."""
-    paid = refund.surplus_of or refund.payment
+    paid = refund.duplicate_attempt or refund.payment
     return HoldingAccount(paid.channel, paid.channel_account_id)
 
 
@@ -250,14 +250,14 @@ def _compute_returned_fee(refund: Refund, amount_minor: int) -> int:
     the last one. The refunded total of the payment includes this refund."""
     if not refund.returns_application_fee:
         return 0
-    payment, attempt = refund.payment, refund.surplus_of
+    payment, attempt = refund.payment, refund.duplicate_attempt
     paid_id = attempt.id if attempt else payment.id
     taken_minor = selectors.sum_application_fees([paid_id])
-    siblings = Refund.objects.filter(payment=payment, surplus_of=attempt).values_list("id", flat=True)
+    siblings = Refund.objects.filter(payment=payment, duplicate_attempt=attempt).values_list("id", flat=True)
     left_minor = selectors.sum_application_fees([paid_id, *siblings])
     if attempt:
-        attempt.refresh_from_db(fields=["surplus_refunded_minor"])
-        captured_minor, refunded_minor = attempt.surplus_minor, attempt.surplus_refunded_minor
+        attempt.refresh_from_db(fields=["duplicate_refunded_minor"])
+        captured_minor, refunded_minor = attempt.duplicate_minor, attempt.duplicate_refunded_minor
     else:
         payment.refresh_from_db(fields=["refunded_minor"])
         captured_minor, refunded_minor = payment.captured_minor, payment.refunded_minor
@@ -287,7 +287,7 @@ def _compute_platform_fee(
 
 def _compute_returned_platform_fee(refund: Refund, fee_basis: Mapping[str, Any] | None) -> int:
     """A late or duplicate payment has no platform fee, so a refund of it gives none back."""
-    if fee_basis is None or refund.surplus_of_id is not None:
+    if fee_basis is None or refund.duplicate_attempt_id is not None:
         return 0
     return compute_refund_fee(
         payment_id=refund.payment_id,

@@ -50,7 +50,9 @@ def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> boo
     if refund.late_refunded_minor:
         return False
     left_minor = (
-        refund.surplus_of.unbooked_surplus_minor if refund.surplus_of else refund.payment.unbooked_minor
+        refund.duplicate_attempt.unbooked_duplicate_minor
+        if refund.duplicate_attempt
+        else refund.payment.unbooked_minor
     )
     number = channel_refund_no or refund.channel_refund_no
     if left_minor < refund.amount_minor:
@@ -122,7 +124,7 @@ def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> boo
         )
         hold_in_suspense(
             payment=refund.payment,
-            attempt=refund.surplus_of,
+            attempt=refund.duplicate_attempt,
             channel_refund_no=channel_refund_no or refund.refund_no,
             amount_minor=refund.amount_minor - part_minor,
             currency=refund.currency,
@@ -146,9 +148,9 @@ def _change_outcome(refund: Refund, source: RefundStatus, target: RefundStatus, 
 
 
 def _add_refunded(refund: Refund, amount_minor: int) -> None:
-    if refund.surplus_of_id is not None:
-        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
-            surplus_refunded_minor=F("surplus_refunded_minor") + amount_minor
+    if refund.duplicate_attempt_id is not None:
+        PaymentAttempt.objects.filter(id=refund.duplicate_attempt_id).update(
+            duplicate_refunded_minor=F("duplicate_refunded_minor") + amount_minor
         )
     else:
         Payment.objects.filter(id=refund.payment_id).update(

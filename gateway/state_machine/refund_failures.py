@@ -41,7 +41,7 @@ def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:
 
 def review_failed_automatic_refund(refund: Refund, reason: str) -> None:
     """Opens a review for a failed refund of a late or duplicate payment: no merchant repeats it."""
-    if refund.surplus_of_id or refund.payment.status in CLOSED_UNPAID_STATUSES:
+    if refund.duplicate_attempt_id or refund.payment.status in CLOSED_UNPAID_STATUSES:
         open_review(
             payment=refund.payment,
             code=ReviewCode.REFUND_FAILED,
@@ -51,9 +51,9 @@ def review_failed_automatic_refund(refund: Refund, reason: str) -> None:
 
 
 def _release_amount(refund: Refund) -> None:
-    if refund.surplus_of_id is not None:
-        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
-            surplus_pending_minor=F("surplus_pending_minor") - refund.amount_minor
+    if refund.duplicate_attempt_id is not None:
+        PaymentAttempt.objects.filter(id=refund.duplicate_attempt_id).update(
+            duplicate_pending_minor=F("duplicate_pending_minor") - refund.amount_minor
         )
     else:
         Payment.objects.filter(id=refund.payment_id).update(

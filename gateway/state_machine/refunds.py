@@ -55,15 +55,15 @@ WITH payment AS MATERIALIZED (
     RETURNING {_REFUND.columns}
 ), refunded_attempt AS (
     UPDATE payment_attempts SET
-        surplus_pending_minor = surplus_pending_minor - moved.amount_minor,
-        surplus_refunded_minor = surplus_refunded_minor + moved.amount_minor
-    FROM moved WHERE payment_attempts.id = moved.surplus_of_id
+        duplicate_pending_minor = duplicate_pending_minor - moved.amount_minor,
+        duplicate_refunded_minor = duplicate_refunded_minor + moved.amount_minor
+    FROM moved WHERE payment_attempts.id = moved.duplicate_attempt_id
 ), refunded AS (
     UPDATE payments SET
         refund_pending_minor = payments.refund_pending_minor - own.amount_minor,
         refunded_minor = payments.refunded_minor + own.amount_minor, updated_at = statement_timestamp()
-    FROM (SELECT payment_id, CASE WHEN surplus_of_id IS NULL THEN amount_minor ELSE 0 END AS amount_minor FROM moved)
-        AS own
+    FROM (SELECT payment_id, CASE WHEN duplicate_attempt_id IS NULL THEN amount_minor ELSE 0 END AS amount_minor
+          FROM moved) AS own
     WHERE payments.id = own.payment_id
     RETURNING {_PAYMENT.columns}
 )
@@ -92,9 +92,9 @@ def _reserve_amount(refund: Refund) -> None:
     """Reserves the amount in the ledger, and on the attempt whose duplicate payment the refund gives back, or on the
     payment."""
     post_requested_refund(refund)
-    if refund.surplus_of_id is not None:
-        PaymentAttempt.objects.filter(id=refund.surplus_of_id).update(
-            surplus_pending_minor=F("surplus_pending_minor") + refund.amount_minor
+    if refund.duplicate_attempt_id is not None:
+        PaymentAttempt.objects.filter(id=refund.duplicate_attempt_id).update(
+            duplicate_pending_minor=F("duplicate_pending_minor") + refund.amount_minor
         )
         return
     with connection.cursor() as cursor:

@@ -72,7 +72,7 @@ def settle_suspense(*, payment: Payment) -> None:
     for item in _find_open_items(payment).filter(currency=payment.currency).order_by("opened_at", "id"):
         payment.refresh_from_db()
         attempt = item.attempt
-        room_minor = attempt.unbooked_surplus_minor if attempt else payment.unbooked_minor
+        room_minor = attempt.unbooked_duplicate_minor if attempt else payment.unbooked_minor
         if item.amount_minor <= room_minor:
             _book(payment, item)
     payment.refresh_from_db()
@@ -105,7 +105,7 @@ def _book(payment: Payment, item: SuspenseItem) -> None:
     refund = Refund(
         refund_no=public_number("REF", item.opened_at.date()),
         payment=payment,
-        surplus_of=item.attempt,
+        duplicate_attempt=item.attempt,
         merchant_id=payment.merchant_id,
         environment=payment.environment,
         amount_minor=item.amount_minor,
@@ -126,7 +126,7 @@ def _book_rest(payment: Payment, item: SuspenseItem, refund: Refund) -> None:
     )
     if item.attempt_id is not None:
         PaymentAttempt.objects.filter(id=item.attempt_id).update(
-            surplus_refunded_minor=F("surplus_refunded_minor") + item.amount_minor
+            duplicate_refunded_minor=F("duplicate_refunded_minor") + item.amount_minor
         )
     else:
         Payment.objects.filter(id=payment.id).update(

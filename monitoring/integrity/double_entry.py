@@ -76,9 +76,9 @@ LEDGER_AGREES_WITH_PAYMENTS = IntegrityCheck(
            ) AS detail
     FROM ({_PAYMENTS_TOUCHED}) AS touched JOIN payments p ON p.id = touched.id
     CROSS JOIN LATERAL (
-        SELECT p.captured_minor + coalesce(sum(surplus_minor), 0) AS captured,
-               p.refunded_minor + coalesce(sum(surplus_refunded_minor), 0) AS refunded,
-               p.refund_pending_minor + coalesce(sum(surplus_pending_minor), 0) AS reserved
+        SELECT p.captured_minor + coalesce(sum(duplicate_minor), 0) AS captured,
+               p.refunded_minor + coalesce(sum(duplicate_refunded_minor), 0) AS refunded,
+               p.refund_pending_minor + coalesce(sum(duplicate_pending_minor), 0) AS reserved
         FROM payment_attempts WHERE payment_id = p.id) AS o
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(-signed) FILTER (WHERE kind = 'merchant_payable' AND phase = 'posted'), 0) AS captured,

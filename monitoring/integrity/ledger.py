@@ -20,9 +20,10 @@ _LEDGER_TOTALS = """
 OUR_TOTALS = f"""
     SELECT a.reference, p.id AS payment_id, p.payment_no, p.status, p.needs_attention, p.created_at,
            a.reference = {REFERENCE} AS is_current,
-           CASE WHEN a.reference = {REFERENCE} THEN p.captured_minor ELSE a.surplus_minor END AS taken,
-           CASE WHEN a.reference = {REFERENCE} THEN p.refunded_minor ELSE a.surplus_refunded_minor END AS refunded,
-           CASE WHEN a.reference = {REFERENCE} THEN p.refund_pending_minor ELSE a.surplus_pending_minor END AS pending,
+           CASE WHEN a.reference = {REFERENCE} THEN p.captured_minor ELSE a.duplicate_minor END AS taken,
+           CASE WHEN a.reference = {REFERENCE} THEN p.refunded_minor ELSE a.duplicate_refunded_minor END AS refunded,
+           CASE WHEN a.reference = {REFERENCE} THEN p.refund_pending_minor ELSE a.duplicate_pending_minor END
+               AS pending,
            p.environment = 'test' AND (a.sandbox OR a.channel = 'simulator') AS is_simulated,
            p.environment, CASE WHEN a.sandbox THEN '' ELSE a.channel END AS channel
     FROM payment_attempts a JOIN payments p ON p.id = a.payment_id
@@ -45,7 +46,7 @@ CHARGE_HAS_PAYMENT = IntegrityCheck(
     LEFT JOIN payment_attempts a ON a.reference = charged.reference AND (a.sandbox OR a.channel = 'simulator')
     LEFT JOIN payments p ON p.id = a.payment_id AND p.environment = 'test'
     WHERE p.id IS NULL OR charged.charges > 1 OR charged.kinds > 1 OR p.currency <> charged.currency
-       OR CASE WHEN p.channel_reference = a.reference THEN p.captured_minor ELSE a.surplus_minor END <> charged.amount
+       OR CASE WHEN p.channel_reference = a.reference THEN p.captured_minor ELSE a.duplicate_minor END <> charged.amount
     """,
 )
 
@@ -63,11 +64,11 @@ PAYMENT_HAS_CHARGE = IntegrityCheck(
     UNION ALL
     SELECT a.reference
     FROM payment_attempts a JOIN payments p ON p.id = a.payment_id
-    WHERE a.created_at >= %(since)s AND a.surplus_minor > 0
+    WHERE a.created_at >= %(since)s AND a.duplicate_minor > 0
       AND p.environment = 'test' AND (a.sandbox OR a.channel = 'simulator')
       AND NOT EXISTS (
         SELECT 1 FROM simulator_ledger l
-        WHERE l.reference = a.reference AND l.kind IN ('charge', 'capture') AND l.amount = a.surplus_minor)
+        WHERE l.reference = a.reference AND l.kind IN ('charge', 'capture') AND l.amount = a.duplicate_minor)
     """,
 )
 

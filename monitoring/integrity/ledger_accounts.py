@@ -94,7 +94,7 @@ LEDGER_ACCOUNTS_AGREE = IntegrityCheck(
     LEFT JOIN refunds r ON r.id = t.subject_id
     LEFT JOIN disputes d ON d.id = t.subject_id
     LEFT JOIN suspense_items i ON i.id = t.subject_id
-    LEFT JOIN payment_attempts s ON s.id IN (t.subject_id, r.surplus_of_id, d.attempt_id)
+    LEFT JOIN payment_attempts s ON s.id IN (t.subject_id, r.duplicate_attempt_id, d.attempt_id)
     LEFT JOIN statement_lines l ON l.id = t.subject_id
     LEFT JOIN statement_files f ON f.id = l.file_id
     LEFT JOIN settlement_cases c ON c.id = t.subject_id

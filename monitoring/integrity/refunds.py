@@ -15,7 +15,7 @@ REFUND_TOTALS = IntegrityCheck(
     )
     SELECT p.payment_no AS id
     FROM touched JOIN payments p ON p.id = touched.id
-    LEFT JOIN refunds r ON r.payment_id = p.id AND r.surplus_of_id IS NULL
+    LEFT JOIN refunds r ON r.payment_id = p.id AND r.duplicate_attempt_id IS NULL
     GROUP BY p.id
     HAVING p.refunded_minor <> COALESCE(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0)
            + COALESCE(sum(r.late_refunded_minor), 0)
@@ -25,12 +25,12 @@ REFUND_TOTALS = IntegrityCheck(
         OR bool_or(r.currency <> p.currency)
     UNION ALL
     SELECT a.reference
-    FROM payment_attempts a LEFT JOIN refunds r ON r.surplus_of_id = a.id
-    WHERE a.surplus_minor > 0 AND a.created_at >= %(since)s
+    FROM payment_attempts a LEFT JOIN refunds r ON r.duplicate_attempt_id = a.id
+    WHERE a.duplicate_minor > 0 AND a.created_at >= %(since)s
     GROUP BY a.id
-    HAVING a.surplus_refunded_minor <> COALESCE(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0)
+    HAVING a.duplicate_refunded_minor <> COALESCE(sum(r.amount_minor) FILTER (WHERE r.status = 'succeeded'), 0)
            + COALESCE(sum(r.late_refunded_minor), 0)
-        OR a.surplus_pending_minor
+        OR a.duplicate_pending_minor
            <> COALESCE(sum(r.amount_minor) FILTER (WHERE r.status IN ('pending', 'processing')), 0)
     """,
 )
@@ -51,7 +51,7 @@ REFUND_LIMITS = IntegrityCheck(
     CROSS JOIN LATERAL (
         SELECT coalesce(sum(amount_minor) FILTER (WHERE status = 'succeeded'), 0) + sum(late_refunded_minor) AS done,
                sum(amount_minor) FILTER (WHERE status IN ('pending', 'processing')) AS pending
-        FROM refunds WHERE payment_id = p.id AND surplus_of_id IS NULL) r
+        FROM refunds WHERE payment_id = p.id AND duplicate_attempt_id IS NULL) r
     WHERE p.refunded_minor + p.refund_pending_minor > p.captured_minor
        OR p.captured_minor > p.amount_minor + p.authorization_increment_minor
        OR least(p.refunded_minor, p.refund_pending_minor) < 0
@@ -71,7 +71,7 @@ FINISHED_REFUNDS = IntegrityCheck(
     FROM saga_instances i
     LEFT JOIN refunds r ON r.refund_no = i.business_id
     LEFT JOIN payments p ON p.id = r.payment_id
-    LEFT JOIN payment_attempts a ON a.id = r.surplus_of_id
+    LEFT JOIN payment_attempts a ON a.id = r.duplicate_attempt_id
     LEFT JOIN simulator_refunds b ON b.reference = r.refund_no
     LEFT JOIN (
         SELECT refund_reference, sum(amount) AS amount FROM simulator_ledger
@@ -99,7 +99,7 @@ REFUNDS_IN_BOOKS = IntegrityCheck(
     ),
     """
     SELECT r.refund_no AS id
-    FROM refunds r JOIN payments p ON p.id = r.payment_id LEFT JOIN payment_attempts a ON a.id = r.surplus_of_id
+    FROM refunds r JOIN payments p ON p.id = r.payment_id LEFT JOIN payment_attempts a ON a.id = r.duplicate_attempt_id
     WHERE r.created_at >= %(since)s AND r.status = 'succeeded' AND r.contradicted_at IS NULL
       AND p.environment = 'test' AND (coalesce(a.sandbox, p.sandbox) OR coalesce(a.channel, p.channel) = 'simulator')
       AND NOT EXISTS (
@@ -114,7 +114,7 @@ REFUNDS_IN_BOOKS = IntegrityCheck(
             OR (r.origin = 'channel' AND r.channel = 'simulator' AND r.channel_refund_no = l.refund_reference))
         AND (r.status = 'succeeded' OR r.contradicted_at IS NOT NULL)
         AND r.amount_minor = l.amount AND r.currency = l.currency
-    LEFT JOIN payment_attempts a ON a.id = r.surplus_of_id
+    LEFT JOIN payment_attempts a ON a.id = r.duplicate_attempt_id
     LEFT JOIN payments p ON p.id = r.payment_id AND coalesce(a.reference, p.channel_reference) = l.reference
     WHERE l.kind = 'refund' AND l.at >= %(since)s AND l.at <= now() - make_interval(secs => %(grace)s)
       AND p.id IS NULL

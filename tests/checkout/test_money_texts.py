@@ -38,9 +38,9 @@ def read(state: PageState, money: PaymentAmounts, *, needs_review: bool = False)
             "$10.00 was refunded to you before",
         ),
         (usd(captured=10_000, refunded=10_000), "refunded", "$100.00 was refunded to you"),
-        (usd(captured=10_000, surplus=10_000), "paid", "You paid $100.00 too much, which will be refunded"),
+        (usd(captured=10_000, excess=10_000), "paid", "You paid $100.00 too much, which will be refunded"),
         (
-            usd(captured=10_000, surplus=10_000, surplus_refunded=10_000),
+            usd(captured=10_000, excess=10_000, excess_refunded=10_000),
             "paid",
             "You paid $100.00 too much, which was refunded",
         ),
@@ -60,10 +60,10 @@ def test_a_paid_payment(money: PaymentAmounts, state: str, text: str) -> None:
         (usd(captured=10_000, refunded=4_000), "late_held", "$40.00 of it was refunded"),
         (usd(captured=10_000, refund_pending=10_000), "late_refund_pending", "It is being refunded"),
         (usd(captured=10_000, refunded=10_000), "late_refunded", "refunded it to you"),
-        (usd(surplus=10_000), "late_held", "hold it"),
-        (usd(surplus=10_000, surplus_pending=10_000), "late_refund_pending", "It is being refunded"),
-        (usd(surplus=10_000, surplus_refunded=10_000), "late_refunded", "refunded it to you"),
-        (usd(captured=10_000, refunded=10_000, surplus=5_000), "late_held", "$100.00 of it was refunded"),
+        (usd(excess=10_000), "late_held", "hold it"),
+        (usd(excess=10_000, excess_pending=10_000), "late_refund_pending", "It is being refunded"),
+        (usd(excess=10_000, excess_refunded=10_000), "late_refunded", "refunded it to you"),
+        (usd(captured=10_000, refunded=10_000, excess=5_000), "late_held", "$100.00 of it was refunded"),
     ],
 )
 def test_money_for_a_closed_payment_is_always_shown(
@@ -86,7 +86,7 @@ def test_nothing_was_charged_is_shown_only_when_it_is_certain() -> None:
 
 
 def test_amounts_are_named_in_every_language() -> None:
-    money = usd(captured=10_000, refunded=1_000, refund_pending=2_000, surplus=500)
+    money = usd(captured=10_000, refunded=1_000, refund_pending=2_000, excess=500)
     for language, locale in (("en", "en_US"), ("zh-hans", "zh_Hans_CN")):
         with translation.override(language):
             for state in MESSAGES:

@@ -351,7 +351,7 @@ def test_a_disputed_payment_is_still_paid(client: SignedClient) -> None:
 def test_a_payment_of_an_earlier_attempt_is_always_shown(client: SignedClient, payment: Body) -> None:
     bank.let_payment_expire(payment["payment_no"])
     client.post(f"/api/v1/payments/{payment['payment_no']}/sync", {})
-    PaymentAttempt.objects.filter(payment__payment_no=payment["payment_no"]).update(surplus_minor=7_000)
+    PaymentAttempt.objects.filter(payment__payment_no=payment["payment_no"]).update(duplicate_minor=7_000)
     assert "We received $70.00 after this payment had ended" in get(payment).content.decode()
     assert json.loads(get(payment, "/status").content)["status"] == "late_held"
 

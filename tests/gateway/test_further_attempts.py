@@ -129,7 +129,7 @@ def test_a_duplicate_payment_of_an_earlier_attempt_is_refunded(client: SignedCli
     bank.deliver_webhooks(f"{payment['payment_no']}-2")
     now = get_payment(client, payment)
     assert (now["status"], now["refunded_amount"]) == ("succeeded", 0)
-    assert now["attempts"][0]["surplus_refunded_amount"] == 10_000
+    assert now["attempts"][0]["duplicate_refunded_amount"] == 10_000
 
 
 def test_a_cancelled_order_gets_no_further_attempt(client: SignedClient) -> None:

@@ -199,14 +199,14 @@ def test_a_duplicate_payment_is_refunded_and_the_payment_continues(
     now = get_payment(client, payment)
     assert (now["status"], now["captured_amount"], now["refunded_amount"]) == ("succeeded", 10_000, 0)
     first, second = now["attempts"]
-    assert (first["status"], first["surplus_amount"], first["surplus_refunded_amount"]) == (
+    assert (first["status"], first["duplicate_amount"], first["duplicate_refunded_amount"]) == (
         "succeeded",
         10_000,
         10_000,
     )
-    assert (second["status"], second["surplus_amount"]) == ("succeeded", 0)
+    assert (second["status"], second["duplicate_amount"]) == ("succeeded", 0)
     (event,) = events_of(payment, "payment.paid_twice")
-    assert event["attempt"]["surplus_amount"] == 10_000
+    assert event["attempt"]["duplicate_amount"] == 10_000
     assert data(refund(client, payment, 10_000))["status"] == "succeeded", (
         "the payment's own amount is untouched"
     )
@@ -231,7 +231,7 @@ def test_a_duplicate_payment_that_cannot_be_refunded_needs_review(
     pay_earlier_attempt(payment)
     background.finish()
     attempt = PaymentAttempt.objects.get(number=1)
-    assert (attempt.surplus_minor, attempt.surplus_refundable_minor) == (10_000, 10_000)
+    assert (attempt.duplicate_minor, attempt.duplicate_refundable_minor) == (10_000, 10_000)
     assert "late payment" in Payment.objects.get().attention_reason
 
 
@@ -260,7 +260,7 @@ def test_only_the_channel_of_an_attempt_can_report_it(
         )
         == "parked"
     )
-    assert PaymentAttempt.objects.filter(surplus_minor__gt=0).count() == 0
+    assert PaymentAttempt.objects.filter(duplicate_minor__gt=0).count() == 0
 
 
 # --- Refunds whose outcome changes ---

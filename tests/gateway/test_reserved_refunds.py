@@ -44,7 +44,7 @@ def money(row: Payment | PaymentAttempt) -> tuple[int, int]:
     row.refresh_from_db()
     if isinstance(row, Payment):
         return row.refund_pending_minor, row.refunded_minor
-    return row.surplus_pending_minor, row.surplus_refunded_minor
+    return row.duplicate_pending_minor, row.duplicate_refunded_minor
 
 
 def events_of(refund: Refund) -> list[str]:
@@ -154,10 +154,10 @@ def test_a_duplicate_payment_is_given_back_from_its_attempt(client: SignedClient
     body = fail_over(client)
     pay_earlier_attempt(body)
     payment = Payment.objects.get(payment_no=body["payment_no"])
-    attempt = payment.attempts.get(surplus_minor__gt=0)
+    attempt = payment.attempts.get(duplicate_minor__gt=0)
     others = list(payment.attempts.exclude(id=attempt.id))
     own, pending = money(payment), money(attempt)
-    refund = reserved(payment, attempt.surplus_refundable_minor - 1, surplus_of=attempt)
+    refund = reserved(payment, attempt.duplicate_refundable_minor - 1, duplicate_attempt=attempt)
     assert money(attempt) == (pending[0] + refund.amount_minor, pending[1])
     with transaction.atomic():
         assert state_machine.mark_refund_succeeded(refund=refund, channel_refund_no="ch_1") is True

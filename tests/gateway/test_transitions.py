@@ -92,7 +92,7 @@ def test_attempts(acme: NewMerchant) -> None:
 
     def changes(source: str, target: str) -> dict[str, Any]:
         is_duplicate = source in (AttemptStatus.DECLINED, AttemptStatus.CANCELLED)
-        return {"surplus_minor": AMOUNT_MINOR} if is_duplicate else {}
+        return {"duplicate_minor": AMOUNT_MINOR} if is_duplicate else {}
 
     accepted = pairs_the_database_accepts(
         AttemptStatus, insert, refused_by="payment_attempt_status_moves_on", changes=changes

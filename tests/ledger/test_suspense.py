@@ -175,7 +175,7 @@ def test_a_dispute_before_a_duplicate_payment(
     assert pay_earlier_attempt(payment) == "late_money"
     background.finish()
     attempt = PaymentAttempt.objects.get(number=1)
-    assert (attempt.surplus_disputed_minor, attempt.surplus_refunded_minor) == (
+    assert (attempt.duplicate_disputed_minor, attempt.duplicate_refunded_minor) == (
         disputed_minor,
         refunded_minor,
     )

@@ -75,7 +75,7 @@ def test_a_duplicate_payment_is_refunded(client: SignedClient, banks: list[Addit
     act("refund", payment)
     background.finish()
     assert bank.read_ledger(payment["payment_no"]) == [("charge", 10_000), ("refund", 10_000)]
-    assert PaymentAttempt.objects.get(number=1).surplus_refunded_minor == 10_000
+    assert PaymentAttempt.objects.get(number=1).duplicate_refunded_minor == 10_000
     assert get_payment(client, payment)["refunded_amount"] == 0
 
 

@@ -190,10 +190,10 @@ class PaymentAttemptOutput(serializers.Serializer[Any]):
     channel_trade_no = serializers.CharField(allow_null=True)
     failure_code = serializers.CharField(allow_null=True)
     failure_message = serializers.CharField(allow_null=True)
-    surplus_amount = AmountOutput(
+    duplicate_amount = AmountOutput(
         help_text=_("Amount of a duplicate payment of this attempt; it is refunded.")
     )
-    surplus_refunded_amount = AmountOutput()
+    duplicate_refunded_amount = AmountOutput()
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
 

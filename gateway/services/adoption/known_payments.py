@@ -40,7 +40,7 @@ def query_refunded_payment(
     """Queries the payment of a refund that we do not know, unless we know the money that it gives back. The lists have
     the payments that were created since the restore point, and this one may be older."""
     attempt = selectors.find_earlier_attempt(payment, reference)
-    known_minor = attempt.surplus_minor if attempt else payment.captured_minor
+    known_minor = attempt.duplicate_minor if attempt else payment.captured_minor
     if known_minor or not is_from_own_channel(source, attempt or payment, payment.environment):
         return
     _stop_automatic_refunds(payment, reference, source, restored_to)

@@ -44,7 +44,7 @@ def record_dashboard_refund(
 
     Raises `ServiceUnavailable` when the refund cannot be recorded yet.
     """
-    left_minor = attempt.unbooked_surplus_minor if attempt else payment.unbooked_minor
+    left_minor = attempt.unbooked_duplicate_minor if attempt else payment.unbooked_minor
     reused_no = _find_reused_number(payment, update)
     lost_no = _find_lost_number(update)
     if payment.suspense_items.filter(channel_refund_no=update.channel_refund_no).exists():
@@ -56,7 +56,7 @@ def record_dashboard_refund(
     refund = Refund(
         refund_no=lost_no or public_number("REF", timezone.now().date()),
         payment=payment,
-        surplus_of=attempt,
+        duplicate_attempt=attempt,
         merchant_id=payment.merchant_id,
         environment=payment.environment,
         amount_minor=update.amount_minor,
@@ -102,14 +102,14 @@ def _is_too_early(
 ) -> bool:
     """Whether the refund is reported before its payment, or may be one of ours whose answer is still missing: one of
     the same amount that has no number of the channel yet. A lost one has a number of its own."""
-    captured_minor = attempt.surplus_minor if attempt else payment.captured_minor
+    captured_minor = attempt.duplicate_minor if attempt else payment.captured_minor
     if not captured_minor and update.state != RefundState.FAILED:
         return True
     if is_lost:
         return False
     unanswered = payment.refunds.filter(
         status__in=OPEN_REFUND_STATUSES,
-        surplus_of=attempt,
+        duplicate_attempt=attempt,
         channel_refund_no="",
         amount_minor=update.amount_minor,
     )

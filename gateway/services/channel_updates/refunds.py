@@ -62,7 +62,7 @@ def _apply_to_known_refund(update: ChannelRefund, source: UpdateSource, *, is_cu
     if refund is None:
         return UpdateEffect.UNKNOWN_REFERENCE
     payment = refund.payment
-    if not is_from_own_channel(source, refund.surplus_of or payment, payment.environment):
+    if not is_from_own_channel(source, refund.duplicate_attempt or payment, payment.environment):
         return UpdateEffect.UNKNOWN_REFERENCE
     with tracing.refund_update_span(refund, source.channel) as span:
         effect = _apply(refund, update, is_current=is_current)

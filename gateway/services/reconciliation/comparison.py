@@ -65,7 +65,7 @@ def compare_payment(
         return
     payment = attempt.payment
     is_current = attempt.reference == payment.reference
-    captured_minor = payment.captured_minor if is_current else attempt.surplus_minor
+    captured_minor = payment.captured_minor if is_current else attempt.duplicate_minor
     if captured_minor and not (is_current and payment.is_partly_captured):
         states: tuple[PaymentState, ...] = (PaymentState.PAID,)
     elif is_current:

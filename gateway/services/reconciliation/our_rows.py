@@ -20,8 +20,10 @@ def get_attempts(channel: str, environment: str, account_id: uuid.UUID | None) -
 
 
 def get_refunds(channel: str, environment: str, account_id: uuid.UUID | None) -> QuerySet[Refund]:
-    of_payment = Q(surplus_of=None) & _at_channel("payment__", channel, account_id)
-    of_duplicate_payment = Q(surplus_of__isnull=False) & _at_channel("surplus_of__", channel, account_id)
+    of_payment = Q(duplicate_attempt=None) & _at_channel("payment__", channel, account_id)
+    of_duplicate_payment = Q(duplicate_attempt__isnull=False) & _at_channel(
+        "duplicate_attempt__", channel, account_id
+    )
     return Refund.objects.filter(of_payment | of_duplicate_payment, environment=environment)
 
 
@@ -31,7 +33,7 @@ def select_paid_within(
     """The attempts that took money in the period: the payment's own, and duplicate payments of other attempts."""
     is_current = Q(reference=Coalesce(NullIf("payment__channel_reference", Value("")), "payment__payment_no"))
     own = Q(payment__captured_minor__gt=0, payment__paid_at__gte=since, payment__paid_at__lt=until)
-    duplicate = Q(surplus_minor__gt=0, finished_at__gte=since, finished_at__lt=until)
+    duplicate = Q(duplicate_minor__gt=0, finished_at__gte=since, finished_at__lt=until)
     return attempts.filter(is_current & own | ~is_current & duplicate)
 
 
