@@ -9,21 +9,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.db.models import F
 from django.test import Client
 
 from channels.base import FormAction
-from gateway.models import ChannelEvent, Payment, PaymentReview
+from gateway.models import ChannelEvent, Payment, PaymentReview, Refund
 from gateway.services.reconciliation.differences import (
     ComparedCounts,
     ReconciliationScope,
     find_differences,
 )
 from tests.channels.alipay_harness import AlipayHarness
+from tests.channels.harness import let_refund_pauses_pass
 from tests.channels.test_journeys import deliver, send_webhook
 from tests.support import background
 from tests.support.alipay.bank import alipay_bank, connect
 from tests.support.auditing import _audited  # noqa: F401
-from tests.support.shop import Body, cancel, create, data, get_payment, refund
+from tests.support.shop import Body, cancel, create, data, get_payment, get_refund, refund
 from tests.support.signing import SignedClient
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "simulator"])
@@ -120,6 +122,25 @@ def test_a_refund_of_everything_in_the_console_is_no_cancellation(
     data(client.post(f"/api/v1/payments/{payment['payment_no']}/sync"))
     now = get_payment(client, payment)
     assert (now["status"], now["refund_status"]) == ("succeeded", "full")
+
+
+def test_a_second_refund_waits_for_the_pause_that_alipay_requires(
+    client: SignedClient, harness: AlipayHarness
+) -> None:
+    payment = create_page(client)
+    open_and_pay(harness, payment)
+    deliver(harness, harness.take_webhooks())
+    data(refund(client, payment, 2_500))
+    minute = dt.timedelta(minutes=1)
+    Refund.objects.update(created_at=F("created_at") + minute)  # a slow machine stays within the pause
+    second = data(refund(client, payment, 7_500), 202)
+    first_at = Refund.objects.exclude(refund_no=second["refund_no"]).get().created_at
+    assert Refund.objects.get(refund_no=second["refund_no"]).call_at == first_at + dt.timedelta(seconds=3)
+    assert harness.read_amounts(payment["payment_no"]) == (10_000, 2_500)
+    let_refund_pauses_pass(64)
+    background.finish()
+    assert get_refund(client, second)["status"] == "succeeded"
+    assert harness.read_amounts(payment["payment_no"]) == (10_000, 10_000)
 
 
 def test_a_notice_with_another_amount_needs_review(client: SignedClient, harness: AlipayHarness) -> None:
