@@ -74,8 +74,10 @@ FINISHED_REFUNDS = IntegrityCheck(
     LEFT JOIN payment_attempts a ON a.id = r.duplicate_attempt_id
     LEFT JOIN simulator_refunds b ON b.reference = r.refund_no
     LEFT JOIN (
-        SELECT refund_reference, sum(amount) AS amount FROM simulator_ledger
-        WHERE kind = 'refund' GROUP BY refund_reference) AS paid ON paid.refund_reference = i.business_id
+        SELECT refund_reference, sum(amount) FILTER (WHERE kind = 'refund') AS amount,
+               sum(CASE kind WHEN 'refund' THEN amount ELSE -amount END) AS kept
+        FROM simulator_ledger WHERE kind IN ('refund', 'refund_return')
+        GROUP BY refund_reference) AS paid ON paid.refund_reference = i.business_id
     WHERE i.definition = 'refund.create' AND i.status IN ('completed', 'compensated')
       AND i.created_at >= %(since)s AND r.contradicted_at IS NULL
       -- Without a refund: nothing was left of a late payment when its refund began.
@@ -88,7 +90,8 @@ FINISHED_REFUNDS = IntegrityCheck(
             (i.status = 'completed' AND (b.reference IS NULL OR b.amount <> r.amount_minor))
          OR (i.status = 'compensated' AND r.status <> 'failed')
          OR (r.status = 'succeeded' AND coalesce(paid.amount, 0) <> r.amount_minor)
-         OR (r.status = 'failed' AND coalesce(paid.amount, 0) <> 0))))
+         -- It may have come back before the saga learned that it was made.
+         OR (r.status = 'failed' AND coalesce(paid.kept, 0) <> 0))))
     """,
 )
 
@@ -112,7 +115,10 @@ REFUNDS_IN_BOOKS = IntegrityCheck(
     FROM simulator_ledger l
     LEFT JOIN refunds r ON (r.refund_no = l.refund_reference
             OR (r.origin = 'channel' AND r.channel = 'simulator' AND r.channel_refund_no = l.refund_reference))
-        AND (r.status = 'succeeded' OR r.contradicted_at IS NOT NULL)
+        AND (r.status = 'succeeded' OR r.contradicted_at IS NOT NULL OR r.status = 'failed' AND EXISTS (
+            SELECT FROM simulator_ledger back
+            WHERE back.refund_reference = l.refund_reference AND back.kind = 'refund_return'
+              AND back.amount = l.amount))
         AND r.amount_minor = l.amount AND r.currency = l.currency
     LEFT JOIN payment_attempts a ON a.id = r.duplicate_attempt_id
     LEFT JOIN payments p ON p.id = r.payment_id AND coalesce(a.reference, p.channel_reference) = l.reference
