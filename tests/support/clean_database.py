@@ -32,8 +32,12 @@ def restore() -> None:
     """Undoes everything that was committed since `install`. Fails for a test that leaves its connection without
     triggers (`tests.support.triggers`), because later tests would fail for no visible reason."""
     with connection.cursor() as cursor:
+        # A slow machine needs longer for it than a statement of the platform may take. A test would fail, and Django
+        # would leave the databases closed to all later tests of this process.
+        cursor.execute("SET statement_timeout = 0")
         cursor.execute(f"SELECT current_setting('session_replication_role'), {SCHEMA}.restore()")
         (role, _nothing) = cursor.fetchone()
+        cursor.execute("RESET statement_timeout")
         if role != "origin":
             cursor.execute("RESET session_replication_role")
     ContentType.objects.clear_cache()  # of a content type that a test made
