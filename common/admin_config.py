@@ -1,5 +1,8 @@
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 
 
-class BackOfficeConfig(AdminConfig):
+class BackOfficeConfig(SimpleAdminConfig):
+    """Does not import the modules of the admin. `payment_platform.urls` does: workers have no pages, and start faster
+    and with less memory without them."""
+
     default_site = "common.admin_site.BackOfficeSite"
