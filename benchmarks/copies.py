@@ -6,8 +6,7 @@ replaced for each copy, in columns and in JSON alike, so the references among th
 
 import datetime as dt
 import re
-import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from common.postgresql.partitions import make_partitions
 from common.postgresql.sessions import open_session
@@ -99,8 +98,10 @@ class PaymentCopies:
             while first < size:
                 is_recent = first < self._with_history
                 end = min(first + CHUNK, size, self._with_history if is_recent else size)
-                values = [self._values(number) for number in range(first, end)]
-                for table in self._templates if is_recent else _KEPT:
+                tables = tuple(self._templates) if is_recent else _KEPT
+                used = {place for table in tables for place in self._templates[table]}
+                values = [self._values(number, used) for number in range(first, end)]
+                for table in tables:
                     names = ", ".join(f'"{name}"' for name in self._columns[table])
                     with (
                         session.cursor() as cursor,
@@ -126,14 +127,17 @@ class PaymentCopies:
         pieces = marked.split("\0")
         return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)]
 
-    def _values(self, number: int) -> list[str]:
+    def _values(self, number: int, used: Container[int | str]) -> list[str]:
+        """Those at places that are not `used` are empty."""
         at = self._time_of(number)
         milliseconds = int(at.timestamp() * 1000)
         bits = number * 0x9E3779B97F4A7C15
         tag = f"{bits & 0xFFFFFFFFFF:010x}{number:09d}"
         texts = [_renumber(text, number, tag) for text in self._numbers]
         ids = [
-            str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | place << 68 | 2 << 62 | bits & ((1 << 62) - 1)))
+            _format_uuid(milliseconds << 80 | 7 << 76 | place << 68 | 2 << 62 | bits & ((1 << 62) - 1))
+            if len(texts) + place in used
+            else ""
             for place, _id in enumerate(self._uuids)
         ]
         times = [at.strftime("%Y-%m-%d %H:%M"), at.strftime("%Y-%m-%dT%H:%M"), at.strftime("%Y-%m-%d")]
@@ -149,6 +153,12 @@ class PaymentCopies:
         return begin - YEARS + YEARS * min(1.0, (number - self._with_history) / MOST)
 
 
+def _format_uuid(number: int) -> str:
+    """As `str(uuid.UUID(int=number))`, in a third of the time."""
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
 def _renumber(text: str, number: int, tag: str) -> str:
     """A text of the same length and beginning that belongs to this copy alone."""
     if text.startswith("PAY-"):
@@ -157,8 +167,10 @@ def _renumber(text: str, number: int, tag: str) -> str:
 
 
 def _fill(template: list[str | int], values: list[list[str]]) -> Iterator[bytes]:
+    text = "".join("%s" if isinstance(piece, int) else piece.replace("%", "%%") for piece in template)
+    places = [piece for piece in template if isinstance(piece, int)]
     for each in values:
-        yield "".join(piece if isinstance(piece, str) else each[piece] for piece in template).encode()
+        yield (text % tuple([each[place] for place in places])).encode()
 
 
 def _writable_columns(session, table: str) -> list[str]:  # type: ignore[no-untyped-def]
