@@ -10,7 +10,7 @@ One capture of a payment is in flight at a time, so the channel's total tells wh
 import uuid
 
 from channels.base import CapturePayment, ChannelPayment, PaymentState, Reported
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
     convert_query_answer,
@@ -35,7 +35,7 @@ def begin_capture(context: Context) -> None:
     data = PaymentCaptureData.read(context.data)
     state_machine.begin_capture(
         capture_id=data.capture_id,
-        payment=_lock_payment(data),
+        payment=selectors.lock_payment(data.payment_id),
         amount_minor=data.amount_minor,
         is_final=data.is_final,
     )
@@ -44,7 +44,7 @@ def begin_capture(context: Context) -> None:
 def fail_capture(context: Context) -> None:
     """Compensation. The channel may have ended the authorization, so the payment is queried."""
     data = PaymentCaptureData.read(context.data)
-    payment = _lock_payment(data)
+    payment = selectors.lock_payment(data.payment_id)
     failure = context.failure or Failure("unknown", "")
     state_machine.mark_capture_failed(capture_id=data.capture_id, code=failure.code, message=failure.message)
     state_machine.schedule_payment_query(payment=payment)
@@ -116,17 +116,13 @@ def _convert_payment(data: PaymentCaptureData, payment: ChannelPayment) -> Outco
 
 def record_capture(context: Context) -> None:
     data = PaymentCaptureData.read(context.data)
-    payment = _lock_payment(data)
+    payment = selectors.lock_payment(data.payment_id)
     result = context.results["CaptureAtChannel"]
     if result["state"] == PaymentState.AUTHORIZED:
         receive_partial_capture(payment=payment, captured_minor=result["captured_minor"])
     else:
         receive_payment(payment=payment, captured_minor=result["captured_minor"])
     state_machine.mark_capture_succeeded(capture_id=data.capture_id)
-
-
-def _lock_payment(data: PaymentCaptureData) -> Payment:
-    return Payment.objects.select_for_update().get(id=data.payment_id)
 
 
 PAYMENT_CAPTURE = register(

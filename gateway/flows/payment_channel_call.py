@@ -23,7 +23,7 @@ from channels.base import (
 )
 from channels.guard import GuardedChannel
 from channels.registry import get_capabilities
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.checkout_token import build_checkout_url
 from gateway.flows.channel_attempt import CALL_PAYMENT_CHANNEL, ChannelAttempt
 from gateway.flows.channel_outcomes import (
@@ -33,7 +33,7 @@ from gateway.flows.channel_outcomes import (
     describe_payment_mismatch,
 )
 from gateway.flows.data import PaymentCreateData
-from gateway.models import CaptureMethod, Payment
+from gateway.models import CaptureMethod
 from sagas.definitions import EXTERNAL, Call, Context, Step
 from sagas.outcomes import (
     AlreadySucceeded,
@@ -174,7 +174,7 @@ def begin_next_attempt(context: Context) -> None:
     """Ends the declined attempt and begins the next one, in the transaction of its intent."""
     data = PaymentCreateData.read(context.data)
     attempt = ChannelAttempt.read(data, context.results)
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
     if not payment.is_open:
         raise StepFailed("closed_meanwhile", f"the payment is {payment.status} already")
     declined = context.results[CALL_PAYMENT_CHANNEL]["declined"]

@@ -21,7 +21,7 @@ from channels.base import (
     PaymentState,
     Reported,
 )
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
     convert_query_answer,
@@ -34,7 +34,7 @@ from gateway.flows.received_payments import receive_payment
 from gateway.flows.running import find_running_operation
 from gateway.flows.start import start_flow
 from gateway.models import CaptureMethod, Payment, PaymentStatus
-from sagas import selectors
+from sagas import selectors as saga_selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, RetryPolicy, Step
 from sagas.models import SagaStatus
 from sagas.outcomes import CallNotFound, Failure, NeedsReview, Outcome, StepFailed, Success, Transient
@@ -45,17 +45,19 @@ COMPLETABLE_STATUSES = (PaymentStatus.PENDING, PaymentStatus.PROCESSING)
 
 
 def mark_processing(context: Context) -> None:
-    payment = _lock_payment(context)
-    if payment.status not in COMPLETABLE_STATUSES or payment.reference != context.data["reference"]:
+    data = PaymentCompleteData.read(context.data)
+    payment = selectors.lock_payment(data.payment_id)
+    if payment.status not in COMPLETABLE_STATUSES or payment.reference != data.reference:
         raise StepFailed("closed_meanwhile", f"the payment is {payment.status} already")
     state_machine.mark_payment_processing(payment=payment)
 
 
 def close_payment(context: Context) -> None:
     """Compensation: the payment fails. One that was reported paid meanwhile stays paid."""
+    data = PaymentCompleteData.read(context.data)
     failure = context.failure or Failure("unknown", "")
     state_machine.close_unpaid_payment(
-        payment=_lock_payment(context),
+        payment=selectors.lock_payment(data.payment_id),
         status=PaymentStatus.FAILED,
         code=failure.code,
         message=failure.message,
@@ -109,17 +111,14 @@ def _convert_payment(data: PaymentCompleteData, payment: ChannelPayment) -> Outc
 
 def record_completion(context: Context) -> None:
     """While the channel has the payment as processing, so have we: an update brings the end."""
+    data = PaymentCompleteData.read(context.data)
     result = context.results["CompleteAtChannel"]
-    payment = _lock_payment(context)
+    payment = selectors.lock_payment(data.payment_id)
     match PaymentState(result["state"]):
         case PaymentState.PAID:
             receive_payment(payment=payment, captured_minor=result["captured_minor"])
         case PaymentState.AUTHORIZED:
             state_machine.mark_payment_authorized(payment=payment)
-
-
-def _lock_payment(context: Context) -> Payment:
-    return Payment.objects.select_for_update().get(id=context.data["payment_id"])
 
 
 PAYMENT_COMPLETE = register(
@@ -155,7 +154,7 @@ def complete_approved_payment(*, payment: Payment, complete_before: str) -> bool
     if payment.status not in COMPLETABLE_STATUSES or find_running_operation(payment, ("payment.cancel",)):
         return False
     saga_id = uuid.uuid5(payment.id, f"{PAYMENT_COMPLETE.name} {payment.reference}")
-    earlier = selectors.get_saga_status(saga_id)
+    earlier = saga_selectors.get_saga_status(saga_id)
     seconds_left = _get_seconds_left(complete_before)
     is_lapsed = seconds_left is not None and seconds_left <= 0
     if is_lapsed and earlier in (None, SagaStatus.COMPENSATED):  # nothing was charged, and nothing will be

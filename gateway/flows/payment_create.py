@@ -120,7 +120,7 @@ def close_payment_and_order(context: Context) -> None:
     """Compensation: the payment fails, or is cancelled when that was requested, and its order is cancelled."""
     data = PaymentCreateData.read(context.data)
     failure = context.failure or Failure("unknown", "")
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
     status = PaymentStatus.CANCELLED if failure.code == "cancel_requested" else PaymentStatus.FAILED
     closed = state_machine.close_unpaid_payment(
         payment=payment, status=status, code=failure.code, message=failure.message
@@ -142,7 +142,7 @@ def activate_payment(context: Context) -> None:
     if state == PaymentState.OPEN:
         context.written_objects[ACTIVATED_PAYMENT] = payment
         return
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
     match state:
         case PaymentState.PAID:
             receive_payment(payment=payment, captured_minor=result["captured_minor"])

@@ -17,7 +17,7 @@ from channels.base import (
     PaymentState,
     Reported,
 )
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
     convert_query_answer,
@@ -36,14 +36,16 @@ from sagas.state import SagaState
 def begin_increment(context: Context) -> None:
     data = AuthorizationIncrementData.read(context.data)
     state_machine.begin_increment(
-        increment_id=data.increment_id, payment=_lock_payment(data), amount_minor=data.amount_minor
+        increment_id=data.increment_id,
+        payment=selectors.lock_payment(data.payment_id),
+        amount_minor=data.amount_minor,
     )
 
 
 def fail_increment(context: Context) -> None:
     """Compensation. A query finds out whether the authorization is still there."""
     data = AuthorizationIncrementData.read(context.data)
-    payment = _lock_payment(data)
+    payment = selectors.lock_payment(data.payment_id)
     failure = context.failure or Failure("unknown", "")
     state_machine.mark_increment_failed(
         increment_id=data.increment_id, code=failure.code, message=failure.message
@@ -92,11 +94,8 @@ def _convert_payment(data: AuthorizationIncrementData, payment: ChannelPayment) 
 
 def record_increment(context: Context) -> None:
     data = AuthorizationIncrementData.read(context.data)
-    state_machine.mark_increment_succeeded(increment_id=data.increment_id, payment=_lock_payment(data))
-
-
-def _lock_payment(data: AuthorizationIncrementData) -> Payment:
-    return Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
+    state_machine.mark_increment_succeeded(increment_id=data.increment_id, payment=payment)
 
 
 # A channel that reports the larger amount later is believed, so nothing else has to be decided.

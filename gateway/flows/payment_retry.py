@@ -11,7 +11,7 @@ cannot touch it: money of an earlier attempt is a duplicate payment, which is re
 import dataclasses
 import uuid
 
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.flows.data import PaymentCreateData
 from gateway.flows.payment_channel_call import CALL_CHANNEL
 from gateway.flows.payment_create import ACTIVATE_PAYMENT, close_payment_and_order
@@ -29,7 +29,7 @@ from sagas.state import SagaState
 def reopen_payment(context: Context) -> None:
     """Makes payment and order pending again, with a new attempt, in the transaction that starts the saga."""
     data = PaymentCreateData.read(context.data)
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
     reopened = state_machine.reopen_payment(
         payment=payment,
         number=data.first_attempt,

@@ -1,10 +1,12 @@
 """The resolutions with which staff can close a saga of a refund. When the channel reports another outcome later, the
 refund is corrected like any settled refund."""
 
+import uuid
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.models import Payment, Refund, RefundStatus, ReviewCode
 from gateway.review_reasons import ReviewMessage, ReviewReason
 from sagas.definitions import Context, Resolution
@@ -56,7 +58,7 @@ def _build_settled_error(refund: Refund) -> StepFailed:
 
 def _lock_payment_and_refund(context: Context) -> tuple[Payment, Refund | None]:
     """Locks the payment and the refund. The refund of a late payment is None until a worker has run its first step."""
-    payment = Payment.objects.select_for_update().get(id=context.data["payment_id"])
+    payment = selectors.lock_payment(uuid.UUID(context.data["payment_id"]))
     refund = Refund.objects.select_for_update().filter(id=context.saga_id).first()
     if refund is not None:
         refund.payment = payment

@@ -36,7 +36,7 @@ def _cancel_order_and_payment(
     *, principal: Principal, order: Order, payment: Payment, request: KeyedRequest, reason: str
 ) -> Answer:
     def begin(claim: Claim[SagaState | None]) -> SagaState | None:
-        Payment.objects.select_for_update().get(id=payment.id)  # lock order: payment, then order
+        selectors.lock_payment(payment.id)  # lock order: payment, then order
         orders.withdraw_order(order_id=order.id)
         try:
             return start_cancel(

@@ -70,7 +70,7 @@ def start_cancel(
 
     Raises `PaymentNotCancellable`, `OperationInProgress`.
     """
-    payment = Payment.objects.select_for_update().get(id=payment_id)
+    payment = selectors.lock_payment(payment_id)
     if not payment.is_open or payment.status == PaymentStatus.PROCESSING:
         # The channel decides about a payment that the customer has submitted.
         raise PaymentNotCancellable({"payment_no": payment.payment_no, "status": payment.status})

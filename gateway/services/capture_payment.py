@@ -71,7 +71,7 @@ def start_capture(
     Raises `PaymentNotCapturable`, `CaptureExceedsPayment`, `AmountNotSupported`, `RepeatedCaptureNotSupported`,
     `OperationInProgress`.
     """
-    payment = Payment.objects.select_for_update().get(id=payment_id)
+    payment = selectors.lock_payment(payment_id)
     if payment.status != PaymentStatus.AUTHORIZED:
         raise PaymentNotCapturable({"payment_no": payment.payment_no, "status": payment.status})
     amount_minor = amount_minor or payment.capturable_minor

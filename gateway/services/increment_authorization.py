@@ -61,7 +61,7 @@ def increment_authorization(
 
 def start_increment(*, payment_id: uuid.UUID, saga_id: uuid.UUID, amount_minor: int) -> SagaState:
     """Starts payment.increment_authorization in the caller's transaction. Raises as `increment_authorization`."""
-    payment = Payment.objects.select_for_update().get(id=payment_id)
+    payment = selectors.lock_payment(payment_id)
     if payment.status != PaymentStatus.AUTHORIZED or payment.captured_minor:
         details = {"payment_no": payment.payment_no, "status": payment.status}
         raise PaymentNotIncrementable({**details, "captured_amount": payment.captured_minor})

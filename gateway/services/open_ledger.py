@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, connection, transaction
 
+from gateway import selectors
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_REFUND_STATUSES,
@@ -97,7 +98,7 @@ def _find_missing(after: uuid.UUID) -> list[uuid.UUID]:
 
 @transaction.atomic
 def _open_payment(payment_id: uuid.UUID) -> None:
-    payment = Payment.objects.select_for_update().get(id=payment_id)
+    payment = selectors.lock_payment(payment_id)
     posted = set(LedgerTransfer.objects.filter(payment_id=payment_id).values_list("subject_id", flat=True))
     _open_captured(payment)
     for attempt in payment.attempts.filter(duplicate_minor__gt=0).exclude(id__in=posted):
