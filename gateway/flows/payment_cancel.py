@@ -19,7 +19,7 @@ from channels.base import (
     Reported,
 )
 from common.ids import uuid7
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.flows.channel_outcomes import (
     build_payment_result,
     convert_call_answer,
@@ -28,12 +28,15 @@ from gateway.flows.channel_outcomes import (
     describe_payment_mismatch,
 )
 from gateway.flows.data import PaymentCancelData, read_existing_payment
-from gateway.flows.late_payments import handle_duplicate_payment
 from gateway.flows.payment_resolutions import PAYMENT_RESOLUTIONS
-from gateway.flows.received_payments import receive_payment, review_ended_payment
+from gateway.flows.received_payments import (
+    receive_duplicate_payment,
+    receive_payment,
+    review_ended_payment,
+)
 from gateway.flows.start import start_flow
 from gateway.models import Payment, PaymentAttempt, PaymentStatus
-from sagas import selectors
+from sagas import selectors as saga_selectors
 from sagas.definitions import EXTERNAL, LOCAL, Call, Context, Definition, Step
 from sagas.outcomes import Failure, NeedsReview, NoEffect, Outcome, Success, Transient
 from sagas.registry import register
@@ -111,11 +114,11 @@ def _convert_payment(data: PaymentCancelData, payment: ChannelPayment) -> Outcom
 def cancel_order(context: Context) -> None:
     data = PaymentCancelData.read(context.data)
     result = context.results["CancelAtChannel"]
-    payment = Payment.objects.select_for_update().get(id=data.payment_id)
+    payment = selectors.lock_payment(data.payment_id)
     is_paid = result["state"] == PaymentState.PAID
     if data.reference != payment.reference:  # an earlier attempt
         if is_paid:
-            handle_duplicate_payment(
+            receive_duplicate_payment(
                 payment=payment,
                 attempt=payment.attempts.get(reference=data.reference),
                 captured_minor=result["captured_minor"],
@@ -181,7 +184,7 @@ def _build_business_id(payment: Payment, attempt: PaymentAttempt | None) -> str:
 def start_release_saga(*, payment: Payment, attempt: PaymentAttempt | None) -> bool:
     """Releases funds that the channel holds although nothing will capture them. False when that is running already."""
     business_id = _build_business_id(payment, attempt)
-    if selectors.has_active_saga(definition=PAYMENT_CANCEL.name, business_id=business_id):
+    if saga_selectors.has_active_saga(definition=PAYMENT_CANCEL.name, business_id=business_id):
         return False
     start_payment_cancel(
         payment=payment,

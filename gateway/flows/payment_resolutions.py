@@ -4,13 +4,18 @@ A wrong resolution stays repairable: money that arrives for a payment that was c
 is still polled for a payment that was not closed.
 """
 
+import uuid
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateway import selectors, state_machine
 from gateway.flows.data import PaymentCaptureData
-from gateway.flows.late_payments import handle_duplicate_payment
-from gateway.flows.received_payments import receive_partial_capture, receive_payment
+from gateway.flows.received_payments import (
+    receive_duplicate_payment,
+    receive_partial_capture,
+    receive_payment,
+)
 from gateway.models import Payment, PaymentAttempt, PaymentStatus, ReviewCode
 from gateway.review_reasons import ReviewMessage, ReviewReason
 from sagas.definitions import Context, Resolution
@@ -18,7 +23,7 @@ from sagas.outcomes import StepFailed
 
 
 def _watch_payment(context: Context) -> None:
-    payment, earlier_attempt = _lock_payment(context)
+    payment, earlier_attempt = _lock_payment_and_attempt(context)
     _fail_capture(context)
     if earlier_attempt is None and (
         state_machine.schedule_payment_query(payment=payment) or payment.status == PaymentStatus.SUCCEEDED
@@ -34,7 +39,7 @@ def _watch_payment(context: Context) -> None:
 
 
 def _close_unpaid(context: Context) -> None:
-    payment, earlier_attempt = _lock_payment(context)
+    payment, earlier_attempt = _lock_payment_and_attempt(context)
     if earlier_attempt is not None:
         return
     if payment.status == PaymentStatus.SUCCEEDED:
@@ -49,14 +54,14 @@ def _close_unpaid(context: Context) -> None:
 
 
 def _record_as_paid(context: Context) -> None:
-    payment, earlier_attempt = _lock_payment(context)
+    payment, earlier_attempt = _lock_payment_and_attempt(context)
     amount_minor = payment.captured_minor or payment.amount_minor
     if "capture_id" in context.data:
         _record_capture(payment, PaymentCaptureData.read(context.data))
     elif earlier_attempt is None:
         receive_payment(payment=payment, captured_minor=amount_minor)
     else:
-        handle_duplicate_payment(
+        receive_duplicate_payment(
             payment=payment,
             attempt=earlier_attempt,
             captured_minor=amount_minor,
@@ -82,12 +87,11 @@ def _fail_capture(context: Context) -> None:
         )
 
 
-def _lock_payment(context: Context) -> tuple[Payment, PaymentAttempt | None]:
+def _lock_payment_and_attempt(context: Context) -> tuple[Payment, PaymentAttempt | None]:
     """Locks the payment. The attempt is None unless the saga is about an earlier one."""
-    payment = Payment.objects.select_for_update().get(id=context.data["payment_id"])
-    return payment, selectors.find_earlier_attempt(
-        payment, context.data.get("reference") or payment.reference
-    )
+    payment = selectors.lock_payment(uuid.UUID(context.data["payment_id"]))
+    reference = context.data.get("reference") or payment.reference
+    return payment, selectors.find_earlier_attempt(payment, reference)
 
 
 PAYMENT_RESOLUTIONS = (

@@ -17,7 +17,7 @@ MAX_FIELDS: Final = 100
 CUT: Final = "[cut]"
 
 
-def stored_payload(body: bytes, *, max_bytes: int) -> Any:
+def build_stored_payload(body: bytes, *, max_bytes: int) -> Any:
     """Returns the part of an event's body that is stored. Of a body that is not JSON, and for which the channel gives
     no record, only the size: nothing says which of it is personal."""
     try:
@@ -25,12 +25,12 @@ def stored_payload(body: bytes, *, max_bytes: int) -> Any:
     except ValueError:
         return {"unreadable": True, "bytes": len(body)}
     if len(body) <= max_bytes:
-        return redacted_payload(payload)
-    beginning = json.dumps(redacted_payload(payload), ensure_ascii=False)[:BEGINNING_CHARACTERS]
+        return redact_payload(payload)
+    beginning = json.dumps(redact_payload(payload), ensure_ascii=False)[:BEGINNING_CHARACTERS]
     return {"truncated": True, "bytes": len(body), "beginning": beginning}
 
 
-def redacted_payload(payload: Any) -> Any:
+def redact_payload(payload: Any) -> Any:
     """The payload without secrets and personal data, as jsonb can hold it, with at most `MAX_PAYLOAD_CHARACTERS`."""
     redacted = redact(payload, CHANNEL_EVENTS)
     if len(json.dumps(redacted)) <= MAX_PAYLOAD_CHARACTERS:

@@ -1,4 +1,13 @@
-"""Receives webhooks of channels: each verified event is stored once, in the transaction that applies its updates."""
+"""Receives webhooks of channels (`receive_webhook`):
+
+1. Verify the webhook: an account of the channel must have signed it.
+2. Find the account that the event is about: the one that verified it, or one that is connected to the platform's own.
+3. Find the payment of each update. This may query the channel, so no transaction is open.
+4. In one transaction, store the event and apply its updates (`channel_updates/`).
+
+An event that the channel sends again is not applied twice. Only those of its updates are applied that were about
+payments that we did not know: after a restore they may be known by now (ADR 53).
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,10 +38,13 @@ from common.errors import NotFound, ServiceUnavailable
 from gateway.errors import WebhookRejected
 from gateway.models import ChannelEvent, UpdateEffect
 from gateway.services import channel_queries
-from gateway.services.channel_event_payload import MAX_BODY_BYTES, MAX_UNKNOWN_BODY_BYTES, stored_payload
-from gateway.services.channel_updates.cards import apply_card_update
+from gateway.services.channel_event_payload import (
+    MAX_BODY_BYTES,
+    MAX_UNKNOWN_BODY_BYTES,
+    build_stored_payload,
+)
 from gateway.services.channel_updates.disputes import apply_dispute_update
-from gateway.services.channel_updates.payments import apply_payment_update
+from gateway.services.channel_updates.payments import apply_card_update, apply_payment_update
 from gateway.services.channel_updates.references import (
     RETRY_LATER,
     find_payment_reference,
@@ -54,17 +66,50 @@ class ReceivedWebhook:
 
 @dataclass(frozen=True, slots=True)
 class _LocatedUpdate:
-    """An update with our reference of its payment, empty where the update itself names it or it is not ours."""
+    """An update and our reference of its payment: empty where the update itself names it, or it is not ours."""
 
     update: ChannelUpdate
     payment_reference: str
+
+    @property
+    def reference(self) -> str:
+        """Our number of the payment or refund that the update is about."""
+        update = self.update
+        if isinstance(update, ChannelPayment | ChannelRefund | ReportedCard) and update.reference:
+            return update.reference
+        return self.payment_reference
+
+    @property
+    def name(self) -> str:
+        """Names the update among those of its event. Stored, so a name never changes."""
+        match self.update:
+            case ChannelPayment() as payment:
+                return f"payment {payment.reference}"
+            case ReportedCard() as card:
+                return f"card {card.reference}"
+            case ChannelRefund() as refund:
+                return f"refund {refund.channel_refund_no or refund.reference}"
+            case ChannelDispute() as dispute:
+                return f"dispute {dispute.channel_dispute_no}"
+            case RefundedPayment() as refunded:
+                return f"refunded payment {refunded.payment_trade_no}"
+            case DisconnectedAccount():
+                return "account"
+
+
+@dataclass(frozen=True, slots=True)
+class _AppliedUpdates:
+    """The effect of applying the updates of an event. `unknown_updates` names those about payments that we do not know,
+    if others of the event are known; else None."""
+
+    effect: UpdateEffect
+    unknown_updates: list[str] | None
 
 
 def receive_webhook(
     *, channel: str, token: str = "", body: bytes, headers: Mapping[str, str]
 ) -> ReceivedWebhook:
-    """Verifies, stores and applies one webhook. Of a repeated event only those updates are applied that were about
-    nothing known here before.
+    """Verifies, stores and applies one webhook.
 
     `token` names the account; without it the webhook is for the platform's own account, or for an account that is
     connected to it. It changes the payments of that account alone.
@@ -72,17 +117,15 @@ def receive_webhook(
     Raises `NotFound` for an unknown channel or token, `WebhookRejected` for a webhook that the channel did not sign,
     and `ServiceUnavailable` for an event that cannot be applied yet: the channel sends it again.
     """
-    served, event = _parse_webhook(_find_channels(channel, token), WebhookRequest(body, headers))
-    owner = _find_connected_channel(served, event) if event.connected_account_no else served
+    verified_by, event = _parse_webhook(_find_channels(channel, token), WebhookRequest(body, headers))
+    owner = _find_connected_channel(verified_by, event) if event.connected_account_no else verified_by
     record = body if event.record is None else event.record
     if owner is None:
-        # The account is not, or no longer, one of ours.
-        effect = _store_and_apply(event, None, UpdateSource.of(served), record)
-        return ReceivedWebhook(effect, event.acknowledgement)
-    source = UpdateSource.of(owner)
-    # Queries may not be made inside the transaction that applies the updates.
-    updates = [_locate_payment(update, source) for update in event.updates]
-    effect = _store_and_apply(event, updates, source, record)
+        effect = _store_and_apply(event, None, UpdateSource.of(verified_by), record)
+    else:
+        source = UpdateSource.of(owner)
+        updates = [_locate_payment(update, source) for update in event.updates]
+        effect = _store_and_apply(event, updates, source, record)
     return ReceivedWebhook(effect, event.acknowledgement)
 
 
@@ -115,15 +158,15 @@ def _parse_webhook(
     raise WebhookRejected({"reason": reason})
 
 
-def _find_connected_channel(served: GuardedChannel, event: WebhookEvent) -> GuardedChannel | None:
-    """The channel with the connected account that the event names; None for an unknown one.
+def _find_connected_channel(verified_by: GuardedChannel, event: WebhookEvent) -> GuardedChannel | None:
+    """The channel with the connected account that the event names; None when it is not, or no longer, one of ours.
 
     Only what the platform's own account has verified may name another account: one merchant's secret must never move
     the payments of another merchant. Raises `WebhookRejected`.
     """
-    if served.account.id is not None:
+    if verified_by.account.id is not None:
         raise WebhookRejected({"reason": "this account cannot name another one"})
-    return find_connected_channel(served, event.connected_account_no)
+    return find_connected_channel(verified_by, event.connected_account_no)
 
 
 def _locate_payment(update: ChannelUpdate, source: UpdateSource) -> _LocatedUpdate:
@@ -148,44 +191,28 @@ def _store_and_apply(
         channel_account_id=source.account_id,
         event_id=event.event_id,
         type=event.event_type[:MAX_TYPE],
-        reference=next(filter(None, map(_get_reference, updates or ())), "")[:MAX_REFERENCE],
-        payload=stored_payload(record, max_bytes=MAX_BODY_BYTES),
-        # The most frequent one, so that few events are updated below.
+        reference=next((each.reference for each in updates or () if each.reference), "")[:MAX_REFERENCE],
+        payload=build_stored_payload(record, max_bytes=MAX_BODY_BYTES),
+        # The most frequent one, so that few events are updated by `_store_effect`.
         effect=UpdateEffect.APPLIED if updates else UpdateEffect.NOTHING_NEW,
     )
     with transaction.atomic(durable=True):
-        stored = row if insert_unless_exists(row) else _lock_unknown_event(row)
+        stored = row if insert_unless_exists(row) else _lock_event_to_apply_again(row)
         if stored is None:
             return UpdateEffect.NOTHING_NEW
         if updates is None:
-            effect, unknown = UpdateEffect.UNKNOWN_REFERENCE, stored.unknown_updates or []
+            applied = _AppliedUpdates(UpdateEffect.UNKNOWN_REFERENCE, stored.unknown_updates)
         else:
-            effect, unknown = _apply_waiting_updates(updates, stored, source)
-        _store_effect(row, stored, effect, unknown or None, record)
+            applied = _apply_new_and_unknown_updates(updates, stored, source)
+        _store_effect(applied, row, stored, record)
         crash.reach("channel.event.before_commit", row.reference)
     crash.reach("channel.event.after_commit", row.reference)
-    return effect
+    return applied.effect
 
 
-def _apply_waiting_updates(
-    updates: list[_LocatedUpdate], stored: ChannelEvent, source: UpdateSource
-) -> tuple[UpdateEffect, list[str]]:
-    """Applies the updates that earlier deliveries of the event did not. Returns the effect of all, and the names of
-    those that still wait; none when all of them wait, because the effect says so."""
-    # Sorted: two events about the same payments lock them in the same order. Those of one payment keep theirs.
-    waiting = sorted((each for each in updates if _is_waiting(each, stored)), key=_get_reference)
-    effects = [_apply(each, source) for each in waiting]
-    unknown = [
-        _name_update(each.update)
-        for each, effect in zip(waiting, effects, strict=True)
-        if effect == UpdateEffect.UNKNOWN_REFERENCE
-    ]
-    return _choose_effect(effects), [] if len(unknown) == len(updates) else unknown
-
-
-def _lock_unknown_event(row: ChannelEvent) -> ChannelEvent | None:
-    """The stored event of this id, if something in it was not known: after a restore its payment may have been adopted
-    since. Locked, so that it is applied once."""
+def _lock_event_to_apply_again(row: ChannelEvent) -> ChannelEvent | None:
+    """The stored event with the id of `row`, if some of its updates were unknown; None if all were applied. Locked, so
+    that it is applied once."""
     stored = ChannelEvent.objects.select_for_update(of=("self",)).filter(
         Q(effect=UpdateEffect.UNKNOWN_REFERENCE) | Q(unknown_updates__isnull=False),
         channel=row.channel,
@@ -195,61 +222,48 @@ def _lock_unknown_event(row: ChannelEvent) -> ChannelEvent | None:
     return stored.only("effect", "unknown_updates").first()
 
 
-def _is_waiting(located: _LocatedUpdate, stored: ChannelEvent) -> bool:
-    """Whether the update was not applied with the event's earlier deliveries."""
-    return stored.unknown_updates is None or _name_update(located.update) in stored.unknown_updates
+def _apply_new_and_unknown_updates(
+    updates: list[_LocatedUpdate], stored: ChannelEvent, source: UpdateSource
+) -> _AppliedUpdates:
+    """Applies the updates of a new event, or those that were unknown when the event came before."""
+    names = stored.unknown_updates  # None: no update was applied yet
+    unapplied = [each for each in updates if names is None or each.name in names]
+    # Two events about the same payments lock them in the same order. The updates of one payment keep theirs.
+    unapplied.sort(key=lambda each: each.reference)
+    effects = [_apply(each, source) for each in unapplied]
+    unknown = [
+        each.name
+        for each, effect in zip(unapplied, effects, strict=True)
+        if effect == UpdateEffect.UNKNOWN_REFERENCE
+    ]
+    are_others_known = 0 < len(unknown) < len(updates)
+    return _AppliedUpdates(_choose_effect(effects), unknown if are_others_known else None)
 
 
-def _store_effect(
-    row: ChannelEvent,
-    stored: ChannelEvent,
-    effect: UpdateEffect,
-    unknown: Sequence[str] | None,
-    record: bytes,
-) -> None:
-    """`unknown` names the updates that still wait, where others of the event are known. An effect of an earlier
-    delivery stays."""
-    is_repeated = stored is not row
-    if is_repeated and stored.effect != UpdateEffect.UNKNOWN_REFERENCE:
+def _store_effect(applied: _AppliedUpdates, row: ChannelEvent, stored: ChannelEvent, record: bytes) -> None:
+    """Updates the stored event, which is `row` itself when the event is new. An effect that was stored before stays."""
+    effect, unknown_updates = applied.effect, applied.unknown_updates
+    if stored is row:
+        if (effect, unknown_updates) == (row.effect, None):
+            return
+    elif stored.effect != UpdateEffect.UNKNOWN_REFERENCE:
         effect = _choose_effect([UpdateEffect(stored.effect), effect])
-    if not is_repeated and (effect, unknown) == (row.effect, None):
-        return
     payload = row.payload
-    if effect == UpdateEffect.UNKNOWN_REFERENCE and unknown is None:
-        payload = stored_payload(record, max_bytes=MAX_UNKNOWN_BODY_BYTES)
+    if effect == UpdateEffect.UNKNOWN_REFERENCE and unknown_updates is None:
+        payload = build_stored_payload(record, max_bytes=MAX_UNKNOWN_BODY_BYTES)
     ChannelEvent.objects.filter(id=stored.id).update(
-        effect=effect, unknown_updates=unknown, reference=row.reference, payload=payload
+        effect=effect, unknown_updates=unknown_updates, reference=row.reference, payload=payload
     )
 
 
 def _choose_effect(effects: Sequence[UpdateEffect]) -> UpdateEffect:
-    """The effect that is stored with the event: a change rather than an update that is not about us."""
-    changes = [each for each in effects if each != UpdateEffect.NOTHING_NEW]
-    known = (each for each in changes if each != UpdateEffect.UNKNOWN_REFERENCE)
-    return next(known, changes[0] if changes else UpdateEffect.NOTHING_NEW)
-
-
-def _name_update(update: ChannelUpdate) -> str:
-    """Names the update among those of its event. Stored, so a name never changes."""
-    match update:
-        case ChannelPayment():
-            return f"payment {update.reference}"
-        case ReportedCard():
-            return f"card {update.reference}"
-        case ChannelRefund():
-            return f"refund {update.channel_refund_no or update.reference}"
-        case ChannelDispute():
-            return f"dispute {update.channel_dispute_no}"
-        case RefundedPayment():
-            return f"refunded payment {update.payment_trade_no}"
-        case DisconnectedAccount():
-            return "account"
-
-
-def _get_reference(located: _LocatedUpdate) -> str:
-    if isinstance(located.update, ChannelPayment | ChannelRefund | ReportedCard) and located.update.reference:
-        return located.update.reference
-    return located.payment_reference
+    """The effect that stands for all: the first change; else an unknown payment; else nothing new."""
+    nothing = (UpdateEffect.NOTHING_NEW, UpdateEffect.UNKNOWN_REFERENCE)
+    changes = [each for each in effects if each not in nothing]
+    if changes:
+        return changes[0]
+    is_unknown = UpdateEffect.UNKNOWN_REFERENCE in effects
+    return UpdateEffect.UNKNOWN_REFERENCE if is_unknown else UpdateEffect.NOTHING_NEW
 
 
 def _apply(located: _LocatedUpdate, source: UpdateSource) -> UpdateEffect:

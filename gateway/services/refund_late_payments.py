@@ -1,6 +1,6 @@
 """Staff refund late and duplicate payments that were not refunded automatically.
 
-`gateway/flows/late_payments.py` has what happens when such a payment arrives.
+`gateway/flows/received_payments.py` says what happens when such a payment arrives.
 """
 
 from django.db.models import F

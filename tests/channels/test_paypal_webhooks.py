@@ -24,7 +24,7 @@ from channels.paypal.channel import PayPalChannel
 from channels.paypal.config import is_certificate_url
 from channels.registry import get_platform_account
 from gateway.models import ChannelEvent, Dispute, Payment
-from gateway.services.channel_event_payload import MAX_BODY_BYTES, stored_payload
+from gateway.services.channel_event_payload import MAX_BODY_BYTES, build_stored_payload
 from tests.channels.test_paypal_payments import approve, complete, create
 from tests.support import background, shop
 from tests.support.auditing import _audited  # noqa: F401
@@ -183,7 +183,7 @@ class TestEvents:
             "purchase_units": [{"custom_id": "PAY-1", "shipping": {"name": {"full_name": "Ana"}}}],
         }
         body = build_event("CHECKOUT.ORDER.APPROVED", "checkout-order", order)
-        stored = str(stored_payload(body, max_bytes=MAX_BODY_BYTES))
+        stored = str(build_stored_payload(body, max_bytes=MAX_BODY_BYTES))
         assert "PAY-1" in stored
         assert "ana" not in stored.lower()
 

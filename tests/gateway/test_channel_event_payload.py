@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.sensitive_text import REDACTED
-from gateway.services.channel_event_payload import CUT, MAX_PAYLOAD_CHARACTERS, redacted_payload
+from gateway.services.channel_event_payload import CUT, MAX_PAYLOAD_CHARACTERS, redact_payload
 
 # As Stripe's documentation shows a charge and a session, shortened: https://docs.stripe.com/api/charges/object.
 CHARGE = {
@@ -42,7 +42,7 @@ CHARGE = {
 
 
 def test_personal_data_is_removed() -> None:
-    kept = json.dumps(redacted_payload(CHARGE))
+    kept = json.dumps(redact_payload(CHARGE))
     for personal in (
         "jenny",
         "rosen",
@@ -59,7 +59,7 @@ def test_personal_data_is_removed() -> None:
 
 
 def test_facts_about_money_are_kept() -> None:
-    charge = redacted_payload(CHARGE)["data"]["object"]
+    charge = redact_payload(CHARGE)["data"]["object"]
     for name in ("id", "amount", "currency", "payment_intent", "status", "outcome"):
         assert charge[name] == CHARGE["data"]["object"][name]
     assert charge["metadata"] == {"payment_no": "PAY-20261127-1234567890", "note": f"for {REDACTED}"}
@@ -69,13 +69,13 @@ def test_facts_about_money_are_kept() -> None:
 
 @pytest.mark.parametrize("payload", [{"a": ["x" * 500] * 1_000, "type": "t"}, ["x" * 500] * 1_000])
 def test_a_huge_payload_is_cut(payload: object) -> None:
-    kept = redacted_payload(payload)
+    kept = redact_payload(payload)
     assert len(json.dumps(kept)) < MAX_PAYLOAD_CHARACTERS
     assert CUT in json.dumps(kept)
 
 
 def test_values_that_jsonb_cannot_hold_are_replaced() -> None:
-    assert redacted_payload({"a": "x\x00y", "b": float("nan"), "\x00": 1}) == {
+    assert redact_payload({"a": "x\x00y", "b": float("nan"), "\x00": 1}) == {
         "a": "x\ufffdy",
         "b": None,
         "\ufffd": 1,

@@ -2,7 +2,7 @@
 
 Money for a payment that is closed here, or for an earlier attempt, would be refunded automatically. The channel may
 have refunded it already in the lost time, and its refunds are read after its payments. So a review opens first: as long
-as it is open, nothing is refunded automatically (`gateway/flows/late_payments.py`).
+as it is open, nothing is refunded automatically (`gateway/flows/received_payments.py`).
 """
 
 import datetime as dt

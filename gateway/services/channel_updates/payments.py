@@ -1,15 +1,23 @@
-"""Applies what a channel reports about a payment. `_apply_to_current_attempt` has the rules for each reported state."""
+"""Applies what a channel reports about a payment. `_apply_to_current_attempt` has the rules for each reported state.
+
+`gateway/flows/received_payments.py` records captured money.
+"""
 
 import structlog
 from django.db import transaction
 
-from channels.base import ChannelPayment, PaymentState
+from channels.base import ChannelPayment, PaymentState, ReportedCard
 from gateway import selectors, state_machine, tracing
 from gateway.flows.channel_outcomes import describe_payment_mismatch
-from gateway.flows.late_payments import handle_duplicate_payment, is_refund_automatic
 from gateway.flows.payment_cancel import start_release_saga
 from gateway.flows.payment_complete import complete_approved_payment
-from gateway.flows.received_payments import receive_partial_capture, receive_payment
+from gateway.flows.received_payments import (
+    is_refund_automatic,
+    open_mismatch_review,
+    receive_duplicate_payment,
+    receive_partial_capture,
+    receive_payment,
+)
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     Payment,
@@ -26,7 +34,6 @@ from sagas import selectors as saga_selectors
 
 log = structlog.get_logger(__name__)
 
-
 # An update can settle a capture or an increment whose outcome was unknown. While the saga of one waits or is in review,
 # no other operation of the payment can begin.
 SETTLED_BY_UPDATES = ("payment.capture", "payment.increment_authorization")
@@ -42,12 +49,27 @@ def apply_payment_update(*, update: ChannelPayment, source: UpdateSource) -> Upd
         if not is_from_own_channel(source, earlier_attempt or payment, payment.environment):
             return UpdateEffect.UNKNOWN_REFERENCE
         with tracing.payment_update_span(payment, source.channel) as span:
-            effect = _apply(payment, earlier_attempt, update)
+            effect = _apply_unless_mismatched(payment, earlier_attempt, update)
             span.set_attribute("outcome", effect)
             return effect
 
 
-def _apply(payment: Payment, earlier_attempt: PaymentAttempt | None, update: ChannelPayment) -> UpdateEffect:
+def apply_card_update(*, update: ReportedCard, source: UpdateSource) -> UpdateEffect:
+    """Records which card paid, where the channel reports it apart from the payment. Only for the current attempt: the
+    card of an earlier one did not pay what the payment shows."""
+    with transaction.atomic(savepoint=False):  # joins the transaction of a webhook
+        payment = selectors.lock_payment_by_reference(update.reference)
+        if payment is None or not is_from_own_channel(source, payment, payment.environment):
+            return UpdateEffect.UNKNOWN_REFERENCE
+        if payment.reference != update.reference:
+            return UpdateEffect.NOTHING_NEW
+        recorded = state_machine.record_card(payment=payment, card=update.card)
+        return UpdateEffect.APPLIED if recorded else UpdateEffect.NOTHING_NEW
+
+
+def _apply_unless_mismatched(
+    payment: Payment, earlier_attempt: PaymentAttempt | None, update: ChannelPayment
+) -> UpdateEffect:
     mismatch = describe_payment_mismatch(
         update,
         reference=update.reference,
@@ -57,8 +79,8 @@ def _apply(payment: Payment, earlier_attempt: PaymentAttempt | None, update: Cha
     if earlier_attempt is None and not mismatch:
         mismatch = _describe_lost_capture(payment, update)
     if mismatch:
-        # Amount or currency differ: the update is not applied, because no rule can say which side is wrong.
-        open_mismatch_review(payment, mismatch, subject=update.reference)
+        # Nothing of the update is applied, because no rule can say which side is wrong.
+        open_mismatch_review(payment=payment, subject=update.reference, mismatch=mismatch)
         return UpdateEffect.NEEDS_REVIEW
     if earlier_attempt is not None:
         return _apply_to_earlier_attempt(payment, earlier_attempt, update)
@@ -69,8 +91,8 @@ def _apply(payment: Payment, earlier_attempt: PaymentAttempt | None, update: Cha
 
 
 def _choose_expected_amount(payment: Payment, update: ChannelPayment) -> int:
-    """The amount that the update should report. One that is older than an increment, or newer than our record of it,
-    reports another total of the payment."""
+    """The amount that the update should report: the authorized total. An update that is older than an increment, or
+    newer than our record of it, may report another total of this attempt."""
     reported = update.amount_minor
     if reported in (None, payment.authorized_minor):
         return payment.authorized_minor
@@ -93,18 +115,13 @@ def _describe_lost_capture(payment: Payment, update: ChannelPayment) -> ReviewRe
     )
 
 
-def open_mismatch_review(payment: Payment, mismatch: ReviewReason, *, subject: str) -> None:
-    state_machine.open_review(payment=payment, code=ReviewCode.MISMATCH, subject=subject, reason=mismatch)
-    log.error("channel.mismatch", payment_no=payment.payment_no, subject=subject, reason=str(mismatch))
-
-
 def _apply_to_earlier_attempt(
     payment: Payment, attempt: PaymentAttempt, update: ChannelPayment
 ) -> UpdateEffect:
     """The payment has a later attempt, which the customer may be paying at this moment."""
     match update.state:
         case PaymentState.PAID:
-            return handle_duplicate_payment(
+            return receive_duplicate_payment(
                 payment=payment,
                 attempt=attempt,
                 captured_minor=update.captured_minor,
@@ -121,7 +138,7 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
     match update.state, payment.status:
         case PaymentState.PAID, _:
             # Money counts in every status. For a closed payment it is a late payment.
-            return _receive_payment(payment, update)
+            return _apply_paid_state(payment, update)
         case _ if _wake_creating_saga(payment):
             # The creating saga is running, and queries the channel itself.
             return UpdateEffect.SAGA_WOKEN
@@ -151,7 +168,8 @@ def _apply_to_current_attempt(payment: Payment, update: ChannelPayment) -> Updat
             changed = state_machine.close_unpaid_payment(
                 payment=payment, status=status, code=code, message=message
             )
-            if changed:  # a cancellation that waits for the end of the page would block a further attempt
+            if changed:
+                # A cancellation may wait until the customer's page ends: until then no further attempt could begin.
                 waiting = ("payment.cancel", *SETTLED_BY_UPDATES)
                 operations.wake_sagas_of(business_id=payment.payment_no, definitions=waiting)
     return UpdateEffect.APPLIED if changed else UpdateEffect.NOTHING_NEW
@@ -179,12 +197,12 @@ def _apply_increment(payment: Payment, update: ChannelPayment) -> bool:
     )
 
 
-def _receive_payment(payment: Payment, update: ChannelPayment) -> UpdateEffect:
+def _apply_paid_state(payment: Payment, update: ChannelPayment) -> UpdateEffect:
     _record_trade_no(payment, update)
     _apply_increment(payment, update)
     effect = receive_payment(payment=payment, captured_minor=update.captured_minor, card=update.card)
     if effect == UpdateEffect.APPLIED:
-        # Those that wait: the creation, a cancellation of a page that was still open, a completion.
+        # These may wait for the outcome: the creation, a cancellation while the page was open, a completion.
         waiting = ("payment.create", "payment.retry", "payment.cancel", "payment.complete")
         operations.wake_sagas_of(business_id=payment.payment_no, definitions=(*waiting, *SETTLED_BY_UPDATES))
     return effect

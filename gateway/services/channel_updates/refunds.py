@@ -7,9 +7,9 @@ from channels.base import ChannelRefund
 from common.errors import ServiceUnavailable
 from gateway import selectors, tracing
 from gateway.flows.channel_outcomes import describe_refund_mismatch
+from gateway.flows.received_payments import open_mismatch_review
 from gateway.models import Refund, UpdateEffect
 from gateway.services.channel_updates.dashboard_refunds import record_dashboard_refund
-from gateway.services.channel_updates.payments import open_mismatch_review
 from gateway.services.channel_updates.references import is_from_own_channel
 from gateway.services.channel_updates.refund_outcomes import apply_refund_outcome
 from gateway.update_source import UpdateSource
@@ -65,17 +65,17 @@ def _apply_to_known_refund(update: ChannelRefund, source: UpdateSource, *, is_cu
     if not is_from_own_channel(source, refund.duplicate_attempt or payment, payment.environment):
         return UpdateEffect.UNKNOWN_REFERENCE
     with tracing.refund_update_span(refund, source.channel) as span:
-        effect = _apply(refund, update, is_current=is_current)
+        effect = _apply_unless_mismatched(refund, update, is_current=is_current)
         span.set_attribute("outcome", effect)
         return effect
 
 
-def _apply(refund: Refund, update: ChannelRefund, *, is_current: bool) -> UpdateEffect:
+def _apply_unless_mismatched(refund: Refund, update: ChannelRefund, *, is_current: bool) -> UpdateEffect:
     mismatch = describe_refund_mismatch(
         update, reference=update.reference, amount_minor=refund.amount_minor, currency=refund.currency
     )
     if mismatch:
-        open_mismatch_review(refund.payment, mismatch, subject=refund.refund_no)
+        open_mismatch_review(payment=refund.payment, subject=refund.refund_no, mismatch=mismatch)
         return UpdateEffect.NEEDS_REVIEW
     if saga_selectors.is_saga_active(refund.id):
         operations.wake_saga(saga_id=refund.id)
