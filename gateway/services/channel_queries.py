@@ -60,11 +60,7 @@ def sync_payment(*, principal: Principal, payment: Payment, request: KeyedReques
         """Nothing is written before the query."""
 
     def query_and_answer(claim: Claim[None]) -> Answer:
-        query_payment(payment=payment)
-        for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
-            try_query_refund(refund)
-        if not try_query_all_refunds(selectors.get_payment_by_id(payment.id)):
-            raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
+        query_payment_and_refunds(payment=payment)
         with transaction.atomic(durable=True):
             body = payment_body(selectors.get_payment(principal, payment.payment_no))
             answer = success(body, message=_("Synchronised with the channel"))
@@ -86,11 +82,14 @@ def query_payment(*, payment: Payment) -> None:
 
 
 def query_payment_and_refunds(*, payment: Payment) -> None:
-    """Queries the payment and all its refunds, those made at the channel included.
+    """Queries the payment, its open refunds, and the channel's list of its refunds: it has those made at the channel.
 
-    Raises `ServiceUnavailable` when the channel does not answer.
+    Each open refund is queried by itself, because some channels have no such list. Raises `ServiceUnavailable` when the
+    channel does not answer.
     """
     query_payment(payment=payment)
+    for refund in payment.refunds.filter(status__in=OPEN_REFUND_STATUSES):
+        try_query_refund(refund)
     if not try_query_all_refunds(selectors.get_payment_by_id(payment.id)):
         raise ServiceUnavailable({"channel": payment.channel}, headers=RETRY_SOON)
 
@@ -113,35 +112,34 @@ def query_reported_refunds(*, update: RefundedPayment, source: UpdateSource) -> 
 
 
 def try_query_payment(payment: Payment) -> QueryOutcome:
-    channel = selectors.get_channel_of(payment, payment.environment)
-    with use_fairness_key(str(payment.merchant_id)):
-        result = channel.find_payment(_payment_ref(payment, channel.account))
-    if isinstance(result, Reported):
-        apply_payment_update(update=result.value, source=UpdateSource.of(channel))
-        return QueryOutcome.APPLIED
-    return _outcome_without_report(payment, result)
+    result = _query_and_apply(payment, payment)
+    return QueryOutcome.APPLIED if isinstance(result, Reported) else _handle_missing_report(payment, result)
 
 
 def query_attempt(attempt: PaymentAttempt) -> None:
     """Queries an earlier attempt. Without a report nothing changes."""
-    payment = attempt.payment
-    channel = selectors.get_channel_of(attempt, payment.environment)
+    _query_and_apply(attempt, attempt.payment)
+
+
+def _query_and_apply(target: Payment | PaymentAttempt, payment: Payment) -> PaymentResult:
+    channel = selectors.get_channel_of(target, payment.environment)
     with use_fairness_key(str(payment.merchant_id)):
-        result = channel.find_payment(_payment_ref(attempt, channel.account))
+        result = channel.find_payment(_build_payment_ref(target, channel.account))
     if isinstance(result, Reported):
         apply_payment_update(update=result.value, source=UpdateSource.of(channel))
+    return result
 
 
 def try_query_refund(refund: Refund) -> QueryOutcome:
     target = refund.duplicate_attempt or refund.payment
     channel = selectors.get_channel_of(target, refund.environment)
-    payment_ref = _payment_ref(target, channel.account)
+    payment_ref = _build_payment_ref(target, channel.account)
     with use_fairness_key(str(refund.payment.merchant_id)):
         result = channel.find_refund(RefundRef(refund.refund_no, payment_ref, refund.channel_refund_no))
     if isinstance(result, Reported):
         apply_refund_update(update=result.value, source=UpdateSource.of(channel), is_current=True)
         return QueryOutcome.APPLIED
-    return _outcome_without_report(refund, result)
+    return _handle_missing_report(refund, result)
 
 
 def try_query_all_refunds(payment: Payment) -> bool:
@@ -154,7 +152,7 @@ def try_query_all_refunds(payment: Payment) -> bool:
     for target in paid:
         channel = selectors.get_channel_of(target, payment.environment)
         with use_fairness_key(str(payment.merchant_id)):
-            result = channel.find_refunds(_payment_ref(target, channel.account))
+            result = channel.find_refunds(_build_payment_ref(target, channel.account))
         if not isinstance(result, Reported):
             has_answered = False
             continue
@@ -173,7 +171,9 @@ def _try_query_named_refund(payment: Payment, reference: str, channel_refund_no:
     target = selectors.find_earlier_attempt(payment, reference) or payment
     channel = selectors.get_channel_of(target, payment.environment)
     with use_fairness_key(str(payment.merchant_id)):
-        result = channel.find_refund(RefundRef("", _payment_ref(target, channel.account), channel_refund_no))
+        result = channel.find_refund(
+            RefundRef("", _build_payment_ref(target, channel.account), channel_refund_no)
+        )
     if not isinstance(result, Reported):
         return False
     apply_listed_refund(
@@ -185,7 +185,7 @@ def _try_query_named_refund(payment: Payment, reference: str, channel_refund_no:
     return True
 
 
-def _payment_ref(target: Payment | PaymentAttempt, account: ChannelAccount) -> PaymentRef:
+def _build_payment_ref(target: Payment | PaymentAttempt, account: ChannelAccount) -> PaymentRef:
     began_at = None if target.channel_trade_no else selectors.get_attempt_start(target)
     payment = target.payment if isinstance(target, PaymentAttempt) else target
     return PaymentRef(
@@ -199,7 +199,7 @@ def _payment_ref(target: Payment | PaymentAttempt, account: ChannelAccount) -> P
     )
 
 
-def _outcome_without_report(target: Payment | Refund, result: PaymentResult | RefundResult) -> QueryOutcome:
+def _handle_missing_report(target: Payment | Refund, result: PaymentResult | RefundResult) -> QueryOutcome:
     log.info("channel.query_without_report", subject=str(target), result=type(result).__name__)
     if isinstance(result, NotProcessed) and not result.spends_attempt:
         _reschedule_poll(target, result)

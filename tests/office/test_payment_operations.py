@@ -10,10 +10,12 @@ from django.test import Client
 from django.urls import reverse
 
 from audit.models import StaffAction
+from channels.base import Reported
 from gateway import state_machine
 from gateway.models import Payment, Refund, ReviewCode
 from tests.support import bank, shop
 from tests.support.background import finish
+from tests.support.channels import intercept_simulator
 from tests.support.reviews import AMOUNTS_DIFFER
 from tests.support.signing import SignedClient
 
@@ -56,6 +58,19 @@ def test_sync_queries_the_channel(ana: Client, client: SignedClient) -> None:
     payment.refresh_from_db()
     assert payment.status == "succeeded"
     assert done(payment) == ("ana", "payment.sync", payment.payment_no, "they rang")
+
+
+def test_sync_queries_an_open_refund_that_the_channel_does_not_list(
+    ana: Client, client: SignedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WeChat Pay and Alipay have no list of a payment's refunds."""
+    created = shop.paid(client, "refund_pending:0")
+    refunded = shop.data(shop.refund(client, created, 4_000))
+    assert refunded["status"] == "processing"
+    simulator = intercept_simulator(monkeypatch)
+    simulator.after = lambda operation, result: Reported(()) if operation == "find_refunds" else result
+    assert act(ana, row(created), "sync") == 302
+    assert Refund.objects.get(refund_no=refunded["refund_no"]).status == "succeeded"
 
 
 def test_an_authorized_amount_is_captured_once(ana: Client, client: SignedClient) -> None:
