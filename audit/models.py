@@ -32,8 +32,8 @@ class StaffAction(models.Model):
 
     class Meta:
         db_table = "staff_actions"
-        verbose_name = _("staff action")
-        verbose_name_plural = _("staff actions")
+        verbose_name = _("audit log entry")
+        verbose_name_plural = _("audit log entries")
         indexes = [
             models.Index(name="staff_action_by_object", fields=["object_id", "-id"]),
             models.Index(name="staff_action_by_actor", fields=["actor", "-id"]),

@@ -137,7 +137,7 @@ STAFF_ACTIONS = (
     AdminAction(
         "deactivate",
         gettext_lazy("Deactivate"),
-        gettext_lazy("Ends all sessions of this person at once. Their audit log stays."),
+        gettext_lazy("Ends all sessions of this person at once. Their entries in the audit log stay."),
         Permission.MANAGE_STAFF,
         _deactivate,
         find_obstacle=_find_deactivate_obstacle,

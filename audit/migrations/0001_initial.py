@@ -46,8 +46,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "staff action",
-                "verbose_name_plural": "staff actions",
+                "verbose_name": "audit log entry",
+                "verbose_name_plural": "audit log entries",
                 "db_table": "staff_actions",
                 "indexes": [
                     models.Index(fields=["object_id", "-id"], name="staff_action_by_object"),

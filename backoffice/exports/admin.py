@@ -48,7 +48,7 @@ class NewExportForm(ReasonForm):
     merchant = forms.EmailField(label=gettext_lazy("Email of the merchant"), required=False)
     actor = forms.CharField(
         label=gettext_lazy("Person"),
-        help_text=gettext_lazy("Only for staff actions."),
+        help_text=gettext_lazy("Only for the audit log."),
         max_length=150,
         required=False,
     )

@@ -189,7 +189,7 @@ KINDS: Mapping[str, ExportKind] = {
         ),
         ExportKind(
             "staff_actions",
-            _("Staff actions"),
+            _("Audit log"),
             StaffAction,
             [
                 *_times("created_at"),
