@@ -3,11 +3,14 @@
 from typing import Any
 
 from django.contrib import admin
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext_lazy as _
 
 from common.admin import ReadOnlyAdmin, badge_column, label_column, money_column, money_text
 from merchants.admin import EnvironmentFilter, environment_filter
 from merchants.models import Environment
+from settlements.case_details import describe_case_detail
 from settlements.models import (
     ChannelFeeRate,
     SettlementCase,
@@ -176,7 +179,7 @@ class SettlementCaseAdmin(ReadOnlyAdmin):
         "kind",
         "expected",
         "reported",
-        "detail",
+        "details",
         "channel",
         "channel_account",
         "mode",
@@ -194,6 +197,12 @@ class SettlementCaseAdmin(ReadOnlyAdmin):
     @admin.display(description=_("reported"))
     def reported(self, row: Any) -> str:
         return money_text(row.reported_minor, row.reported_currency)
+
+    @admin.display(description=_("detail"))
+    def details(self, row: Any) -> SafeString:
+        return format_html_join(
+            mark_safe("<br>"), "{}", ((text,) for text in describe_case_detail(row.detail))
+        )
 
 
 @admin.register(ChannelFeeRate)

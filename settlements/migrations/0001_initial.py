@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ("expected_minor", models.BigIntegerField()),
                 ("reported_minor", models.BigIntegerField()),
                 ("reported_currency", models.CharField(max_length=3, verbose_name="reported currency")),
-                ("detail", models.TextField(blank=True, verbose_name="detail")),
+                ("detail", models.JSONField(blank=True, default=dict, verbose_name="detail")),
                 (
                     "state",
                     models.CharField(

@@ -36,7 +36,9 @@ class CaseResolution(models.TextChoices):
 
 class SettlementCase(ChannelAccountColumns):
     """Lines and expectations that do not agree. `difference_minor` is reported less expected; it is None when the
-    currencies differ."""
+    currencies differ.
+
+    `detail` has the values of `settlements/case_details.py`, which formats them in the reader's language."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(_("kind"), max_length=20, choices=CaseKind)
@@ -45,7 +47,7 @@ class SettlementCase(ChannelAccountColumns):
     expected_minor = models.BigIntegerField()
     reported_minor = models.BigIntegerField()
     reported_currency = models.CharField(_("reported currency"), max_length=3)
-    detail = models.TextField(_("detail"), blank=True)
+    detail = models.JSONField(_("detail"), default=dict, blank=True)
     state = models.CharField(_("state"), max_length=10, choices=CaseState, default=CaseState.OPEN)
     owner = models.CharField(_("owner"), max_length=150, blank=True)
     reason = models.TextField(_("reason"), blank=True)

@@ -58,7 +58,7 @@ WHERE line.file_id = %(file_id)s AND line.state = 'new' AND line.kind IN {AS_REP
 INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
     reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
 SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'duplicate_line', reference, currency, 0, net_minor,
-       currency, kind, 'open', '', '', '', '', ''
+       currency, jsonb_build_object('line_kind', kind), 'open', '', '', '', '', ''
 FROM match_duplicates;
 UPDATE statement_lines AS line SET state = 'in_case', case_id = known.case_id
 FROM match_duplicates AS known WHERE line.id = known.id;
@@ -82,7 +82,7 @@ WITH payout AS (
         expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
         resolution, resolved_by)
     SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'payout_differs', payout_no, currency, -paid_minor,
-           net_minor, currency, 'payout', 'open', '', '', '', '', ''
+           net_minor, currency, jsonb_build_object('line_kind', 'payout'), 'open', '', '', '', '', ''
     FROM differing
 )
 UPDATE statement_lines AS line SET state = 'in_case', case_id = differing.case_id

@@ -35,7 +35,7 @@ WITH missing AS (
         expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
         resolution, resolved_by)
     SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'missing_line', reference, currency, amount_minor, 0,
-           currency, concat_ws(', ', kind, nullif(channel_no, '')), 'open', '', '', '', '', ''
+           currency, jsonb_build_object('line_kind', kind, 'channel_no', channel_no), 'open', '', '', '', '', ''
     FROM missing
 )
 UPDATE statement_expectations AS expected SET state = 'in_case', case_id = missing.case_id

@@ -160,7 +160,8 @@ INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind
     reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
 SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, verdict, left(key, 255),
        coalesce(expected_currency, reported_currency), expected_minor, reported_minor, reported_currency,
-       concat_ws(', ', kind, line_count || ' lines', expectation_count || ' expectations'), 'open', '', '', '', '', ''
+       jsonb_build_object('line_kind', kind, 'line_count', line_count, 'expectation_count', expectation_count),
+       'open', '', '', '', '', ''
 FROM match_groups WHERE verdict IS NOT NULL
 """
 SETTLE_LINES = """

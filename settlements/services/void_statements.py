@@ -49,7 +49,7 @@ WITH loose AS (
         expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
         resolution, resolved_by)
     SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'unknown_line', reference, currency, 0, gross_minor,
-           currency, kind, 'open', '', '', '', '', ''
+           currency, jsonb_build_object('line_kind', kind), 'open', '', '', '', '', ''
     FROM loose
 )
 UPDATE statement_lines AS line SET state = 'in_case', match_id = NULL, case_id = loose.case_id
@@ -84,8 +84,9 @@ FROM void_dismissed AS known WHERE line.case_id = known.old_case_id
 """
 # Nobody has approved it yet, and what was to be written off is the only report of the movement now.
 WITHDRAW_WRITE_OFFS = f"""
-UPDATE settlement_cases AS own SET write_off_requested_by = '', detail = concat_ws(', ', nullif(own.detail, ''),
-    'write-off requested by ' || own.write_off_requested_by || ', withdrawn when a statement was voided')
+UPDATE settlement_cases AS own SET write_off_requested_by = '', detail = own.detail || jsonb_build_object(
+    'withdrawn_write_offs',
+    coalesce(own.detail->'withdrawn_write_offs', '[]') || to_jsonb(own.write_off_requested_by))
 WHERE own.kind = 'duplicate_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by <> ''
   AND {of_account("own")} AND {_HAS_FREE_LINE}
 """

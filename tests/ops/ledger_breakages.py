@@ -22,7 +22,7 @@ BOOKED_CASE = f"""
 WITH booked AS (
     INSERT INTO settlement_cases (id, channel, environment, kind, reference, currency, expected_minor, reported_minor,
         reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by, resolved_at)
-    VALUES (gen_random_uuid(), 'simulator', 'test', 'missing_line', 'PAY-1', 'USD', 7, 0, 'USD', '', 'resolved', '',
+    VALUES (gen_random_uuid(), 'simulator', 'test', 'missing_line', 'PAY-1', 'USD', 7, 0, 'USD', '{{}}', 'resolved', '',
         '', '', 'booked', 'ann', now())
     RETURNING id
 )

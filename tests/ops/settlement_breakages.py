@@ -17,8 +17,8 @@ VALUES ('00000000-0000-7000-8000-00000000000{number}', '00000000-0000-7000-8000-
 _DISMISS = """
 INSERT INTO settlement_cases (id, channel, environment, kind, reference, currency, expected_minor, reported_minor,
     reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by, resolved_at)
-VALUES ('00000000-0000-7000-8000-000000000009', 'stripe', 'test', 'duplicate_line', '', 'USD', 0, -3, 'USD', 'fee',
-    'resolved', '', '', '', 'dismissed', 'ana', now());
+VALUES ('00000000-0000-7000-8000-000000000009', 'stripe', 'test', 'duplicate_line', '', 'USD', 0, -3, 'USD',
+    '{"line_kind": "fee"}', 'resolved', '', '', '', 'dismissed', 'ana', now());
 UPDATE statement_lines SET state = 'in_case', case_id = '00000000-0000-7000-8000-000000000009' WHERE state = 'new';
 """
 
