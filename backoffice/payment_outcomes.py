@@ -9,9 +9,11 @@ from django.utils.translation import gettext as _
 from backoffice.actions.declaration import Performed
 from common.admin import money_text
 from gateway import selectors
+from gateway.failure_codes import describe_failure
 from gateway.models import Payment, PaymentStatus, Refund, RefundStatus
 from sagas.models import SagaStatus
 from sagas.state import SagaState
+from sagas.stop_reasons import describe_stop_reason
 
 
 def describe_refund(refund: Refund) -> Performed:
@@ -19,7 +21,7 @@ def describe_refund(refund: Refund) -> Performed:
     if refund.status == RefundStatus.SUCCEEDED:
         return Performed(_("%(amount)s refunded.") % {"amount": amount})
     if refund.status == RefundStatus.FAILED:
-        reason = refund.failure_message or refund.failure_code
+        reason = describe_failure(refund.failure_code, refund.failure_message)
         text = _("The refund of %(amount)s failed, nothing was refunded: %(reason)s")
         return Performed(text % {"amount": amount, "reason": reason}, messages.ERROR)
     text = _("The refund of %(amount)s is not finished. The channel is queried until its outcome is known.")
@@ -55,8 +57,9 @@ def describe_query(payment: Payment) -> Performed:
 def _describe_unfinished(failed_text: str, saga: SagaState) -> Performed:
     if saga.attention_reason:
         text = _("The outcome is unknown and needs review: %(reason)s")
-        return Performed(text % {"reason": saga.attention_reason}, messages.ERROR)
+        return Performed(text % {"reason": describe_stop_reason(saga.attention_reason)}, messages.ERROR)
     if saga.failure is not None:
-        return Performed(failed_text % {"reason": saga.failure.message or saga.failure.code}, messages.ERROR)
+        reason = describe_failure(saga.failure.code, saga.failure.message)
+        return Performed(failed_text % {"reason": reason}, messages.ERROR)
     text = _("The channel has not answered yet. It is queried until the outcome is known.")
     return Performed(text, messages.WARNING)

@@ -23,6 +23,7 @@ from sagas.outcomes import (
     Unknown,
 )
 from sagas.state import SagaState, StepState
+from sagas.stop_reasons import CLAIMED_WITHOUT_PROGRESS, COMPENSATION_FAILED, PAST_PIVOT
 
 # A saga whose workers die this often without recording an outcome is a poison saga.
 MAX_CLAIMS_WITHOUT_PROGRESS = 5
@@ -61,7 +62,7 @@ def next_move(saga: SagaState) -> Move:
     if not saga.is_active or saga.needs_attention or saga.waits_for_retry:
         return Release()
     if saga.claims_without_progress > MAX_CLAIMS_WITHOUT_PROGRESS:
-        stop_for_review(saga, f"claimed {saga.claims_without_progress} times without progress")
+        stop_for_review(saga, CLAIMED_WITHOUT_PROGRESS % {"count": saga.claims_without_progress})
         return Release()
     if can_cancel(saga):
         if saga.cancel_requested:
@@ -249,14 +250,14 @@ def _end_failed_group(saga: SagaState, failure: Failure) -> Move:
         start_compensating(saga, failure)
         return _next_compensation(saga)
     saga.failure = failure
-    stop_for_review(saga, f"past the pivot: {failure.message}")
+    stop_for_review(saga, PAST_PIVOT % {"reason": failure.message})
     return Release()
 
 
 def _fail_compensation(saga: SagaState, step: StepState, message: str) -> None:
     step.status, step.error_message = StepStatus.FAILED, message
     saga.move_to(SagaStatus.FAILED)
-    stop_for_review(saga, f"compensation of {step.name} failed: {message}")
+    stop_for_review(saga, COMPENSATION_FAILED % {"step": step.name, "reason": message})
 
 
 def _schedule_retry(step: StepState, saga: SagaState, outcome: Transient | Unknown) -> bool:

@@ -21,6 +21,7 @@ from sagas.definitions import Definition
 from sagas.models import Direction, StepStatus
 from sagas.outcomes import Failure
 from sagas.state import SagaState, StepState
+from sagas.stop_reasons import UNKNOWN_DEFINITION
 
 # A claim reads at most so many fairness keys, and so many sagas of each, so that its cost is bounded.
 KEYS_PER_CLAIM = 64
@@ -246,7 +247,7 @@ def _find_definitions(
 
 
 def _put_back(cursor: CursorWrapper, row: dict[str, Any]) -> None:
-    reason = f"no definition {row['definition']} version {row['definition_version']}"
+    reason = UNKNOWN_DEFINITION % {"definition": row["definition"], "version": row["definition_version"]}
     pauses = {"roll_out_seconds": ROLL_OUT_SECONDS, "pause_seconds": UNKNOWN_DEFINITION_PAUSE_SECONDS}
     cursor.execute(statements.PUT_BACK, {"id": row["id"], "fence": row["fence"], "reason": reason, **pauses})
     log.warning("saga.definition_unknown", saga_id=str(row["id"]), reason=reason)

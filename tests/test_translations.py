@@ -16,7 +16,15 @@ from django.utils import translation
 FOLDER = Path(settings.BASE_DIR, "locale", "zh_Hans", "LC_MESSAGES")
 NOT_SHOWN = {".git", ".venv", ".local", "tests", "benchmarks", "scripts"}
 # Each translating function, and the position of its text argument.
-FUNCTIONS = {"_": 0, "gettext": 0, "gettext_lazy": 0, "ngettext": 0, "ngettext_lazy": 0, "pgettext_lazy": 1}
+FUNCTIONS = {
+    "_": 0,
+    "gettext": 0,
+    "gettext_lazy": 0,
+    "gettext_noop": 0,
+    "ngettext": 0,
+    "ngettext_lazy": 0,
+    "pgettext_lazy": 1,
+}
 TRANSLATE = re.compile(r"""{%\s*translate\s+(["'])(.*?)\1|_\((["'])(.*?)\3\)""")
 BLOCK = re.compile(r"{%\s*blocktranslate[^%]*%}(.*?){%\s*(?:plural|endblocktranslate)", re.DOTALL)
 

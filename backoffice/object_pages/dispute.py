@@ -8,6 +8,7 @@ from common.admin import money_text
 from common.list_columns import show_moment
 from common.time_zones import format_exactly
 from gateway.admin.disputes import DISPUTE_COLOURS
+from gateway.failure_codes import describe_failure
 from gateway.models import Dispute, DisputeStatus, ResponseStatus
 from gateway.services.dispute_evidence import find_evidence_rules
 from merchants.models import Environment
@@ -72,7 +73,9 @@ def _build_responses_panel(dispute: Dispute) -> Panel:
                 ", ".join(sorted(response.texts)) or "—",
                 ", ".join(sorted(file.field for file in response.files.all())) or "—",
                 response.submitted_by or "—",
-                " ".join(filter(None, (response.failure_code, response.failure_message))) or "—",
+                describe_failure(response.failure_code, response.failure_message)
+                if response.failure_code
+                else "—",
             )
             for response in responses
         ],

@@ -13,6 +13,7 @@ from gateway.failure_codes import describe_failure
 from gateway.models import Refund, RefundStatus
 from merchants.models import Environment
 from sagas.models import SagaInstance
+from sagas.stop_reasons import describe_stop_reason
 
 
 def build_refund_page(refund: Refund) -> ObjectPage:
@@ -93,7 +94,7 @@ def _saga_panel(refund: Refund) -> Panel:
             (
                 saga.definition,
                 saga.get_status_display(),
-                saga.attention_reason if saga.needs_attention else "—",
+                describe_stop_reason(saga.attention_reason) if saga.needs_attention else "—",
             )
             for saga in sagas
         ],

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from backoffice.renderers.failures import show_failure
 from backoffice.timeline.records import PaymentRecords
 from backoffice.timeline.registry import Tone
 from common.admin import money_text
@@ -19,6 +21,7 @@ from gateway.models.dispute import CLOSED_DISPUTE_STATUSES
 from gateway.models.refund import OPEN_REFUND_STATUSES
 from merchants.models import Environment
 from sagas.models import SagaStatus
+from sagas.stop_reasons import describe_stop_reason
 
 STATUS_DISPLAY: dict[str, tuple[str, str, str | Promise]] = {
     PaymentStatus.PENDING: ("schedule", "info", gettext_lazy("Pending: waiting for the customer")),
@@ -40,8 +43,8 @@ DASHBOARDS = {
 
 @dataclass(frozen=True, slots=True)
 class PaymentLabel:
-    """`tone` is the colour. `reason` explains a trouble; it is empty when there is none, or when the page lists the
-    open reviews."""
+    """`tone` is the colour. `reason` explains a trouble, with texts of programs in <samp>; it is empty when there is
+    none, or when the page lists the open reviews."""
 
     icon: str
     tone: str
@@ -81,11 +84,12 @@ def _find_stopped_saga(records: PaymentRecords) -> PaymentLabel | None:
     for saga in records.sagas:
         if saga.needs_attention:
             text = _("%(saga)s needs review") % {"saga": saga.definition}
-            return PaymentLabel("error", Tone.DANGER, text, saga.attention_reason)
+            reason = format_html("<samp>{}</samp>", describe_stop_reason(saga.attention_reason))
+            return PaymentLabel("error", Tone.DANGER, text, reason)
         creates_it = saga.id == records.payment.id
         if creates_it and records.payment.is_open and saga.status == SagaStatus.FAILED:
             text = _("%(saga)s failed") % {"saga": saga.definition}
-            return PaymentLabel("error", Tone.DANGER, text, saga.error_message)
+            return PaymentLabel("error", Tone.DANGER, text, show_failure(saga.error_code, saga.error_message))
     return None
 
 
@@ -105,7 +109,8 @@ def _find_unsuccessful_refund(records: PaymentRecords) -> PaymentLabel | None:
     """Of those that failed, only the newest counts: an earlier one has been repeated, or was given up."""
     for refund in records.refunds[:1]:
         if refund.status == RefundStatus.FAILED:
-            reason = f"{refund.refund_no} · {refund.failure_message or refund.failure_code}"
+            failure = show_failure(refund.failure_code, refund.failure_message)
+            reason = format_html("<samp>{}</samp> · {}", refund.refund_no, failure)
             return PaymentLabel("undo", Tone.WARNING, _("the last refund failed"), reason)
     unfinished = [each for each in records.refunds if each.status in OPEN_REFUND_STATUSES]
     if not unfinished:

@@ -6,11 +6,12 @@ from django.utils.translation import gettext as _
 
 from sagas.inspection import SagaView
 from sagas.models import StepStatus
+from sagas.stop_reasons import describe_stop_reason
 
 
 def describe_wait(saga: SagaView) -> str:
     if saga.needs_attention:
-        return _("Needs review: %(reason)s") % {"reason": saga.attention_reason}
+        return _("Needs review: %(reason)s") % {"reason": describe_stop_reason(saga.attention_reason)}
     if not saga.is_active:
         return _("Ended")
     if saga.held_by:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from backoffice.timeline.records import ROWS_PER_SOURCE, PaymentRecords
 from backoffice.timeline.registry import EntryFact, TimelineEntry, Tone, register_source
 from common.admin import money_text
+from gateway.failure_codes import describe_failure
 from gateway.models import AuthorizationIncrement, Capture, CaptureMethod
 
 TONES = {"succeeded": Tone.SUCCESS, "failed": Tone.DANGER}
@@ -73,7 +74,7 @@ def _was_authorized(records: PaymentRecords) -> bool:
 def _describe_failure(row: Capture | AuthorizationIncrement) -> list[EntryFact]:
     if not row.failure_code:
         return []
-    return [EntryFact(_("failure"), f"{row.failure_code} {row.failure_message}".strip(), is_code=True)]
+    return [EntryFact(_("failure"), describe_failure(row.failure_code, row.failure_message))]
 
 
 def _count_ms(created_at: dt.datetime, settled_at: dt.datetime | None) -> int | None:
