@@ -1,5 +1,7 @@
-"""The menu: eight entries for the daily work, and one page with everything else. A link is shown only with the
-permission to view its model."""
+"""The menu: eight entries. The last one is a page with everything else. A link is shown only with the permission to
+view its model.
+
+Orders are on that page: each has one payment, whose page leads to it, and the search finds it by its number."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +20,6 @@ MENU: Items = (
     ("gateway.payment", "payments"),
     ("gateway.refund", "undo"),
     ("gateway.dispute", "gavel"),
-    ("orders.order", "shopping_bag"),
     ("sagas.sagainstance", "account_tree"),
     ("merchants.merchant", "storefront"),
 )
@@ -44,6 +45,7 @@ MORE: Sequence[tuple[Promise, Items]] = (
     (
         _("Records"),
         (
+            ("orders.order", "shopping_bag"),
             ("approvals.approval", "how_to_reg"),
             ("audit.staffaction", "policy"),
             ("exports.export", "download"),

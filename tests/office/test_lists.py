@@ -7,10 +7,11 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from backoffice import navigation
 from gateway.models import ChannelEvent, Payment
 from merchants.services import NewMerchant
 from tests.support import bank, shop
@@ -145,3 +146,8 @@ def test_every_list_is_reached_from_the_menu_or_the_page_more(sign_in: Callable[
         assert f'href="{reverse(name)}"' in menu + more, model
     stranger = sign_in("vera").get(reverse("admin_more")).content.decode()
     assert "/admin/gateway/payment/" not in stranger
+
+
+def test_the_menu_has_eight_entries(rf: RequestFactory) -> None:
+    (menu,) = navigation.groups(rf.get("/admin/"))
+    assert len(menu["items"]) == 8
