@@ -10,7 +10,6 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from channels.base import (
     ChannelAccount,
@@ -21,10 +20,9 @@ from channels.base import (
 )
 from channels.paypal.amounts import read_money
 from channels.paypal.client import PayPalClient
-from channels.paypal.errors import PayPalError
-from channels.paypal.fields import find_link, read_list, read_object, read_text, read_time
-from channels.paypal.orders import find_order_id
-from channels.paypal.payments import CAPTURES, ORDERS
+from channels.paypal.fields import read_list, read_object, read_text, read_time
+from channels.paypal.orders import find_capture_id
+from channels.paypal.payments import find_order_of_capture
 
 # `status`, and `dispute_outcome.outcome_code` once it is RESOLVED.
 STATES = {
@@ -86,7 +84,7 @@ def read_reported_dispute(
     reported = _read_dispute(dispute, read_text(transactions[0], "seller_transaction_id"), account)
     if reported.state != DisputeState.LOST or not reported.channel_trade_no:
         return reported
-    order = _find_order(PayPalClient(account, timeout_seconds), reported.channel_trade_no)
+    order = find_order_of_capture(PayPalClient(account, timeout_seconds), reported.channel_trade_no)
     taken_minor = _compute_taken(dispute, reported, order)
     if taken_minor <= 0:
         # Refunded, or ended without money: the dispute itself holds nothing back.
@@ -115,18 +113,6 @@ def _read_dispute(dispute: Mapping[str, Any], capture_id: str, account: ChannelA
         stage=STAGES.get(stage, ChannelDisputeStage.CHARGEBACK),
         evidence_due_by=read_time(dispute, "seller_response_due_date"),
     )
-
-
-def _find_order(client: PayPalClient, capture_id: str) -> Mapping[str, Any] | None:
-    """Returns the order of the capture; None when PayPal knows neither: no payment of ours. Raises what
-    `errors.FAILURES` lists."""
-    try:
-        order_id = find_order_id(client.get(f"{CAPTURES}/{quote(capture_id, safe='')}"))
-        return client.get(f"{ORDERS}/{quote(order_id, safe='')}") if order_id else None
-    except PayPalError as error:
-        if error.is_not_found:
-            return None
-        raise
 
 
 def _compute_taken(
@@ -169,8 +155,8 @@ def _is_after(time: dt.datetime | None, other: dt.datetime | None) -> bool:
 def _list_refunds(order: Mapping[str, Any], capture_id: str) -> Iterator[_Refund]:
     for unit in read_list(order, "purchase_units"):
         for refund in read_list(read_object(unit, "payments"), "refunds"):
-            of_capture = find_link(refund, "up").rpartition("/")[2]
-            if read_text(refund, "status") in _REFUNDED and of_capture in ("", capture_id):
+            is_of_capture = find_capture_id(refund) in ("", capture_id)
+            if is_of_capture and read_text(refund, "status") in _REFUNDED:
                 yield _Refund(*read_money(refund.get("amount")), read_time(refund, "create_time"))
 
 

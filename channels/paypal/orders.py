@@ -168,8 +168,13 @@ def read_refund(refund: Mapping[str, Any], environment: str, order_id: str = "")
         failure_message=f"PayPal reports {status}" if is_failed else "",
         environment=environment,
         payment_reference=custom_id,
-        payment_trade_no=order_id or find_link(refund, "up").rpartition("/")[2],
+        payment_trade_no=order_id or find_capture_id(refund),
     )
+
+
+def find_capture_id(refund: Mapping[str, Any]) -> str:
+    """Returns the capture of a refund, empty when it does not name one."""
+    return find_link(refund, "up").rpartition("/")[2]
 
 
 def find_order_id(resource: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Creates, finds, completes, cancels and captures payments (Orders v2 and Payments v2)."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -88,27 +89,45 @@ def find_payment(payment: PaymentRef) -> PaymentResult:
     client = PayPalClient(payment.account, payment.timeout_seconds)
     if payment.reference:
         return Reported(get_order(client, payment).payment)
-    return _find_owner(client, payment)
+    return _find_unreferenced_payment(client, payment)
 
 
-def _find_owner(client: PayPalClient, payment: PaymentRef) -> PaymentResult:
-    """Finds whose payment a number is. Disputes and refunds of the dashboard name the capture, not the order."""
+def _find_unreferenced_payment(client: PayPalClient, payment: PaymentRef) -> PaymentResult:
+    """Finds the payment by PayPal's number alone. Disputes and refunds of the dashboard name the capture, not the
+    order."""
     try:
         return Reported(get_order(client, payment).payment)
     except PayPalError as error:
         if not error.is_not_found:
             raise
-    order_id = find_order_id(client.get(f"{CAPTURES}/{quote(payment.channel_trade_no, safe='')}"))
-    if not order_id:
+    order = find_order_of_capture(client, payment.channel_trade_no)
+    if order is None:
         return NotFoundAtChannel()
-    return Reported(read_order(client.get(_order_path(order_id)), payment.environment).payment)
+    return Reported(read_order(order, payment.environment).payment)
 
 
 def get_order(client: PayPalClient, payment: PaymentRef) -> PayPalOrder:
-    return read_order(client.get(_order_path(payment.channel_trade_no)), payment.environment)
+    return read_order(query_order(client, payment.channel_trade_no), payment.environment)
 
 
-def _order_path(order_id: str) -> str:
+def query_order(client: PayPalClient, order_id: str) -> Mapping[str, Any]:
+    """Raises what `errors.FAILURES` lists."""
+    return client.get(_build_order_path(order_id))
+
+
+def find_order_of_capture(client: PayPalClient, capture_id: str) -> Mapping[str, Any] | None:
+    """Returns the order of the capture. None: PayPal does not know the capture or its order, so it is no payment of
+    ours. Raises what `errors.FAILURES` lists."""
+    try:
+        order_id = find_order_id(client.get(f"{CAPTURES}/{quote(capture_id, safe='')}"))
+        return query_order(client, order_id) if order_id else None
+    except PayPalError as error:
+        if error.is_not_found:
+            return None
+        raise
+
+
+def _build_order_path(order_id: str) -> str:
     return f"{ORDERS}/{quote(order_id, safe='')}"
 
 
@@ -118,7 +137,7 @@ def complete_payment(request: CompletePayment) -> PaymentResult:
     if not request.payment.channel_trade_no:
         return NotFoundAtChannel()
     action = "authorize" if request.manual_capture else "capture"
-    path = f"{_order_path(request.payment.channel_trade_no)}/{action}"
+    path = f"{_build_order_path(request.payment.channel_trade_no)}/{action}"
     try:
         order = read_order(client.post(path, {}, key=request.key), request.payment.environment)
     except PayPalError as error:

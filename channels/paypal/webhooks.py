@@ -30,7 +30,7 @@ from channels.paypal.disputes import read_reported_dispute
 from channels.paypal.errors import FAILURES, PayPalError
 from channels.paypal.fields import read_object, read_text
 from channels.paypal.orders import find_order_id, read_order, read_refund
-from channels.paypal.payments import ORDERS
+from channels.paypal.payments import query_order
 
 ALGORITHM = "SHA256withRSA"
 QUERY_TIMEOUT_SECONDS = 5.0
@@ -109,7 +109,7 @@ def _query_order(
     if not (order_id.isascii() and order_id.isalnum()):
         return ()
     try:
-        order = PayPalClient(account, QUERY_TIMEOUT_SECONDS).get(f"{ORDERS}/{order_id}")
+        order = query_order(PayPalClient(account, QUERY_TIMEOUT_SECONDS), order_id)
     except PayPalError as error:
         if error.is_not_found:  # it has lapsed without money
             return ()
