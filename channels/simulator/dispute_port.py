@@ -1,11 +1,18 @@
 """The simulator's part of the port for disputes. Its calls are lost as the payment's script says."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from channels.base import (
     AcceptDispute,
+    Declined,
     DisputeRef,
     DisputeResult,
     FileResult,
+    NewKeyRequired,
+    NotProcessed,
     SubmitEvidence,
+    UnknownOutcome,
     UploadEvidence,
 )
 from channels.simulator import disputes, faults
@@ -13,49 +20,42 @@ from channels.simulator.faults import SimulatedOperation
 from channels.simulator.models import SimulatedDispute
 from channels.simulator.network import send_call
 
+R = TypeVar("R")
+
 
 class SimulatorDisputes:
     rules = disputes.RULES
 
     def upload_evidence(self, request: UploadEvidence) -> FileResult:
-        return send_call(
-            _get_script(request.dispute),
-            SimulatedOperation.UPLOAD,
-            request.dispute.channel_dispute_no,
-            request.key,
-            request.dispute.timeout_seconds,
-            lambda: disputes.upload_evidence(request),
+        return _send(
+            SimulatedOperation.UPLOAD, request.dispute, request.key, lambda: disputes.upload_evidence(request)
         )
 
     def submit_evidence(self, request: SubmitEvidence) -> DisputeResult:
-        return send_call(
-            _get_script(request.dispute),
-            SimulatedOperation.SUBMIT,
-            request.dispute.channel_dispute_no,
-            request.key,
-            request.dispute.timeout_seconds,
-            lambda: disputes.submit_evidence(request),
+        return _send(
+            SimulatedOperation.SUBMIT, request.dispute, request.key, lambda: disputes.submit_evidence(request)
         )
 
     def accept_dispute(self, request: AcceptDispute) -> DisputeResult:
-        return send_call(
-            _get_script(request.dispute),
-            SimulatedOperation.ACCEPT,
-            request.dispute.channel_dispute_no,
-            request.key,
-            request.dispute.timeout_seconds,
-            lambda: disputes.accept_dispute(request),
+        return _send(
+            SimulatedOperation.ACCEPT, request.dispute, request.key, lambda: disputes.accept_dispute(request)
         )
 
     def find_dispute(self, dispute: DisputeRef) -> DisputeResult:
-        return send_call(
-            _get_script(dispute),
+        return _send(
             SimulatedOperation.QUERY_DISPUTE,
-            dispute.channel_dispute_no,
+            dispute,
             "",
-            dispute.timeout_seconds,
             lambda: disputes.find_dispute(dispute.channel_dispute_no),
         )
+
+
+def _send(
+    operation: SimulatedOperation, dispute: DisputeRef, key: str, execute: Callable[[], R]
+) -> R | Declined | NewKeyRequired | NotProcessed | UnknownOutcome:
+    return send_call(
+        _get_script(dispute), operation, dispute.channel_dispute_no, key, dispute.timeout_seconds, execute
+    )
 
 
 def _get_script(dispute: DisputeRef) -> faults.Script:

@@ -7,6 +7,7 @@ record of the money: `simulator_ledger` has the payment's charges and refunds on
 
 import hashlib
 import secrets
+from dataclasses import asdict
 from datetime import timedelta
 
 from django.db import transaction
@@ -218,17 +219,6 @@ def _close(dispute: SimulatedDispute, state: DisputeState) -> None:
 
 
 def _notify(dispute: SimulatedDispute, event_type: str, *, delay: float = 0.0) -> None:
-    reported = to_channel_dispute(dispute)
-    assert reported.evidence_due_by is not None
-    content = {
-        "channel_dispute_no": reported.channel_dispute_no,
-        "channel_trade_no": reported.channel_trade_no,
-        "state": reported.state,
-        "stage": reported.stage,
-        "amount_minor": reported.amount_minor,
-        "currency": reported.currency,
-        "reason": reported.reason,
-        "evidence_due_by": reported.evidence_due_by.isoformat(),
-        "submission_count": dispute.submission_count,
-    }
+    reported = asdict(to_channel_dispute(dispute))
+    content = {**reported, "evidence_due_by": dispute.evidence_due_by.isoformat()}
     queue_notification(dispute.payment, event_type, {"dispute": content}, delay=delay)
