@@ -16,8 +16,6 @@ import signal
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -41,7 +39,14 @@ from scripts.local.config import ROOT
 from scripts.local.postgres import connect
 from tests.support.books import Books
 from tests.support.http_shop import HttpShop, Write, payment
-from tests.support.processes import RECOVERY_SECONDS, START_SECONDS, Platform, Process, free_port
+from tests.support.processes import (
+    RECOVERY_SECONDS,
+    START_SECONDS,
+    Platform,
+    Process,
+    free_port,
+    is_gateway_ready,
+)
 from tests.support.waiting import LOADED_SECONDS, wait_until
 
 pytestmark = pytest.mark.processes
@@ -74,11 +79,7 @@ class NextRelease:
 
     def is_ready(self) -> bool:
         self.web.require_running()
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return is_gateway_ready(self.url)
 
 
 @pytest.fixture

@@ -399,11 +399,7 @@ class Platform:
 
     def _web_is_ready(self) -> bool:
         self.web.revive()
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return is_gateway_ready(self.url)
 
     # --- Servers ----------------------------------------------------------------------------------------
 
@@ -496,6 +492,14 @@ class Platform:
     def _server(self, name: str) -> Process:
         """Its command is known once its data directory exists."""
         return Process(name, [], self.directory / f"{name}.log", dict(os.environ), server_account())
+
+
+def is_gateway_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def wait_for_death(pid: int) -> None:
