@@ -35,8 +35,8 @@ class CaseResolution(models.TextChoices):
 
 
 class SettlementCase(ChannelAccountColumns):
-    """Lines and expectations that do not agree. `difference_minor` is reported less expected; it is None when the
-    currencies differ.
+    """Lines and expectations that do not agree. `expected_minor` is in `currency`, `reported_minor` in
+    `reported_currency`.
 
     `detail` has the values of `settlements/case_details.py`, which formats them in the reader's language."""
 

@@ -6,7 +6,7 @@ case too. All others are matched.
 
 # ruff: noqa: S608 - the SQL is put together from constants
 
-from settlements.services.match_conditions import AS_REPORTED, of_account
+from settlements.services.sql_parts import AS_REPORTED, insert_cases, of_account
 
 
 def _is_duplicate(*, is_first: str) -> str:
@@ -47,6 +47,14 @@ IS_STILL_DUPLICATE = _is_duplicate(
         OR (known.file_id, known.number) < (line.file_id, line.number))"""
 )
 
+_INSERT_DUPLICATE_CASES = insert_cases(
+    source="match_duplicates",
+    kind="'duplicate_line'",
+    reference="reference",
+    expected_minor="0",
+    reported_minor="net_minor",
+    detail="jsonb_build_object('line_kind', kind)",
+)
 DUPLICATE_CASES = f"""
 CREATE TEMPORARY TABLE match_duplicates ON COMMIT DROP AS
 SELECT line.id, line.net_minor, line.currency, uuidv7() AS case_id,
@@ -55,15 +63,19 @@ SELECT line.id, line.net_minor, line.currency, uuidv7() AS case_id,
        line.kind
 FROM statement_lines AS line
 WHERE line.file_id = %(file_id)s AND line.state = 'new' AND line.kind IN {AS_REPORTED} AND {_IS_NEW_DUPLICATE};
-INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
-    reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
-SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'duplicate_line', reference, currency, 0, net_minor,
-       currency, jsonb_build_object('line_kind', kind), 'open', '', '', '', '', ''
-FROM match_duplicates;
+{_INSERT_DUPLICATE_CASES};
 UPDATE statement_lines AS line SET state = 'in_case', case_id = known.case_id
 FROM match_duplicates AS known WHERE line.id = known.id;
 DROP TABLE match_duplicates
 """
+_INSERT_PAYOUT_CASES = insert_cases(
+    source="differing",
+    kind="'payout_differs'",
+    reference="payout_no",
+    expected_minor="-paid_minor",
+    reported_minor="net_minor",
+    detail="jsonb_build_object('line_kind', 'payout')",
+)
 # A payout is compared with the lines that it pays, where the channel says which.
 PAYOUT_CASES = f"""
 WITH payout AS (
@@ -78,12 +90,7 @@ WITH payout AS (
 ), differing AS (
     SELECT * FROM payout WHERE paid_minor + net_minor <> 0
 ), opened AS (
-    INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency,
-        expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
-        resolution, resolved_by)
-    SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'payout_differs', payout_no, currency, -paid_minor,
-           net_minor, currency, jsonb_build_object('line_kind', 'payout'), 'open', '', '', '', '', ''
-    FROM differing
+    {_INSERT_PAYOUT_CASES}
 )
 UPDATE statement_lines AS line SET state = 'in_case', case_id = differing.case_id
 FROM differing WHERE line.id = differing.id

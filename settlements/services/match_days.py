@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the SQL is put together from constants
 
-from settlements.services.match_conditions import AS_REPORTED, of_account
+from settlements.services.sql_parts import AS_REPORTED, insert_cases, of_account
 
 END_FILE = "UPDATE statement_files SET state = 'matched' WHERE id = %(file_id)s"
 # Open postings that cancel each other out, such as a refund that left suspense: no statement reports them.
@@ -24,6 +24,14 @@ IS_MISSING = f"""EXISTS (
      AND later.period_start >= of_day.period_end AND later.state NOT IN ('imported', 'voided')
     WHERE {of_account("of_day")} AND of_day.state NOT IN ('imported', 'voided') AND of_day.format <> 'wechat_funds'
       AND of_day.period_start <= expected.occurred_at AND of_day.period_end > expected.occurred_at)"""
+_INSERT_MISSING_CASES = insert_cases(
+    source="missing",
+    kind="'missing_line'",
+    reference="reference",
+    expected_minor="amount_minor",
+    reported_minor="0",
+    detail="jsonb_build_object('line_kind', kind, 'channel_no', channel_no)",
+)
 OPEN_MISSING_CASES = f"""
 WITH missing AS (
     SELECT expected.entry_id, expected.kind, expected.reference, expected.currency, expected.amount_minor,
@@ -31,12 +39,7 @@ WITH missing AS (
     FROM statement_expectations AS expected
     WHERE expected.state = 'open' AND {of_account("expected")} AND {IS_MISSING}
 ), opened AS (
-    INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency,
-        expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
-        resolution, resolved_by)
-    SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'missing_line', reference, currency, amount_minor, 0,
-           currency, jsonb_build_object('line_kind', kind, 'channel_no', channel_no), 'open', '', '', '', '', ''
-    FROM missing
+    {_INSERT_MISSING_CASES}
 )
 UPDATE statement_expectations AS expected SET state = 'in_case', case_id = missing.case_id
 FROM missing WHERE expected.entry_id = missing.entry_id

@@ -9,7 +9,7 @@ of ours. Temporary tables hold one statement's work: `match_lines` and `match_ex
 
 # ruff: noqa: S608 - the SQL is put together from constants
 
-from settlements.services.match_conditions import AS_REPORTED, UNDECIDED_CASES, of_account
+from settlements.services.sql_parts import AS_REPORTED, UNDECIDED_CASES, insert_cases, of_account
 
 # How much a fee may differ from the agreed one: its rounding.
 FEE_TOLERANCE_MINOR = 1
@@ -155,15 +155,16 @@ JOIN match_groups AS wanted ON wanted.kind = expected.kind AND wanted.key = expe
 WHERE NOT wanted.is_pair
   AND NOT EXISTS (SELECT FROM match_pairs AS pair WHERE pair.entry_id = expected.entry_id)
 """
-OPEN_CASES = """
-INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency, expected_minor,
-    reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by, resolution, resolved_by)
-SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, verdict, left(key, 255),
-       coalesce(expected_currency, reported_currency), expected_minor, reported_minor, reported_currency,
-       jsonb_build_object('line_kind', kind, 'line_count', line_count, 'expectation_count', expectation_count),
-       'open', '', '', '', '', ''
-FROM match_groups WHERE verdict IS NOT NULL
-"""
+OPEN_CASES = insert_cases(
+    source="match_groups WHERE verdict IS NOT NULL",
+    kind="verdict",
+    reference="left(key, 255)",
+    currency="coalesce(expected_currency, reported_currency)",
+    expected_minor="expected_minor",
+    reported_minor="reported_minor",
+    reported_currency="reported_currency",
+    detail="jsonb_build_object('line_kind', kind, 'line_count', line_count, 'expectation_count', expectation_count)",
+)
 SETTLE_LINES = """
 UPDATE statement_lines AS line
 SET state = CASE WHEN pair.case_id IS NULL THEN 'matched' ELSE 'in_case' END,

@@ -6,8 +6,8 @@ The file is marked first: the triggers let its lines go only then, and what coun
 # ruff: noqa: S608 - the SQL is put together from constants
 
 from settlements.services.match_as_reported import IS_STILL_DUPLICATE
-from settlements.services.match_conditions import AS_REPORTED, of_account
 from settlements.services.match_days import IS_MISSING
+from settlements.services.sql_parts import AS_REPORTED, insert_cases, of_account
 
 MARK_FILE = """
 UPDATE statement_files SET state = 'voided', voided_at = now() WHERE id = %(file_id)s AND state <> 'voided'
@@ -36,6 +36,14 @@ FREE_EXPECTATIONS = """
 UPDATE statement_expectations SET state = 'open', match_id = NULL, case_id = NULL
 WHERE match_id IN (SELECT match_id FROM void_matches) OR case_id IN (SELECT id FROM void_cases)
 """
+_INSERT_LOOSE_CASES = insert_cases(
+    source="loose",
+    kind="'unknown_line'",
+    reference="reference",
+    expected_minor="0",
+    reported_minor="gross_minor",
+    detail="jsonb_build_object('line_kind', kind)",
+)
 # Lines of other statements that had met an expectation, or were in a case, together with lines of this one.
 ISOLATE_OTHER_LINES = f"""
 WITH loose AS (
@@ -45,12 +53,7 @@ WITH loose AS (
     WHERE line.kind NOT IN {AS_REPORTED}
       AND (line.match_id IN (SELECT match_id FROM void_matches) OR line.case_id IN (SELECT id FROM void_cases))
 ), opened AS (
-    INSERT INTO settlement_cases (id, channel, environment, channel_account_id, kind, reference, currency,
-        expected_minor, reported_minor, reported_currency, detail, state, owner, reason, write_off_requested_by,
-        resolution, resolved_by)
-    SELECT case_id, %(channel)s, %(environment)s, %(account_id)s, 'unknown_line', reference, currency, 0, gross_minor,
-           currency, jsonb_build_object('line_kind', kind), 'open', '', '', '', '', ''
-    FROM loose
+    {_INSERT_LOOSE_CASES}
 )
 UPDATE statement_lines AS line SET state = 'in_case', match_id = NULL, case_id = loose.case_id
 FROM loose WHERE line.id = loose.id
