@@ -48,14 +48,15 @@ _TYPES = {
     "payout_cancel": LineKind.PAYOUT,
     "payout_failure": LineKind.PAYOUT,
 }
-# These say more than the type: an adjustment is a dispute or a returned refund, and the uncaptured rest of an
-# authorization is reported as a refund.
+# These say more than the type: an adjustment is a dispute, a returned refund or a fee, and the uncaptured rest of an
+# authorization is reported as a refund. Interchange and scheme fees (IC+ pricing) have a category of their own.
 _CATEGORIES = {
     "dispute": LineKind.DISPUTE,
     "dispute_reversal": LineKind.DISPUTE_REVERSAL,
     "refund_failure": LineKind.REFUND_REVERSAL,
     "partial_capture_reversal": LineKind.PAYMENT,
     "fee": LineKind.FEE,
+    "network_cost": LineKind.FEE,
 }
 
 
@@ -78,10 +79,8 @@ def parse(file: BinaryIO, identity: StatementIdentity) -> Iterator[Parsed]:
                     yield line
             case "payout_item":
                 count += 1
-                payout_no, transaction = (
-                    _read(record, "payout", str, number),
-                    record.get("balance_transaction"),
-                )
+                payout_no = _read(record, "payout", str, number)
+                transaction = record.get("balance_transaction")
                 if not isinstance(transaction, dict):
                     raise StatementRefused("a payout_item has no balance_transaction", number)
                 currency = _read(transaction, "currency", str, number).upper()
@@ -127,6 +126,8 @@ def _build_lines(record: Mapping[str, Any], identity: StatementIdentity, number:
         from_stripe(_read(record, name, int, number), currency) for name in ("amount", "fee", "net")
     )
     details = record.get("fee_details") or []
+    if not isinstance(details, list):
+        raise StatementRefused("'fee_details' is not a list", number)
     if amount - fee != net:
         raise StatementRefused(f"amount {amount} less fee {fee} is not net {net}", number)
     detailed = sum(from_stripe(_read(each, "amount", int, number), currency) for each in details)
@@ -135,22 +136,26 @@ def _build_lines(record: Mapping[str, Any], identity: StatementIdentity, number:
     application_fee = sum(
         from_stripe(each["amount"], currency) for each in details if each.get("type") == "application_fee"
     )
-    kind = _CATEGORIES.get(record.get("reporting_category", "")) or _TYPES.get(
-        _read(record, "type", str, number), LineKind.OTHER
-    )
-    line = _name(record, kind, identity, number)
+    kind = _choose_kind(record, amount, number)
+    line = _build_line_without_amounts(record, kind, currency, identity, number)
     if kind is LineKind.FEE:
-        yield replace(line, gross_minor=0, fee_minor=fee - amount, currency=currency)
+        yield replace(line, fee_minor=fee - amount)
         return
-    yield replace(line, gross_minor=amount, fee_minor=fee - application_fee, currency=currency)
+    yield replace(line, gross_minor=amount, fee_minor=fee - application_fee)
     if application_fee:
-        yield replace(
-            line, kind=LineKind.APPLICATION_FEE, gross_minor=-application_fee, currency=currency, raw={}
-        )
+        yield replace(line, kind=LineKind.APPLICATION_FEE, gross_minor=-application_fee, raw={})
 
 
-def _name(record: Mapping[str, Any], kind: LineKind, identity: StatementIdentity, number: int) -> ParsedLine:
-    """The line without its amounts."""
+def _choose_kind(record: Mapping[str, Any], amount_minor: int, number: int) -> LineKind:
+    """A failed refund by a local payment method comes back as a `payment_refund` too, with a positive amount."""
+    category, type_name = str(record.get("reporting_category")), _read(record, "type", str, number)
+    kind = _CATEGORIES.get(category) or _TYPES.get(type_name, LineKind.OTHER)
+    return LineKind.REFUND_REVERSAL if kind is LineKind.REFUND and amount_minor > 0 else kind
+
+
+def _build_line_without_amounts(
+    record: Mapping[str, Any], kind: LineKind, currency: str, identity: StatementIdentity, number: int
+) -> ParsedLine:
     source = record.get("source")
     fields: Mapping[str, Any] = source if isinstance(source, dict) else {"id": source or ""}
     source_id = str(fields.get("id") or "")
@@ -165,7 +170,7 @@ def _name(record: Mapping[str, Any], kind: LineKind, identity: StatementIdentity
         kind=kind,
         gross_minor=0,
         fee_minor=0,
-        currency="",
+        currency=currency,
         occurred_at=_read_time(record, number),
         raw=record,
         reference=reference,

@@ -26,7 +26,9 @@ OWN_EVENTS = (
 )
 
 # An application fee has two legs: what the connected account pays, and what the platform's own account gets. The
-# platform's statement names it by numbers of Stripe that we do not know, so the second leg is not expected. A platform
+# platform's statement names it by numbers of Stripe that we do not know, so the second leg is not expected. Nor is the
+# fee that a refund gives back: the connected account's statement has it under such a number too, as a line of kind fee
+# (docs.stripe.com/reports/reporting-categories: "Connect platform fee refunds with reporting_category=fee"). A platform
 # fee (by a fee plan) moves nothing at the channel: the capture beside it is expected as a whole.
 _COLLECT = """
 INSERT INTO statement_expectations (
@@ -48,7 +50,6 @@ CROSS JOIN LATERAL (
     SELECT CASE entry.direction WHEN 'debit' THEN entry.amount_minor ELSE -entry.amount_minor END AS amount_minor,
            CASE WHEN transfer.event LIKE 'payment.%%' AND entry.direction = 'credit' THEN 'application_fee'
                 WHEN transfer.event LIKE 'payment.%%' THEN 'payment'
-                WHEN transfer.event = 'refund.succeeded' AND entry.direction = 'debit' THEN 'application_fee'
                 WHEN transfer.event IN ('refund.succeeded', 'refund.completed') THEN 'refund'
                 WHEN transfer.event IN ('suspense.released', 'suspense.returned') AND item.status = 'returned'
                     THEN 'refund_reversal'
@@ -78,6 +79,7 @@ WHERE transfer.day >= %(first_day)s
   AND NOT (account.channel_account_id IS NULL AND EXISTS (
       SELECT FROM ledger_entries AS fee JOIN ledger_accounts AS of_fee ON of_fee.id = fee.account_id
       WHERE fee.transfer_id = transfer.id AND of_fee.kind = 'application_fees'))
+  AND NOT (transfer.event IN ('refund.succeeded', 'refund.completed') AND entry.direction = 'debit')
 ON CONFLICT (entry_id) DO NOTHING
 """
 

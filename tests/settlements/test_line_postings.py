@@ -10,7 +10,7 @@ from common.crypto import seal
 from ledger.models import LedgerAccount, LedgerTransfer, TransferEvent
 from ledger.payout_postings import post_payout, request_payout
 from ledger.posting import PostingSubject
-from ledger.postings import HoldingAccount, post_payment, post_refund_after_all
+from ledger.postings import HoldingAccount, complete_refund, post_payment, post_refund_after_all
 from ledger.selectors import sum_fees
 from monitoring.integrity import registry
 from monitoring.integrity.search import find_violations
@@ -95,6 +95,52 @@ def test_the_platforms_side_of_an_application_fee_is_not_expected() -> None:
         )
     import_lines([], TOMORROW)
     assert StatementExpectation.objects.count() == 0
+
+
+def test_an_application_fee_that_a_refund_gives_back_is_not_expected() -> None:
+    """Stripe reports it to the connected account as a fee of its own, under a number that we do not know."""
+    merchant_id = new_merchant().merchant.id
+    account = StoredChannelAccount.objects.create(
+        merchant_id=merchant_id,
+        environment="test",
+        channel=CHANNEL,
+        display_name="Shop",
+        sealed_credentials=seal("{}"),
+    )
+    holding_account = HoldingAccount(CHANNEL, account.id)
+    with transaction.atomic():
+        post_payment(
+            event=TransferEvent.PAYMENT_CAPTURED,
+            subject=build_subject("PAY-1", merchant_id),
+            holding_account=holding_account,
+            amount_minor=1_000,
+            captured_minor=1_000,
+            application_fee_minor=30,
+        )
+        post_refund_after_all(
+            subject=build_subject("REF-1", merchant_id),
+            holding_account=holding_account,
+            amount_minor=400,
+            application_fee_minor=12,
+        )
+        complete_refund(
+            subject=build_subject("REF-2", merchant_id),
+            holding_account=holding_account,
+            amount_minor=100,
+            application_fee_minor=3,
+        )
+    lines = [
+        Reported("PAY-1", 1_000),
+        Reported("PAY-1", -30, kind="application_fee"),
+        Reported("REF-1", -400, kind="refund"),
+        Reported("REF-2", -100, kind="refund"),
+        Reported("", 0, kind="fee", fee_minor=-12, channel_no="fr_1"),
+        Reported("", 0, kind="fee", fee_minor=-3, channel_no="fr_2"),
+    ]
+    import_lines(lines, channel_account_id=account.id)
+    import_lines([], TOMORROW, channel_account_id=account.id)
+    assert list_cases() == []
+    assert_agrees_with_ledger()
 
 
 @pytest.mark.parametrize("is_of_merchant", [True, False])

@@ -3,10 +3,12 @@
 import datetime as dt
 import io
 import json
+import typing
 import zipfile
 from collections.abc import Sequence
 
 import pytest
+import stripe
 
 from settlements.models import LineKind, StatementFormat
 from settlements.parsers.base import ParsedLine, PayoutItem, StatedTotals, StatementIdentity, StatementRefused
@@ -112,6 +114,64 @@ PAYOUT = {
 }
 
 
+# Types of Stripe that are no payment, refund, fee or payout: holds and reserves, top-ups, Issuing, transfers to
+# connected accounts, advances and loans. A person decides them. The category of an adjustment says more.
+STRIPE_OTHER_TYPES = {
+    "adjustment",
+    "advance",
+    "advance_funding",
+    "anticipation_repayment",
+    "climate_order_purchase",
+    "climate_order_refund",
+    "connect_collection_transfer",
+    "contribution",
+    "fee_credit_funding",
+    "inbound_transfer",
+    "inbound_transfer_reversal",
+    "issuing_authorization_hold",
+    "issuing_authorization_release",
+    "issuing_dispute",
+    "issuing_dispute_provisional_credit",
+    "issuing_dispute_provisional_credit_reversal",
+    "issuing_transaction",
+    "obligation_outbound",
+    "obligation_reversal_inbound",
+    "payment_network_reserve_hold",
+    "payment_network_reserve_release",
+    "payment_unreconciled",
+    "payout_minimum_balance_hold",
+    "payout_minimum_balance_release",
+    "reserve_hold",
+    "reserve_release",
+    "reserve_transaction",
+    "reserved_funds",
+    "stripe_balance_payment_debit",
+    "stripe_balance_payment_debit_reversal",
+    "tax_fund",
+    "topup",
+    "topup_reversal",
+    "transfer",
+    "transfer_cancel",
+    "transfer_failure",
+    "transfer_refund",
+}
+
+
+def read_stripe_line(type_name: str, category: str, amount: int) -> ParsedLine:
+    transaction = {
+        **CHARGE,
+        "type": type_name,
+        "reporting_category": category,
+        "amount": amount,
+        "net": amount,
+        "fee": 0,
+        "fee_details": [],
+    }
+    line = parse(StatementFormat.STRIPE, build_stripe([transaction]))[0]
+    assert isinstance(line, ParsedLine)
+    return line
+
+
 def test_wechat_trades() -> None:
     assert list_lines(StatementFormat.WECHAT_TRADES, WECHAT_TRADES.encode()) == [
         ("payment", "PAY-1", 10_000, 60),
@@ -136,6 +196,17 @@ def test_of_wechats_coupons_that_the_merchant_pays_only_the_rest_is_money() -> N
     assert list_lines(StatementFormat.WECHAT_TRADES, text.encode()) == [
         ("payment", "PAY-1", 9_000, 60),
         ("refund", "REF-1", -1_800, -12),
+    ]
+
+
+def test_wechat_totals_as_in_the_bill_of_its_own_sdk() -> None:
+    """tests/fixtures/bill.ALL.csv of wechatpay-apiv3/wechatpay-php: `45.0` rows, and two decimals of the fees."""
+    totals = "`2,`100.00,`20.00,`0.00,`0.48000,`100.00,`20.00"
+    assert totals in WECHAT_TRADES
+    text = WECHAT_TRADES.replace(totals, "`2.0,`100.0,`20.0,`0.0,`0.48,`100.0,`20.0")
+    assert list_lines(StatementFormat.WECHAT_TRADES, text.encode()) == [
+        ("payment", "PAY-1", 10_000, 60),
+        ("refund", "REF-1", -2_000, -12),
     ]
 
 
@@ -250,6 +321,51 @@ def test_stripe() -> None:
 
 
 @pytest.mark.parametrize(
+    ("type_name", "category", "amount", "line"),
+    [
+        ("charge", "charge", 500, ("payment", 500, 0)),
+        ("payment", "charge", 500, ("payment", 500, 0)),
+        ("payment_failure_refund", "charge_failure", -500, ("payment", -500, 0)),
+        ("refund", "partial_capture_reversal", -500, ("payment", -500, 0)),
+        ("refund", "refund", -500, ("refund", -500, 0)),
+        ("payment_refund", "refund", -500, ("refund", -500, 0)),
+        # A refund by a local payment method that failed.
+        ("payment_refund", "refund", 500, ("refund_reversal", 500, 0)),
+        ("refund_failure", "refund_failure", 500, ("refund_reversal", 500, 0)),
+        ("adjustment", "refund_failure", 500, ("refund_reversal", 500, 0)),
+        ("adjustment", "dispute", -500, ("dispute", -500, 0)),
+        ("adjusted_for_overdraft_transaction", "dispute", -500, ("dispute", -500, 0)),
+        ("adjustment", "dispute_reversal", 500, ("dispute_reversal", 500, 0)),
+        ("stripe_fee", "fee", -500, ("fee", 0, 500)),
+        # A connected account gets an application fee back.
+        ("adjustment", "fee", 500, ("fee", 0, -500)),
+        ("network_cost", "network_cost", -500, ("fee", 0, 500)),
+        ("tax_fee", "tax", -500, ("fee", 0, 500)),
+        ("application_fee", "platform_earning", 500, ("application_fee", 500, 0)),
+        ("application_fee_refund", "platform_earning_refund", -500, ("application_fee", -500, 0)),
+        ("payout", "payout", -500, ("payout", -500, 0)),
+        ("payout_failure", "payout_reversal", 500, ("payout", 500, 0)),
+        ("adjustment", "other_adjustment", -500, ("other", -500, 0)),
+        ("reserved_funds", "risk_reserved_funds", -500, ("other", -500, 0)),
+    ],
+)
+def test_each_kind_of_stripes_balance_transactions(
+    type_name: str, category: str, amount: int, line: tuple[str, int, int]
+) -> None:
+    """docs.stripe.com/reports/reporting-categories has the types of each category."""
+    found = read_stripe_line(type_name, category, amount)
+    assert (found.kind, found.gross_minor, found.fee_minor) == line
+
+
+def test_each_type_that_stripe_publishes_is_known() -> None:
+    """A version of the SDK with a further type fails here: decide its kind first."""
+    published = typing.get_args(typing.get_args(stripe.BalanceTransaction.__annotations__["type"])[0])
+    assert "charge" in published
+    others = {each for each in published if read_stripe_line(each, "", -500).kind == LineKind.OTHER}
+    assert others == STRIPE_OTHER_TYPES
+
+
+@pytest.mark.parametrize(
     ("format", "content", "message"),
     [
         (
@@ -277,6 +393,7 @@ def test_stripe() -> None:
         ),
         (StatementFormat.STRIPE, build_stripe([{**CHARGE, "net": 942}]), "line 1"),
         (StatementFormat.STRIPE, build_stripe([{**CHARGE, "fee_details": []}]), "fee_details"),
+        (StatementFormat.STRIPE, build_stripe([{**CHARGE, "fee_details": 59}]), "fee_details"),
         (StatementFormat.STRIPE, build_stripe([PAYOUT], [("po_1", "txn_1", 940)]), "payout po_1"),
         (StatementFormat.STRIPE, build_stripe([CHARGE]).splitlines()[0], "incomplete"),
         (StatementFormat.CSV, b"\xff\xfe", "UTF-8"),
