@@ -46,6 +46,9 @@ FAILURE_LABELS: Mapping[str, Promise] = {
     "payment_processing": _("The channel is processing the customer's payment: it cannot be cancelled now."),
     "resolved_by_staff": _("Staff of the platform have closed it."),
     "retries_exhausted": _("All attempts to reach the channel failed."),
+    "saved_customer_unavailable": _(
+        "The merchant needs a channel account of its own to charge a saved customer."
+    ),
     # Refunds
     "balance_insufficient": _(
         "The merchant's balance at the channel is too low: top it up and refund again."

@@ -47,6 +47,12 @@ _NO_INCREMENTAL_AUTHORIZATION = Declined(
 _NO_MULTICAPTURE_WITH_FEE = Declined(
     "multicapture_unavailable", "A payment with an application fee is captured once."
 )
+# Any merchant could name any customer of an account that all merchants share. Without the customer, Stripe charges no
+# card that belongs to one (docs.stripe.com/api/payment_intents/create, `customer`).
+_CUSTOMER_OF_SHARED_ACCOUNT = Declined(
+    "saved_customer_unavailable",
+    "A saved customer can be charged only through a Stripe account of the merchant's own.",
+)
 APPLICATION_FEE = "application_fee_amount"
 # How far Stripe's clock and ours may differ.
 CLOCK_SECONDS = 60
@@ -119,6 +125,9 @@ def _compute_session_expiry(request: CreatePayment) -> int:
 
 
 def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount: int) -> PaymentResult:
+    customer = request.metadata.get(CUSTOMER)
+    if customer and request.account.id is None:
+        return _CUSTOMER_OF_SHARED_ACCOUNT
     ours = {**build_payment_labels(request), DIRECT: "yes"}
     params: Any = {
         "amount": amount,
@@ -133,8 +142,8 @@ def _charge_saved_card(api: stripe.StripeClient, request: CreatePayment, amount:
     }
     if features := _get_card_features(request):
         params["payment_method_options"] = {"card": features}
-    if request.metadata.get(CUSTOMER):
-        params["customer"] = request.metadata[CUSTOMER]
+    if customer:
+        params["customer"] = customer
     intent = api.v1.payment_intents.create(params, {"idempotency_key": request.key})
     return Reported(read_payment_intent(intent.to_dict(), request.environment))
 

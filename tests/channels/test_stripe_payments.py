@@ -2,6 +2,7 @@
 Stripe cannot take."""
 
 import datetime as dt
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from channels.base import (
 from channels.stripe import lookup
 from gateway.services import expiry
 from sagas.models import SagaInstance
-from tests.channels.harness import StripeHarness, build_ref, build_refund, create_open
+from tests.channels.harness import StripeHarness, build_creation, build_ref, build_refund, create_open
 from tests.support import background
 from tests.support.auditing import _audited  # noqa: F401
 from tests.support.polling import poll_due
@@ -71,6 +72,22 @@ class TestSavedCards:
         payment = data(saved_card(client, CHALLENGED_CARD))
         assert data(cancel(client, payment))["status"] == "cancelled"
         assert fake.get_intent(payment["channel_trade_no"])["status"] == "canceled"
+
+    def test_no_merchant_charges_a_customer_of_the_shared_account(
+        self, fake: FakeStripe, client: SignedClient
+    ) -> None:
+        metadata = {"stripe_payment_method": VISA, "stripe_customer": "cus_fake"}
+        details = error(create(client, channel="stripe", metadata=metadata), 402, "payment_declined")
+        assert details["failure_code"] == "saved_customer_unavailable"
+        assert not fake.intents
+
+    def test_a_merchant_charges_customers_of_its_own_account(self, fake: FakeStripe) -> None:
+        harness = StripeHarness(fake, saved_card=True)
+        own = replace(harness.account, id=uuid.uuid4())
+        metadata = {"stripe_payment_method": VISA, "stripe_customer": "cus_fake"}
+        created = harness.channel.create_payment(build_creation(account=own, metadata=metadata))
+        assert isinstance(created, Reported)
+        assert fake.get_intent(created.value.channel_trade_no)["customer"] == "cus_fake"
 
     def test_a_card_that_does_not_exist_is_not_a_decline(
         self, fake: FakeStripe, client: SignedClient

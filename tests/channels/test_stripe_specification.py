@@ -4,7 +4,9 @@ SDK of the API version that we request."""
 import datetime as dt
 import sys
 import typing
+import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,9 +100,10 @@ def everything_that_the_channel_can_do(fake: FakeStripe) -> None:
         harness.channel.cancel_payment(CancelPayment("cancel", build_ref(left, payment.channel_trade_no)))
     hold_and_capture_in_parts(page)
     hold_and_increment(card)
+    own = replace(card.account, id=uuid.uuid4())
     for metadata in ({"stripe_customer": "cus_fake", "stripe_payment_method": CHALLENGED_CARD},
                      {"stripe_payment_method": DECLINED_CARD}):  # fmt: skip
-        card.channel.create_payment(build_creation(account=card.account, metadata=metadata))
+        card.channel.create_payment(build_creation(account=own, metadata=metadata))
     page.channel.find_payment(build_ref(build_creation(account=page.account)))
     page.channel.find_refunds(build_ref(request, held.channel_trade_no))
     for path in (setup.WEBHOOK_PATH, setup.CONNECT_WEBHOOK_PATH):
