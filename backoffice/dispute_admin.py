@@ -113,7 +113,7 @@ def _add_file(actor: User, dispute: Dispute, data: dict[str, Any]) -> None:
 
 def _answer(kind: ResponseKind) -> Callable[[User, Dispute, dict[str, Any]], Performed]:
     def perform(actor: User, dispute: Dispute, data: dict[str, Any]) -> Performed:
-        response = dispute_operations.answer_dispute(
+        response = dispute_operations.respond_to_dispute(
             dispute=dispute, kind=kind, actor=actor.get_username(), reason=data["reason"]
         )
         return _describe_answer(response)

@@ -7,13 +7,13 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.ids import uuid7
 from gateway.models import Dispute, DisputeResponse, EvidenceFile, ResponseKind
-from gateway.services.answer_dispute import start_answer
 from gateway.services.dispute_evidence import (
     add_file,
     change_draft,
     count_pages_of_evidence,
     get_evidence_rules,
 )
+from gateway.services.respond_to_dispute import start_response
 from sagas import engine
 
 _ANSWERS = {
@@ -50,7 +50,7 @@ def add_evidence_file(
         entry.after = {"field": field, "sha256": draft.files.get(field=field).sha256}
 
 
-def answer_dispute(*, dispute: Dispute, kind: ResponseKind, actor: str, reason: str) -> DisputeResponse:
+def respond_to_dispute(*, dispute: Dispute, kind: ResponseKind, actor: str, reason: str) -> DisputeResponse:
     """Submits the draft, or accepts the dispute, for good. Its status is `submitting` while the outcome is not known.
     Raises `DisputeNotAnswerable`."""
     get_evidence_rules(dispute)
@@ -58,7 +58,7 @@ def answer_dispute(*, dispute: Dispute, kind: ResponseKind, actor: str, reason: 
     with recording(
         _ANSWERS[kind], ObjectType.DISPUTE, dispute.dispute_no, actor=actor, reason=reason, durable=True
     ) as entry:
-        saga = start_answer(dispute_id=dispute.id, kind=kind, submitted_by=actor, saga_id=saga_id)
+        saga = start_response(dispute_id=dispute.id, kind=kind, submitted_by=actor, saga_id=saga_id)
         entry.before, entry.after = {"status": dispute.status}, {"saga": str(saga_id)}
     engine.advance_saga(saga)
     return DisputeResponse.objects.get(saga_id=saga_id)

@@ -1,4 +1,4 @@
-"""The part of the port for channels at which disputes can be answered: `Channel.disputes`, None where they cannot."""
+"""The part of the port for channels that take responses to disputes: `Channel.disputes`, None where they do not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from channels.base.results import DisputeResult, FileResult
 @dataclass(frozen=True, slots=True)
 class EvidenceRules:
     """The evidence that a channel takes. `text_fields` have their greatest length in characters. The files of one
-    answer together have at most `max_bytes` and `max_pages`."""
+    response together have at most `max_bytes` and `max_pages`."""
 
     text_fields: Mapping[str, int]
     file_fields: frozenset[str]
@@ -21,7 +21,7 @@ class EvidenceRules:
     max_pages: int
 
     @property
-    def takes_answers(self) -> bool:
+    def takes_responses(self) -> bool:
         return bool(self.text_fields or self.file_fields)
 
 
@@ -38,7 +38,7 @@ class DisputeRef:
 
 @dataclass(frozen=True, slots=True)
 class UploadEvidence:
-    """`key` is the idempotency key: a repetition makes no second file. A file alone answers nothing."""
+    """`key` is the idempotency key: a repetition makes no second file. A file alone is no response."""
 
     key: str
     dispute: DisputeRef
@@ -48,7 +48,7 @@ class UploadEvidence:
 
 @dataclass(frozen=True, slots=True)
 class SubmitEvidence:
-    """Sends the answer to the bank, for good. `files` are the channel's numbers of uploaded files, by field."""
+    """Sends the response to the bank, for good. `files` are the channel's numbers of uploaded files, by field."""
 
     key: str
     dispute: DisputeRef

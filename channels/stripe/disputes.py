@@ -1,4 +1,4 @@
-"""Answers disputes at Stripe (docs.stripe.com/disputes/responding, docs.stripe.com/api/disputes/update)."""
+"""Responds to disputes at Stripe (docs.stripe.com/disputes/responding, docs.stripe.com/api/disputes/update)."""
 
 import io
 from typing import Any

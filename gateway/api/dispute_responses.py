@@ -1,4 +1,4 @@
-"""Answers to disputes over HTTP: the draft of the evidence, its submission, and the acceptance of a loss."""
+"""Responses to disputes over HTTP: the draft of the evidence, its submission, and the acceptance of a loss."""
 
 import base64
 import binascii
@@ -24,8 +24,8 @@ from gateway.api.serializers.dispute_responses import (
 )
 from gateway.models import Dispute, DisputeResponse, ResponseKind
 from gateway.representation import dispute_response_body
-from gateway.services.answer_dispute import answer_dispute
 from gateway.services.dispute_evidence import add_file, change_draft, count_pages_of_evidence
+from gateway.services.respond_to_dispute import respond_to_dispute
 from idempotency.request import KeyedRequest, read_keyed_request
 from idempotency.services.finish_claim import write_in_one_commit
 from merchants.principal import principal_of
@@ -105,7 +105,7 @@ def _answer(request: Request, dispute_no: str, kind: ResponseKind, action: str) 
     validated(NoInput, request.data)
     dispute = selectors.get_dispute(principal, dispute_no)
     return respond(
-        answer_dispute(
+        respond_to_dispute(
             dispute=dispute,
             kind=kind,
             submitted_by=str(principal.tenant),

@@ -1,4 +1,4 @@
-"""Disputes over HTTP, for reading. `dispute_responses.py` has the answers to them."""
+"""Disputes over HTTP, for reading. `dispute_responses.py` has the responses."""
 
 from typing import ClassVar
 

@@ -2,7 +2,7 @@
 
 1. BeginResponse (LOCAL)               fixes the draft    compensation: the response failed
 2. ReadDispute (EXTERNAL)              how many submissions the channel counts before ours
-3. UploadFiles (EXTERNAL)              one call for each file; a file alone answers nothing
+3. UploadFiles (EXTERNAL)              one call for each file; a file alone is no response
 4. RespondAtChannel (EXTERNAL, pivot)  after a lost answer the channel is queried: it counts submissions
 5. RecordResponse (LOCAL)
 
@@ -50,7 +50,7 @@ def begin_response(context: Context) -> None:
 
 
 def fail_response(context: Context) -> None:
-    """Compensation: nothing was submitted. What was uploaded stays at the channel and answers nothing."""
+    """Compensation: nothing was submitted. The uploaded files stay at the channel and are no response."""
     data = DisputeRespondData.read(context.data)
     failure = context.failure or Failure("unknown", "")
     state_machine.mark_response_failed(

@@ -1,4 +1,4 @@
-"""Answers to disputes: evidence, first as a draft, or the acceptance of the loss."""
+"""Responses to disputes: evidence, first as a draft, or the acceptance of the loss."""
 
 from django.db import models
 from django.db.models import Q

@@ -1,4 +1,4 @@
-"""The draft of an answer to a dispute: text fields and files, until it is submitted."""
+"""The draft of a response to a dispute: text fields and files, until it is submitted."""
 
 import hashlib
 import uuid
@@ -42,7 +42,7 @@ def find_evidence_rules(dispute: Dispute) -> EvidenceRules | None:
         account_id=dispute.channel_account_id,
     )
     port = channel.disputes
-    return port.rules if port is not None and port.rules.takes_answers else None
+    return port.rules if port is not None and port.rules.takes_responses else None
 
 
 def lock_answerable_dispute(dispute_id: uuid.UUID) -> Dispute:

@@ -1,4 +1,4 @@
-"""The state machine of answers to disputes: draft, submitting, submitted or failed."""
+"""The state machine of responses to disputes: draft, submitting, submitted or failed."""
 
 import uuid
 

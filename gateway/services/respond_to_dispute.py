@@ -1,4 +1,4 @@
-"""POST /disputes/{dispute_no}/submit and …/accept: answers a dispute at the channel (`flows/dispute_respond.py`)."""
+"""POST /disputes/{dispute_no}/submit and …/accept: responds to a dispute (`flows/dispute_respond.py`)."""
 
 import uuid
 
@@ -17,14 +17,14 @@ from idempotency.services.claim_key import claim_key
 from sagas.state import SagaState
 
 
-def answer_dispute(
+def respond_to_dispute(
     *, dispute: Dispute, kind: ResponseKind, submitted_by: str, request: KeyedRequest
 ) -> Answer:
     """Submits the draft, or accepts the dispute, for good. Raises `DisputeNotAnswerable`."""
     get_evidence_rules(dispute)
 
     def begin(claim: Claim[SagaState | None]) -> SagaState:
-        return start_answer(
+        return start_response(
             dispute_id=dispute.id, kind=kind, submitted_by=submitted_by, saga_id=claim.resource_id
         )
 
@@ -42,10 +42,10 @@ def answer_dispute(
     return run_claimed_saga(claim, build_answer=build_answer)
 
 
-def start_answer(
+def start_response(
     *, dispute_id: uuid.UUID, kind: ResponseKind, submitted_by: str, saga_id: uuid.UUID
 ) -> SagaState:
-    """Starts the saga in the caller's transaction. The caller has checked that the channel takes answers
+    """Starts the saga in the caller's transaction. The caller has checked that the channel takes responses
     (`get_evidence_rules`). Raises `DisputeNotAnswerable`."""
     locked = lock_answerable_dispute(dispute_id)
     response = _prepare_response(locked, kind, submitted_by)
