@@ -66,7 +66,7 @@ FEE_BASIS: Final = """(
     WHERE subject_id = {payment}.id AND event = 'payment.captured' ORDER BY sequence LIMIT 1
 )"""
 
-# What merchant_payable was credited with since the beginning of the month, at the platform's accounts.
+# The credits of merchant_payable since the beginning of the month, at the platform's accounts.
 _VOLUME = """
 WITH accounts AS (
     SELECT account.id

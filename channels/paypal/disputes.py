@@ -118,7 +118,7 @@ def _read_dispute(dispute: Mapping[str, Any], capture_id: str, account: ChannelA
 def _compute_taken(
     dispute: Mapping[str, Any], reported: ChannelDispute, order: Mapping[str, Any] | None
 ) -> int:
-    """What the dispute itself took, in minor units; 0 or less when refunds have given it back.
+    """Returns the amount that the dispute itself took; 0 or less when refunds have given it back.
 
     No stage takes more than the refunds have left of the capture. An inquiry ends in the customer's favour by the
     merchant's refunds alone: those that were made while it was open.

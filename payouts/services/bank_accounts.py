@@ -15,10 +15,11 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common.clock import database_now
 from common.db import violates
+from common.dual_control import FindConflict
 from common.errors import NotPermitted, UnknownObject
 from payouts.bank_details import require_known_currency, seal_bank_details, validate_bank_details
 from payouts.models import BankAccount, BankAccountStatus
-from payouts.services.runs import FindConflict, require_funds_held
+from payouts.services.runs import require_funds_held
 
 
 def request_bank_account(

@@ -9,11 +9,11 @@ from django.utils.translation import gettext as _
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
+from common.dual_control import FindConflict
 from common.errors import FieldsRefused, NotPermitted, UnknownObject
 from common.terminal import TERMINAL
 from payouts import state_machine
 from payouts.models import Payout, PayoutStatus
-from payouts.services.runs import FindConflict
 
 OUTCOMES = (PayoutStatus.PAID, PayoutStatus.FAILED, PayoutStatus.RETURNED)
 CSV_COLUMNS = ("payout_no", "status", "arrival_date", "bank_reference", "code", "message", "fee_minor")

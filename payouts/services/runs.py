@@ -1,7 +1,7 @@
 """Creates payout runs, and records who approves or rejects them. The saga (`payouts/flow.py`) does the rest."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
@@ -13,6 +13,7 @@ from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
 from common import crash
 from common.clock import database_now
+from common.dual_control import FindConflict
 from common.errors import NotPermitted, OperationRefused, UnknownObject
 from common.ids import public_number, uuid7
 from merchants.models import Environment
@@ -26,9 +27,6 @@ from sagas.state import SagaState
 
 # The number is also the name of the file, and what tells the bank one file from another (`MsgId`).
 _RUN_PREFIXES: dict[str, str] = {Environment.LIVE: "RUN", Environment.TEST: "TEST-RUN"}
-
-# Returns why the second account is not a second person beside the first; empty when it is.
-FindConflict = Callable[[str, str], str]
 
 
 def require_funds_held() -> None:

@@ -2,13 +2,14 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
+from common.dual_control import FindConflict
 from common.errors import NotPermitted, UnknownObject
 from ledger.bulk_posting import post_transfers
 from ledger.chart import LedgerAccountKind
@@ -18,9 +19,6 @@ from ledger.statement_postings import StatementSubject, build_correction
 from settlements.models import CaseKind, CaseResolution, CaseState, LineKind, SettlementCase
 from settlements.services.line_postings import post_lines_of_case
 from settlements.services.long_transactions import try_share_account
-
-# Returns why the second account is not a second person beside the first; empty when it is.
-FindConflict = Callable[[str, str], str]
 
 # A difference of at most so much is rounding.
 ROUNDING_MINOR = 1

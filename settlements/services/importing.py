@@ -80,7 +80,8 @@ def import_statement(
     waits: bool = True,
 ) -> ImportedStatement:
     """Raises `StatementRefused`: nothing is stored. `file` can be read again from its beginning. The import is audited
-    when a person makes it. `waits`: else raises `NotPermitted` while another statement of the account is in work."""
+    when a person makes it. While another statement of the account is imported or matched, it waits, or raises
+    `NotPermitted` without `waits`."""
     sha256 = _digest(file)
     with statement_transaction(identity, waits=waits):
         known = _list_valid().filter(sha256=sha256).first()

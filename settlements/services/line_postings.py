@@ -29,7 +29,7 @@ def post_lines(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> N
 
 
 def post_matched_lines(file: StatementFile, *, progress: Progress = ignore_progress) -> None:
-    """Of all statements of the file's account."""
+    """Posts the matched lines of all statements of the file's account."""
     posted = 0
     while count := _post_batch(file):
         posted += count
@@ -38,7 +38,7 @@ def post_matched_lines(file: StatementFile, *, progress: Progress = ignore_progr
 
 @transaction.atomic
 def _post_batch(file: StatementFile) -> int:
-    """Of all files of the account: matching this one has also matched lines of earlier files that were unknown."""
+    """Reads all files of the account: matching this one has also matched lines of earlier files that were unknown."""
     waiting = StatementLine.objects.filter(
         file__channel=file.channel,
         file__environment=file.environment,

@@ -39,8 +39,8 @@ def _is_duplicate(*, is_first: str) -> str:
 _IS_NEW_DUPLICATE = _is_duplicate(
     is_first="(known.state <> 'new' OR known.file_id = line.file_id AND known.number < line.number)"
 )
-# Of a line that is in a case already: one that is posted, that will be (the payout of an open case), or that was
-# imported before it, remains.
+# A line that is in a case stays a duplicate as long as another line of the movement is posted, will be posted (the
+# payout of an open case), or was imported before it.
 IS_STILL_DUPLICATE = _is_duplicate(
     is_first="""known.id <> line.id AND (known.state = 'matched' OR known.posted_at IS NOT NULL
         OR known.case_id IN (SELECT id FROM settlement_cases WHERE kind = 'payout_differs')

@@ -11,7 +11,7 @@ of ours. Temporary tables hold one statement's work: `match_lines` and `match_ex
 
 from settlements.services.sql_parts import AS_REPORTED, UNDECIDED_CASES, insert_cases, of_account
 
-# How much a fee may differ from the agreed one: its rounding.
+# A fee may differ from the agreed one by its rounding.
 FEE_TOLERANCE_MINOR = 1
 
 # Lines of this statement, and lines that wait in a case for an expectation that came later.
@@ -50,7 +50,7 @@ LEFT JOIN LATERAL (
 INDEX_LINES = "CREATE INDEX ON match_lines (key, kind)"
 ANALYZE_LINES = "ANALYZE match_lines"
 
-# Open ones, and those whose line was missing so far.
+# Open expectations, and those that are in a case because their line was missing.
 EXPECTATIONS = f"""
 CREATE TEMPORARY TABLE match_expectations ON COMMIT DROP AS
 SELECT expected.entry_id, expected.kind, expected.reference AS key, expected.currency, expected.amount_minor,
@@ -82,7 +82,7 @@ JOIN (SELECT *, row_number() OVER (
 """
 ANALYZE_PAIRS = "ANALYZE match_pairs"
 
-# What is left, by key: one line for many expectations, many for one, or a difference.
+# The rest, by key: one line for many expectations, many lines for one, or a difference.
 GROUPS = f"""
 CREATE TEMPORARY TABLE match_groups ON COMMIT DROP AS
 SELECT uuidv7() AS case_id, rest.kind, rest.key, sum(rest.line_count) AS line_count,

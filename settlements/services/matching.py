@@ -34,7 +34,7 @@ def settle_statements(*, progress: Progress = ignore_progress) -> int:
     `SettlingFailed` at the end.
     """
     unfinished = StatementFile.objects.filter(state__in=(FileState.IMPORTED, FileState.MATCHED))
-    # One that is to be voided would be matched for nothing.
+    # A statement that is about to be voided would be matched for nothing.
     pending = unfinished.filter(void_approved_by="").order_by("day", "id")
     ids = list(pending.values_list("id", flat=True))
     failures = []
@@ -96,7 +96,7 @@ def compare_lines(file: StatementFile, progress: Progress = ignore_progress) -> 
 
 
 def _refresh_statistics(file: StatementFile, expected: int) -> None:
-    """Of tables that have grown in this transaction: PostgreSQL would still plan for the tables of before."""
+    """Analyzes the tables that have grown in this transaction: PostgreSQL would plan for their size of before."""
     with connection.cursor() as cursor:
         if expected > MANY_ROWS:
             cursor.execute("ANALYZE statement_expectations")

@@ -12,7 +12,8 @@ from settlements.services.sql_parts import AS_REPORTED, insert_cases, of_account
 MARK_FILE = """
 UPDATE statement_files SET state = 'voided', voided_at = now() WHERE id = %(file_id)s AND state <> 'voided'
 """
-# What the statement has met, the cases that it is in, and those that were opened because a movement is missing in it.
+# The matches of the statement, the cases that its lines are in, and the cases that were opened because a movement is
+# missing in it.
 FIND = f"""
 CREATE TEMPORARY TABLE void_matches ON COMMIT DROP AS
 SELECT DISTINCT match_id FROM statement_lines WHERE file_id = %(file_id)s AND match_id IS NOT NULL;
@@ -62,14 +63,14 @@ CLOSE_CASES = """
 UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
 WHERE id IN (SELECT id FROM void_cases WHERE state <> 'resolved')
 """
-# Of a case of duplicates: a line of this statement reported the same.
+# Whether a line of the case is no duplicate any more, because a line of this statement reported the same.
 _HAS_FREE_LINE = f"""EXISTS (
     SELECT FROM statement_lines AS line WHERE line.case_id = own.id AND (
         line.kind IN {AS_REPORTED} AND NOT {IS_STILL_DUPLICATE}
         OR line.kind NOT IN {AS_REPORTED}
         AND own.reference IN (SELECT left(reference, 255) FROM void_references)))"""
-# Dismissed, because a line of this statement reported the same: the decision has lost its reason. The old case keeps
-# it, and a new one goes the way of duplicates that were not decided.
+# Cases that were dismissed because a line of this statement reported the same: the reason is gone. The old case keeps
+# the decision, and a new case is treated like a duplicate that was not decided.
 REOPEN_DISMISSED = f"""
 CREATE TEMPORARY TABLE void_dismissed ON COMMIT DROP AS
 SELECT own.id AS old_case_id, uuidv7() AS case_id
@@ -85,7 +86,7 @@ FROM void_dismissed AS known JOIN settlement_cases AS own ON own.id = known.old_
 UPDATE statement_lines AS line SET case_id = known.case_id
 FROM void_dismissed AS known WHERE line.case_id = known.old_case_id
 """
-# Nobody has approved it yet, and what was to be written off is the only report of the movement now.
+# A write-off that is not approved yet lapses: its line is the only report of the movement now.
 WITHDRAW_WRITE_OFFS = f"""
 UPDATE settlement_cases AS own SET write_off_requested_by = '', detail = own.detail || jsonb_build_object(
     'withdrawn_write_offs',
@@ -110,7 +111,7 @@ UPDATE statement_lines AS line SET state = 'matched', case_id = NULL FROM void_s
 UPDATE settlement_cases SET state = 'resolved', resolution = 'voided', resolved_by = %(actor)s, resolved_at = now()
 WHERE id IN (SELECT case_id FROM void_singles)
 """
-# After the comparison: what waits in a case and found its money met by another line.
+# After the comparison: cases of unknown lines whose money another line has met.
 RESTORE_DUPLICATES = f"""
 UPDATE settlement_cases AS own SET kind = 'duplicate_line'
 WHERE own.kind = 'unknown_line' AND own.state IN ('open', 'asked') AND own.write_off_requested_by = ''

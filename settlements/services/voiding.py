@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 
 from audit.action_types import ObjectType, StaffActionType
 from audit.recording import recording
+from common.dual_control import FindConflict
 from common.errors import NotPermitted, UnknownObject
 from ledger.bulk_posting import reverse_transfers
 from settlements.models import FileState, StatementFile, StatementLine
 from settlements.parsers.base import StatementIdentity
 from settlements.services import match_days, void_statements
-from settlements.services.cases import FindConflict
 from settlements.services.importing import Progress, ignore_progress
 from settlements.services.line_postings import post_matched_lines
 from settlements.services.long_transactions import statement_transaction
@@ -66,8 +66,8 @@ def approve_void(*, file_id: uuid.UUID, actor: str, reason: str, find_conflict: 
 
 
 def void_approved_statements(*, progress: Progress = ignore_progress) -> int:
-    """Returns how many. One that the database refuses is rolled back, and the others are voided. Raises
-    `VoidingFailed` at the end."""
+    """Returns how many. The transaction of a statement that the database refuses is rolled back, and the others are
+    voided. Raises `VoidingFailed` at the end."""
     approved = StatementFile.objects.exclude(state=FileState.VOIDED).exclude(void_approved_by="")
     ids = list(approved.order_by("id").values_list("id", flat=True))
     failures = []
@@ -84,7 +84,7 @@ def void_approved_statements(*, progress: Progress = ignore_progress) -> int:
 
 
 def void_statement(*, file_id: uuid.UUID, progress: Progress = ignore_progress) -> None:
-    """Of an approved file. Nothing happens when it is voided already."""
+    """Voids an approved statement. Does nothing when it is voided already."""
     file = StatementFile.objects.get(id=file_id)
     identity = StatementIdentity(file.channel, file.environment, file.channel_account_id, file.day)
     parameters = {**build_parameters(file), "actor": file.void_approved_by}
