@@ -3,13 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import F
 from django.db.models.functions import Now
 
 from gateway.models import (
     OPEN_REFUND_STATUSES,
-    Payment,
-    PaymentAttempt,
     Refund,
     RefundStatus,
     ReviewCode,
@@ -19,6 +16,7 @@ from gateway.review_reasons import ReviewMessage, ReviewReason, amount_value
 from gateway.state_machine.events import emit_refund_event
 from gateway.state_machine.ledger_postings import post_late_refund_success, post_reversed_refund
 from gateway.state_machine.refund_failures import review_failed_automatic_refund
+from gateway.state_machine.refunds import add_to_totals
 from gateway.state_machine.reviews import open_review, resolve_reviews
 from gateway.state_machine.suspense import hold_in_suspense, settle_suspense
 
@@ -31,7 +29,7 @@ def change_refund_to_failed(*, refund: Refund, code: str, message: str) -> bool:
         refund, RefundStatus.SUCCEEDED, RefundStatus.FAILED, failure_code=code, failure_message=message
     )
     if moved:
-        _add_refunded(refund, -refund.amount_minor)
+        add_to_totals(refund, refunded_minor=-refund.amount_minor)
         post_reversed_refund(refund)
         refund.refresh_from_db()
         emit_refund_event("refund.failed", refund)
@@ -61,7 +59,7 @@ def change_refund_to_succeeded(*, refund: Refund, channel_refund_no: str) -> boo
         refund, RefundStatus.FAILED, RefundStatus.SUCCEEDED, channel_refund_no=number, failure_code=""
     )
     if moved:
-        _add_refunded(refund, refund.amount_minor)
+        add_to_totals(refund, refunded_minor=refund.amount_minor)
         post_late_refund_success(refund, amount_minor=refund.amount_minor)
         refund.refresh_from_db()
         emit_refund_event("refund.succeeded", refund)
@@ -106,7 +104,7 @@ def _record_part(refund: Refund, part_minor: int, channel_refund_no: str) -> boo
     )
     if recorded:
         if part_minor:
-            _add_refunded(refund, part_minor)
+            add_to_totals(refund, refunded_minor=part_minor)
             post_late_refund_success(refund, amount_minor=part_minor)
         refund.refresh_from_db()
         emit_refund_event("refund.late_success", refund)
@@ -145,14 +143,3 @@ def _change_outcome(refund: Refund, source: RefundStatus, target: RefundStatus, 
         **changes,
     )
     return bool(moved)
-
-
-def _add_refunded(refund: Refund, amount_minor: int) -> None:
-    if refund.duplicate_attempt_id is not None:
-        PaymentAttempt.objects.filter(id=refund.duplicate_attempt_id).update(
-            duplicate_refunded_minor=F("duplicate_refunded_minor") + amount_minor
-        )
-    else:
-        Payment.objects.filter(id=refund.payment_id).update(
-            refunded_minor=F("refunded_minor") + amount_minor, updated_at=Now()
-        )

@@ -1,13 +1,10 @@
 """Refunds that fail: the amount is released, and may make room for what is in suspense."""
 
-from django.db.models import F
 from django.db.models.functions import Now
 
 from gateway.models import (
     CLOSED_UNPAID_STATUSES,
     OPEN_REFUND_STATUSES,
-    Payment,
-    PaymentAttempt,
     Refund,
     RefundStatus,
     ReviewCode,
@@ -15,6 +12,7 @@ from gateway.models import (
 from gateway.review_reasons import ReviewMessage, ReviewReason
 from gateway.state_machine.events import emit_refund_event
 from gateway.state_machine.ledger_postings import post_failed_refund
+from gateway.state_machine.refunds import add_to_totals
 from gateway.state_machine.reviews import open_review
 from gateway.state_machine.suspense import settle_suspense
 
@@ -30,7 +28,7 @@ def mark_refund_failed(*, refund: Refund, code: str, message: str) -> bool:
         updated_at=Now(),
     )
     if moved:
-        _release_amount(refund)
+        add_to_totals(refund, pending_minor=-refund.amount_minor)
         refund.refresh_from_db()
         post_failed_refund(refund)
         emit_refund_event("refund.failed", refund)
@@ -47,15 +45,4 @@ def review_failed_automatic_refund(refund: Refund, reason: str) -> None:
             code=ReviewCode.REFUND_FAILED,
             subject=refund.refund_no,
             reason=ReviewReason(ReviewMessage.LATE_REFUND_FAILED, {"detail": reason}),
-        )
-
-
-def _release_amount(refund: Refund) -> None:
-    if refund.duplicate_attempt_id is not None:
-        PaymentAttempt.objects.filter(id=refund.duplicate_attempt_id).update(
-            duplicate_pending_minor=F("duplicate_pending_minor") - refund.amount_minor
-        )
-    else:
-        Payment.objects.filter(id=refund.payment_id).update(
-            refund_pending_minor=F("refund_pending_minor") - refund.amount_minor, updated_at=Now()
         )

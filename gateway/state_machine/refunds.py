@@ -2,7 +2,6 @@
 attempt whose duplicate payment it gives back."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
@@ -29,7 +28,8 @@ _PAYMENT, _REFUND = ModelRow(Payment), ModelRow(Refund)
 _PROCESSING_FROM = quote_statuses(sources_of(REFUND_TRANSITIONS, RefundStatus.PROCESSING))
 _SUCCEEDED_FROM = quote_statuses(OPEN_REFUND_STATUSES)
 
-# Both lock the payment before its refund, as everywhere, and return the refund, the payment and the fee basis.
+# Both lock the payment before its refund, as everywhere, and return the refund and the payment; the second also returns
+# the fee basis: the inputs of the payment's platform fee, NULL when it is not needed or does not exist.
 _MARK_PROCESSING = f"""
 WITH payment AS MATERIALIZED (
     SELECT {_PAYMENT.columns} FROM payments WHERE id = %(payment_id)s FOR UPDATE
@@ -41,7 +41,7 @@ WITH payment AS MATERIALIZED (
     WHERE refunds.id = %(id)s AND refunds.payment_id = payment.id AND refunds.status IN ({_PROCESSING_FROM})
     RETURNING {_REFUND.columns}
 )
-SELECT moved.*, payment.*, NULL FROM moved, payment
+SELECT moved.*, payment.* FROM moved, payment
 """  # noqa: S608
 _MARK_SUCCEEDED = f"""
 WITH payment AS MATERIALIZED (
@@ -60,17 +60,21 @@ WITH payment AS MATERIALIZED (
     FROM moved WHERE payment_attempts.id = moved.duplicate_attempt_id
 ), refunded AS (
     UPDATE payments SET
-        refund_pending_minor = payments.refund_pending_minor - own.amount_minor,
-        refunded_minor = payments.refunded_minor + own.amount_minor, updated_at = statement_timestamp()
+        refund_pending_minor = payments.refund_pending_minor - part.amount_minor,
+        refunded_minor = payments.refunded_minor + part.amount_minor, updated_at = statement_timestamp()
     FROM (SELECT payment_id, CASE WHEN duplicate_attempt_id IS NULL THEN amount_minor ELSE 0 END AS amount_minor
-          FROM moved) AS own
-    WHERE payments.id = own.payment_id
+          FROM moved) AS part
+    WHERE payments.id = part.payment_id
     RETURNING {_PAYMENT.columns}
 )
 SELECT moved.*, refunded.*, {FEE_BASIS.format(payment="refunded")} FROM moved, refunded
 """  # noqa: S608
-_RESERVE = """
-UPDATE payments SET refund_pending_minor = refund_pending_minor + %s, updated_at = statement_timestamp() WHERE id = %s
+_ADD_TO_PAYMENT = """
+UPDATE payments SET
+    refund_pending_minor = refund_pending_minor + %(pending_minor)s,
+    refunded_minor = refunded_minor + %(refunded_minor)s,
+    updated_at = statement_timestamp()
+WHERE id = %(payment_id)s
 """
 
 
@@ -78,53 +82,55 @@ def record_channel_refund(*, refund: Refund) -> None:
     """Records a refund that was made at the channel and reserves its amount. The caller holds the payment's lock and
     has checked that the amount fits."""
     refund.save(force_insert=True)
-    _reserve_amount(refund)
+    post_requested_refund(refund)
+    add_to_totals(refund, pending_minor=refund.amount_minor)
 
 
 def record_new_refund(*, refund: Refund) -> None:
     """Records a refund that is about to be made and reserves its amount. The caller holds the payment's lock and has
     checked that the amount fits. What the database fills in is not read back."""
     insert_together(refund)
-    _reserve_amount(refund)
-
-
-def _reserve_amount(refund: Refund) -> None:
-    """Reserves the amount in the ledger, and on the attempt whose duplicate payment the refund gives back, or on the
-    payment."""
     post_requested_refund(refund)
+    add_to_totals(refund, pending_minor=refund.amount_minor)
+
+
+def add_to_totals(refund: Refund, *, pending_minor: int = 0, refunded_minor: int = 0) -> None:
+    """Changes the totals of pending and refunded money: those of the attempt whose duplicate payment the refund gives
+    back, or else those of the payment."""
     if refund.duplicate_attempt_id is not None:
         PaymentAttempt.objects.filter(id=refund.duplicate_attempt_id).update(
-            duplicate_pending_minor=F("duplicate_pending_minor") + refund.amount_minor
+            duplicate_pending_minor=F("duplicate_pending_minor") + pending_minor,
+            duplicate_refunded_minor=F("duplicate_refunded_minor") + refunded_minor,
         )
         return
+    values: dict[str, Any] = {
+        "payment_id": refund.payment_id,
+        "pending_minor": pending_minor,
+        "refunded_minor": refunded_minor,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_RESERVE, [refund.amount_minor, refund.payment_id])
+        cursor.execute(_ADD_TO_PAYMENT, values)
 
 
 def mark_refund_processing(*, refund: Refund, channel_refund_no: str) -> bool:
     """The channel has accepted the refund and will report its outcome later."""
-    return bool(_move(_MARK_PROCESSING, refund, channel_refund_no))
+    return _move(_MARK_PROCESSING, refund, channel_refund_no) is not None
 
 
 def mark_refund_succeeded(*, refund: Refund, channel_refund_no: str) -> bool:
     """Turns the reserved amount into refunded money."""
-    moved = _move(_MARK_SUCCEEDED, refund, channel_refund_no)
-    if moved:
-        post_succeeded_refund(refund, fee_basis=moved.fee_basis)
-        emit_refund_event("refund.succeeded", refund)
-    return moved is not None
+    further_columns = _move(_MARK_SUCCEEDED, refund, channel_refund_no)
+    if further_columns is None:
+        return False
+    (fee_basis,) = further_columns
+    post_succeeded_refund(refund, fee_basis=None if fee_basis is None else json.loads(fee_basis))
+    emit_refund_event("refund.succeeded", refund)
+    return True
 
 
-@dataclass(frozen=True, slots=True)
-class _MovedRefund:
-    """`fee_basis` has the inputs of the payment's platform fee, when it is needed and exists."""
-
-    fee_basis: dict[str, Any] | None
-
-
-def _move(statement: str, refund: Refund, channel_refund_no: str) -> _MovedRefund | None:
-    """Locks the payment and moves the refund in one statement. A refund that moves gets its new values, and its
-    payment's, which need not have been read before."""
+def _move(statement: str, refund: Refund, channel_refund_no: str) -> list[Any] | None:
+    """Locks the payment and moves the refund in one statement. Gives the refund its new values and its payment, which
+    need not have been read before. Returns the further columns of the statement; None when the refund does not move."""
     values: dict[str, Any] = {
         "id": refund.id,
         "payment_id": refund.payment_id,
@@ -136,10 +142,10 @@ def _move(statement: str, refund: Refund, channel_refund_no: str) -> _MovedRefun
         row = cursor.fetchone()
     if row is None:
         return None
-    *columns, fee_basis = row
-    _REFUND.refresh(refund, columns[: _REFUND.width])
-    refund.payment = _PAYMENT.build(columns[_REFUND.width :])
-    return _MovedRefund(None if fee_basis is None else json.loads(fee_basis))
+    of_payment, further = _REFUND.width, _REFUND.width + _PAYMENT.width
+    _REFUND.refresh(refund, row[:of_payment])
+    refund.payment = _PAYMENT.build(row[of_payment:further])
+    return list(row[further:])
 
 
 def schedule_refund_query(*, refund: Refund) -> bool:

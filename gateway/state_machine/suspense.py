@@ -17,7 +17,7 @@ from gateway.models import (
 )
 from gateway.state_machine import ledger_postings
 from gateway.state_machine.dispute_bookings import book_disputes
-from gateway.state_machine.refunds import mark_refund_succeeded, record_channel_refund
+from gateway.state_machine.refunds import add_to_totals, mark_refund_succeeded, record_channel_refund
 from gateway.state_machine.reviews import resolve_reviews
 
 
@@ -100,7 +100,7 @@ def _book(payment: Payment, item: SuspenseItem) -> None:
     _release(item, SuspenseStatus.BOOKED, "it fits into the payment by now", "system")
     ledger_postings.post_released_suspense(item)
     if item.refund is not None:
-        _book_rest(payment, item, item.refund)
+        _book_rest(item, item.refund)
         return
     refund = Refund(
         refund_no=public_number("REF", item.opened_at.date()),
@@ -120,18 +120,12 @@ def _book(payment: Payment, item: SuspenseItem) -> None:
     mark_refund_succeeded(refund=refund, channel_refund_no=item.channel_refund_no)
 
 
-def _book_rest(payment: Payment, item: SuspenseItem, refund: Refund) -> None:
+def _book_rest(item: SuspenseItem, refund: Refund) -> None:
+    """Books the item as the rest of a refund that succeeded late."""
     Refund.objects.filter(id=refund.id).update(
         late_refunded_minor=F("late_refunded_minor") + item.amount_minor, updated_at=Now()
     )
-    if item.attempt_id is not None:
-        PaymentAttempt.objects.filter(id=item.attempt_id).update(
-            duplicate_refunded_minor=F("duplicate_refunded_minor") + item.amount_minor
-        )
-    else:
-        Payment.objects.filter(id=payment.id).update(
-            refunded_minor=F("refunded_minor") + item.amount_minor, updated_at=Now()
-        )
+    add_to_totals(refund, refunded_minor=item.amount_minor)
     ledger_postings.post_completed_refund(refund, amount_minor=item.amount_minor)
 
 
@@ -150,7 +144,8 @@ def _release(item: SuspenseItem, status: SuspenseStatus, resolution: str, actor:
 
 
 def _count_in_payment(item: SuspenseItem, amount_minor: int) -> None:
-    """The payment's total holds its own money in its own currency: it cannot be refunded again."""
+    """Adds to the payment's total of money in suspense, which cannot be refunded. The total has neither money of
+    earlier attempts nor money in another currency."""
     if item.attempt_id is None and item.currency == item.payment.currency:
         Payment.objects.filter(id=item.payment_id).update(
             suspense_minor=F("suspense_minor") + amount_minor, updated_at=Now()
