@@ -80,9 +80,10 @@ def _query_or_call(saga: SagaState, step: StepState, spec: ExternalStep, call: C
     if saga.direction == Direction.COMPENSATING:
         assert spec.compensate is not None
         return spec.compensate(call)
-    is_repetition = spec.queries_before_each_repetition and not step.is_first_call
-    if spec.query is not None and (is_repetition or not step.has_fresh_intent):
-        found = spec.query(call)
-        if not isinstance(found, CallNotFound):
-            return found
+    may_have_happened = not step.has_fresh_intent
+    is_checked_repetition = spec.queries_before_each_repetition and not step.is_first_call
+    if spec.query is not None and (may_have_happened or is_checked_repetition):
+        queried = spec.query(call)
+        if not isinstance(queried, CallNotFound):
+            return queried
     return spec.execute(call)

@@ -98,16 +98,16 @@ def advance_saga(saga: SagaState, *, on_release: OnRelease | None = None) -> Sag
 
 
 def _get_intended_calls(saga: SagaState) -> Sequence[StepState]:
-    """The calls whose intent the last commit wrote, in the saga's present direction."""
+    """The calls that may be made before the next commit, because their intent is committed already."""
     fresh = [step for step in saga.steps if step.in_doubt and step.has_fresh_intent]
     if fresh and not saga.waits_for_retry:
         return fresh  # of a saga that this process has just started
     draft = saga.make_draft()
-    match planner.next_move(draft):
-        case MakeCalls(steps=intended) if draft.direction == saga.direction:
-            found = [saga.get_step(step.name) for step in intended]
-            return found if all(step.in_doubt for step in found) else ()
-    return ()
+    move = planner.next_move(draft)
+    if not isinstance(move, MakeCalls) or draft.direction != saga.direction:
+        return ()  # there is something to commit first: LOCAL steps, a turn to compensation, or the release
+    next_calls = [saga.get_step(step.name) for step in move.steps]
+    return next_calls if all(step.in_doubt for step in next_calls) else ()
 
 
 def _commit(

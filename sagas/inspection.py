@@ -1,7 +1,7 @@
 """Read-only views of a saga for people, at one moment of the database's clock.
 
-The rules of `sagas.availability`, the saga's page and the terminal use the same view. Its `revision` tells an operation
-which state a person has seen.
+The rules of `sagas.availability`, the saga's page and the terminal use the same view. Its `revision` names the state
+that a person has seen: an operation is refused when the saga has changed since.
 """
 
 import datetime as dt
@@ -83,7 +83,7 @@ class SagaView:
     deadline_at: dt.datetime
     waiting_for: str  # a signal
     waiting_until: dt.datetime | None
-    signals: tuple["SignalView", ...]
+    signals: tuple[SignalView, ...]
     created_at: dt.datetime
     ended_at: dt.datetime | None
     fence: int
@@ -110,10 +110,8 @@ class SagaView:
         """The step to be executed or compensated next."""
         if self.direction == Direction.FORWARD:
             return next((step for step in self.steps if step.status != StepStatus.COMPLETED), None)
-        undone = StepStatus.COMPENSATED
-        return next(
-            (step for step in reversed(self.steps) if step.was_attempted and step.status != undone), None
-        )
+        attempted = (step for step in reversed(self.steps) if step.was_attempted)
+        return next((step for step in attempted if step.status != StepStatus.COMPENSATED), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext as _
 
@@ -58,25 +58,15 @@ def _wake(which: str, values: Mapping[str, Any]) -> bool:
 
 def request_saga_cancellation(*, saga_id: uuid.UUID) -> bool:
     """Requests that a saga is compensated: it is, unless its pivot has happened. False when the saga has ended."""
+    saga = SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE_SAGA_STATUSES)
     with transaction.atomic():
-        is_requested = SagaInstance.objects.filter(id=saga_id, status__in=ACTIVE_SAGA_STATUSES).update(
-            cancel_requested_at=Now(), revision=F("revision") + 1, updated_at=Now()
-        )
-        SagaInstance.objects.filter(
-            Q(lease_expires_at__isnull=True),
-            id=saga_id,
-            status__in=ACTIVE_SAGA_STATUSES,
-            needs_attention=False,
-        ).update(lease_expires_at=Now())
-        if is_requested:
-            _send_wakeup(saga_id)
-    return bool(is_requested)
-
-
-def _send_wakeup(saga_id: uuid.UUID) -> None:
-    wakeups.send_wakeup_after_commit(
-        SagaInstance.objects.values_list("task_queue", flat=True).get(id=saga_id)
-    )
+        is_requested = saga.update(cancel_requested_at=Now(), revision=F("revision") + 1, updated_at=Now())
+        if not is_requested:
+            return False
+        # A saga that waits is due at once; a worker that holds one notices the request at its next commit.
+        saga.filter(lease_expires_at=None, needs_attention=False).update(lease_expires_at=Now())
+        wakeups.send_wakeup_after_commit(saga.values_list("task_queue", flat=True).get())
+    return True
 
 
 # --- Operations of staff ------------------------------------------------------------------------------------
@@ -85,7 +75,7 @@ def _send_wakeup(saga_id: uuid.UUID) -> None:
 # worker writes nothing, and adds one row of history, all in one transaction.
 
 
-def unknown_saga(saga_id: uuid.UUID) -> UnknownObject:
+def build_unknown_saga_error(saga_id: uuid.UUID) -> UnknownObject:
     return UnknownObject(_("There is no saga %(id)s.") % {"id": saga_id})
 
 
@@ -135,8 +125,8 @@ def skip_step(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str
             step.compensating, step.compensated_at = True, Now()
         _make_due(saga)
 
-    given = {"result": dict(result)}
-    return _perform(Operation.SKIP_STEP, change, saga_id, seen_revision, actor, reason, given)
+    recorded = {"result": dict(result)}
+    return _perform(Operation.SKIP_STEP, change, saga_id, seen_revision, actor, reason, recorded)
 
 
 def compensate_saga(*, saga_id: uuid.UUID, seen_revision: int, actor: str, reason: str) -> SagaChange:
@@ -181,12 +171,13 @@ def resolve_saga(
             step.next_retry_at = None
 
     with transaction.atomic():
-        given = _apply_resolution(saga_id, seen_revision, resolution)
-        return _perform(Operation.MARK_RESOLVED, change, saga_id, seen_revision, actor, reason, given)
+        recorded = _apply_resolution(saga_id, seen_revision, resolution)
+        return _perform(Operation.MARK_RESOLVED, change, saga_id, seen_revision, actor, reason, recorded)
 
 
 def _apply_resolution(saga_id: uuid.UUID, seen_revision: int, resolution: str) -> Json:
-    """Locks business rows, and so runs before the saga's row is locked. If that refuses, this is rolled back."""
+    """Applies the resolution to the business object, before `_perform` locks the saga's row: business rows are locked
+    first. Without a saga or a definition it does nothing, and `_perform` refuses. Returns what the history records."""
     saga = SagaInstance.objects.filter(id=saga_id, revision=seen_revision, needs_attention=True).first()
     if saga is None:
         return {}
@@ -224,8 +215,9 @@ def _perform(
     seen_revision: int,
     actor: str,
     reason: str,
-    given: Json | None = None,
+    recorded: Json | None = None,
 ) -> SagaChange:
+    """`recorded` is added to the values after the change, in the history."""
     if not actor.strip() or not reason.strip():
         raise NotPermitted(_("Give your name and a reason."))
     with transaction.atomic():
@@ -233,13 +225,13 @@ def _perform(
         steps = list(saga.steps.all())
         # The view is the one that was seen: locking the saga changed its fence and revision only.
         seen = inspection.build_saga_view(saga, steps, database_now())
-        if reason_against := get_refusals(seen)[operation]:
-            raise NotPermitted(reason_against)
+        if refusal := get_refusals(seen)[operation]:
+            raise NotPermitted(refusal)
         step = next((step for step in steps if seen.current and step.step_order == seen.current.order), None)
         before = _get_changeable_values(saga, step)
         change(saga, step)
         saga.current_step = sum(step.status == StepStatus.COMPLETED for step in steps)
-        after = {**_get_changeable_values(saga, step), **(given or {})}
+        after = {**_get_changeable_values(saga, step), **(recorded or {})}
         _save(saga, step)
         SagaEvent.objects.create(
             saga=saga,
@@ -267,7 +259,7 @@ def _lock_seen_saga(saga_id: uuid.UUID, seen_revision: int) -> SagaInstance:
     )
     saga = row.first()
     if saga is None:
-        raise unknown_saga(saga_id)
+        raise build_unknown_saga_error(saga_id)
     if not locked:
         raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
     return saga
@@ -310,7 +302,7 @@ def _save(saga: SagaInstance, step: SagaStep | None) -> None:
 
 def _get_changeable_values(saga: SagaInstance, step: SagaStep | None) -> dict[str, Any]:
     """The values that an operation may change."""
-    facts: dict[str, Any] = {
+    values: dict[str, Any] = {
         "status": str(saga.status),
         "direction": str(saga.direction),
         "past_pivot": saga.past_pivot,
@@ -319,11 +311,11 @@ def _get_changeable_values(saga: SagaInstance, step: SagaStep | None) -> dict[st
         "cancel_requested": saga.cancel_requested_at is not None,
     }
     if step is not None:
-        facts["step"] = {
+        values["step"] = {
             "name": step.step_name,
             "status": str(step.status),
             "in_doubt": step.in_doubt,
             "compensating": step.compensating,
             "retry_count": step.retry_count,
         }
-    return facts
+    return values

@@ -1,4 +1,4 @@
-"""Starts sagas. This is the only way into the saga tables: import-linter lets nobody else insert one."""
+"""Starts sagas. Nothing else inserts a saga: import-linter allows no other module to call the insert."""
 
 import uuid
 from collections.abc import Mapping

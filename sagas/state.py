@@ -72,8 +72,9 @@ class StepAttempt:
 
 @dataclass(frozen=True, slots=True)
 class UpdateWithRelease:
-    """An UPDATE of a row of another table, in the statement that releases the saga. `record` gets whether there
-    was such a row. The parameters have names of their own: `answer_…`."""
+    """An UPDATE of a row of another table, which is part of the statement that releases the saga. `record` is called
+    with True when the row was found. The names of its parameters begin with `answer_`, so that they differ from those
+    of the saga."""
 
     sql: str
     params: Mapping[str, Any]

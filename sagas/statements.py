@@ -111,21 +111,21 @@ _CLAIMED = """
 """
 # PostgreSQL locks the tables of a statement in the order of its text. `claimed` comes first, because all lock
 # `saga_instances` before `saga_steps` (ADR 40).
-# `own` names no status, so that PostgreSQL cannot use the index of due retries here: every claim would read all due
-# steps in it.
-_OWN = "SELECT id, saga_id, status, next_retry_at FROM saga_steps WHERE {which}"
+# The condition on the steps names no status, so that PostgreSQL cannot use the index of due retries: every claim would
+# read all due steps in it.
+_STEPS_OF_CLAIMED = "SELECT id, saga_id, status, next_retry_at FROM saga_steps WHERE {which}"
 _RESUMED = """
     UPDATE saga_steps AS s SET status = 'pending', next_retry_at = NULL, updated_at = now()
-    FROM own, claimed
-    WHERE s.id = own.id AND s.saga_id = own.saga_id AND own.saga_id = claimed.id
-      AND own.status = 'failed' AND own.next_retry_at IS NOT NULL
-      AND s.status = own.status AND s.next_retry_at IS NOT DISTINCT FROM own.next_retry_at
+    FROM claimed_steps AS known, claimed
+    WHERE s.id = known.id AND s.saga_id = known.saga_id AND known.saga_id = claimed.id
+      AND known.status = 'failed' AND known.next_retry_at IS NOT NULL
+      AND s.status = known.status AND s.next_retry_at IS NOT DISTINCT FROM known.next_retry_at
 """
 
 # One saga, when it is due.
 CLAIM = f"""
 WITH claimed AS ({_CLAIMED.format(which="id = %(id)s")}
-), own AS MATERIALIZED ({_OWN.format(which="saga_id = %(id)s")}
+), claimed_steps AS MATERIALIZED ({_STEPS_OF_CLAIMED.format(which="saga_id = %(id)s")}
 ), resumed AS ({_RESUMED})
 SELECT * FROM claimed
 """  # noqa: S608
@@ -172,7 +172,7 @@ WITH RECURSIVE walk AS (
 ), locked AS MATERIALIZED (
     SELECT id FROM saga_instances WHERE id IN (SELECT id FROM picked) AND due_at <= now() FOR UPDATE SKIP LOCKED
 ), claimed AS ({_CLAIMED.format(which="id IN (SELECT id FROM locked)")}
-), own AS MATERIALIZED ({_OWN.format(which="saga_id IN (SELECT id FROM locked)")}
+), claimed_steps AS MATERIALIZED ({_STEPS_OF_CLAIMED.format(which="saga_id IN (SELECT id FROM locked)")}
 ), resumed AS ({_RESUMED})
 SELECT totals.*, claimed.*
 FROM (SELECT (SELECT count(*) FROM ranked_by_fairness) AS candidates, (SELECT count(*) FROM picked) AS picked,
@@ -187,7 +187,8 @@ FROM saga_steps WHERE saga_id = ANY(%s) ORDER BY saga_id, step_order
 """
 
 # A saga of a definition that this release does not know. While a newer release is rolled out, one of its workers will
-# claim the saga: it is due again after a pause. A saga that is older than a roll-out takes needs review.
+# claim the saga: it is due again after a pause. A saga needs review when it is older than the time for which two
+# releases run together.
 PUT_BACK = """
 UPDATE saga_instances SET
     needs_attention = created_at <= now() - make_interval(secs => %(roll_out_seconds)s::float8),

@@ -42,12 +42,13 @@ def run_local_steps(saga: SagaState, refusals: Refusals) -> Sequence[StepState]:
 
 
 def _run_until_calls(saga: SagaState, refusals: Refusals | None) -> Sequence[StepState]:
+    """`refusals` is None for a saga that is not stored yet: it has no signals, and its refusals go to its caller."""
     while True:
         match planner.next_move(saga):
             case RunLocalStep(step=step, spec=spec):
                 _run_step(saga, step, spec, refusals)
             case ReceiveSignal() if refusals is None:
-                return ()  # a saga that is not stored yet has no signals
+                return ()
             case ReceiveSignal(step=step, spec=spec):
                 if not _receive_signal(saga, step, spec, refusals):
                     return ()

@@ -26,7 +26,7 @@ from sagas.stop_reasons import UNKNOWN_DEFINITION
 # A claim reads at most so many fairness keys, and so many sagas of each, so that its cost is bounded.
 KEYS_PER_CLAIM = 64
 SAGAS_PER_KEY = 24
-# A saga of a newer release is looked at again after a pause, by a worker of that release perhaps. One that is older
+# A saga of a newer release is due again after a pause, so that a worker of that release can claim it. One that is older
 # than the time for which two releases run together needs review: the newer release was rolled back.
 UNKNOWN_DEFINITION_PAUSE_SECONDS = 5.0
 ROLL_OUT_SECONDS = 3600.0

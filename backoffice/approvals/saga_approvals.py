@@ -17,7 +17,7 @@ from common.errors import NotPermitted, StaleView
 from sagas import inspection
 from sagas.availability import Operation, get_refusals
 from sagas.models import SagaInstance
-from sagas.operations import SagaChange, unknown_saga
+from sagas.operations import SagaChange, build_unknown_saga_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def operate_or_request_approval(
     """Performs the operation, or requests an approval for it. Raises the subclasses of `OperationRefused`."""
     saga = SagaInstance.objects.filter(id=saga_id).first()
     if saga is None:
-        raise unknown_saga(saga_id)
+        raise build_unknown_saga_error(saga_id)
     amount_minor, currency = amount_at_stake(saga)
     if needs_approval(operation=operation, amount_minor=amount_minor, currency=currency):
         return _request_approval(saga, operation, seen_revision, actor, why, result, amount_minor, currency)
@@ -108,7 +108,7 @@ def _request_approval(
         raise StaleView(seen_revision=seen_revision, current_revision=saga.revision)
     current = inspection.get_saga_view(saga.id)
     if current is None:
-        raise unknown_saga(saga.id)
+        raise build_unknown_saga_error(saga.id)
     if obstacle := get_refusals(current)[operation]:
         raise NotPermitted(obstacle)
     if operation == Operation.SKIP_STEP:
