@@ -24,7 +24,7 @@ _WITH_MONEY = (PaymentState.PAID, PaymentState.AUTHORIZED)
 def update_known_payment(
     *, attempt: PaymentAttempt, listed: ChannelPayment, source: UpdateSource, restored_to: dt.datetime
 ) -> None:
-    """The current attempt is queried, because a list may be hours old. Of an earlier attempt the list counts."""
+    """Queries the current attempt, because a list may be hours old. For an earlier attempt, applies what is listed."""
     payment = attempt.payment
     if listed.captured_minor or listed.state in _WITH_MONEY:
         _stop_automatic_refunds(payment, attempt.reference, source, restored_to)
@@ -53,7 +53,7 @@ def query_refunded_payment(
 def _stop_automatic_refunds(
     payment: Payment, reference: str, source: UpdateSource, restored_to: dt.datetime
 ) -> None:
-    """Money for a payment that waits for it is no late payment, so nothing is refunded."""
+    """Opens the review that stops automatic refunds, if the money would be a late or duplicate payment."""
     with transaction.atomic():
         payment = selectors.lock_payment(payment.id)
         if reference == payment.reference and payment.status not in CLOSED_UNPAID_STATUSES:

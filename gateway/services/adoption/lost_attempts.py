@@ -4,15 +4,9 @@ from django.conf import settings
 
 from channels.base import ChannelPayment
 from gateway import state_machine
-from gateway.flows.running import find_running_operation
 from gateway.models import AttemptStatus, Payment, PaymentAttempt
 from gateway.update_source import UpdateSource
 from orders import services as orders
-
-
-def is_operation_running(payment: Payment) -> bool:
-    """Whether a saga works on the payment: it may begin the same attempt itself."""
-    return find_running_operation(payment) is not None
 
 
 def adopt_attempt(*, payment: Payment, number: int, update: ChannelPayment, source: UpdateSource) -> None:

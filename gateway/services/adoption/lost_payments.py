@@ -20,10 +20,11 @@ from common.ids import uuid7
 from common.money import EXPONENTS
 from events.outbox import append_event
 from gateway import selectors, state_machine
+from gateway.flows.running import find_running_operation
 from gateway.models import CaptureMethod, Payment, PaymentAttempt, ReviewCode
 from gateway.next_action import describe_next_action
 from gateway.review_reasons import ReviewMessage, ReviewReason, reason_value, status_value
-from gateway.services.adoption.lost_attempts import adopt_attempt, is_operation_running
+from gateway.services.adoption.lost_attempts import adopt_attempt
 from gateway.services.adoption.origins import Origin
 from gateway.services.channel_updates.payments import apply_payment_update
 from gateway.update_source import UpdateSource
@@ -94,26 +95,11 @@ def _adopt(lost: LostPayment) -> AdoptionOutcome:
         if merchant_id is None or not Merchant.objects.filter(id=merchant_id).exists():
             return AdoptionOutcome.NO_MERCHANT
         payment = _create_payment(lost, merchant_id)
-    elif payment.environment != lost.environment or lost.origin.merchant_id not in (
-        None,
-        payment.merchant_id,
-    ):
-        # The owner of an account at the channel can write any number into its lists.
-        return AdoptionOutcome.NUMBER_TAKEN
-    elif payment.attempts.filter(reference=lost.update.reference).exists():
-        return AdoptionOutcome.KNOWN
-    elif is_operation_running(payment):
-        return AdoptionOutcome.SAGA_RUNNING
     else:
-        adopt_attempt(payment=payment, number=lost.number, update=lost.update, source=lost.source)
-        state_machine.open_review(
-            payment=payment,
-            code=ReviewCode.ADOPTED,
-            subject=lost.update.reference,
-            reason=ReviewReason(
-                ReviewMessage.ATTEMPT_ADOPTED, {**_describe_listing(lost), "number": lost.number}
-            ),
-        )
+        obstacle = _find_obstacle(lost, payment)
+        if obstacle is not None:
+            return obstacle
+        _add_attempt(lost, payment)
     if payment.reference == lost.update.reference:
         state_machine.activate_payment(
             payment_id=payment.id,
@@ -122,6 +108,30 @@ def _adopt(lost: LostPayment) -> AdoptionOutcome:
         )
     apply_payment_update(update=lost.update, source=lost.source)
     return AdoptionOutcome.ADOPTED
+
+
+def _find_obstacle(lost: LostPayment, payment: Payment) -> AdoptionOutcome | None:
+    """Why no attempt is added to the payment that we know; None when one can be added."""
+    is_same_merchant = lost.origin.merchant_id in (None, payment.merchant_id)
+    if payment.environment != lost.environment or not is_same_merchant:
+        # The owner of an account at the channel can write any number into its lists.
+        return AdoptionOutcome.NUMBER_TAKEN
+    if payment.attempts.filter(reference=lost.update.reference).exists():
+        return AdoptionOutcome.KNOWN
+    if find_running_operation(payment) is not None:
+        return AdoptionOutcome.SAGA_RUNNING  # it may begin the same attempt itself
+    return None
+
+
+def _add_attempt(lost: LostPayment, payment: Payment) -> None:
+    adopt_attempt(payment=payment, number=lost.number, update=lost.update, source=lost.source)
+    values = {**_describe_listing(lost), "number": lost.number}
+    state_machine.open_review(
+        payment=payment,
+        code=ReviewCode.ADOPTED,
+        subject=lost.update.reference,
+        reason=ReviewReason(ReviewMessage.ATTEMPT_ADOPTED, values),
+    )
 
 
 def _create_payment(lost: LostPayment, merchant_id: uuid.UUID) -> Payment:

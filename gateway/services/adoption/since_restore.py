@@ -170,7 +170,7 @@ def _adopt(
         payment_no=payment_no,
         number=number,
         environment=served.account.environment,
-        update=_query(served, entry.value),
+        update=_query_listed_payment(served, entry.value),
         created_at=entry.created_at,
         source=UpdateSource.of(served),
         origin=choose_origin(payment_no, entry.origin, served, restore.origins),
@@ -181,10 +181,10 @@ def _adopt(
         return Counted.AGREES
     if outcome is AdoptionOutcome.ADOPTED:
         return _describe_payment(served, entry.value, FindingKind.ADOPTED)
-    return _describe_payment(served, entry.value, FindingKind.NOT_ADOPTED, _explain(outcome, lost))
+    return _describe_payment(served, entry.value, FindingKind.NOT_ADOPTED, _describe_outcome(outcome, lost))
 
 
-def _query(served: GuardedChannel, listed: ChannelPayment) -> ChannelPayment:
+def _query_listed_payment(served: GuardedChannel, listed: ChannelPayment) -> ChannelPayment:
     """The payment as the channel has it now: a list may be hours old, and may name a capture instead of the payment.
     Where the channel finds nothing by its own number alone, the list counts."""
     ref = PaymentRef("", served.account, QUERY_TIMEOUT_SECONDS, listed.channel_trade_no)
@@ -194,7 +194,7 @@ def _query(served: GuardedChannel, listed: ChannelPayment) -> ChannelPayment:
     return listed
 
 
-def _explain(outcome: AdoptionOutcome, lost: LostPayment) -> str:
+def _describe_outcome(outcome: AdoptionOutcome, lost: LostPayment) -> str:
     if outcome is AdoptionOutcome.NO_MERCHANT and lost.origin.merchant_id:
         return f"no_merchant: {lost.origin.merchant_id} does not exist here; name another one with --origins"
     if outcome is AdoptionOutcome.NO_MERCHANT:
