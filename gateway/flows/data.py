@@ -128,32 +128,37 @@ class PaymentCreateData(RequestedPayment, FlowData):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExistingPaymentData(FlowData):
-    """The data with which a flow about an existing payment calls the channel. `reference` is the channel's name for the
-    attempt. `sandbox`: the simulator serves the payment in the channel's place."""
+class AttemptChannelData(FlowData):
+    """The channel that made an attempt. `channel_account` is the id of the attempt's account; empty: the platform's
+    own. `sandbox`: the simulator serves the payment in the channel's place."""
 
-    payment_id: uuid.UUID
-    payment_no: str
     environment: str
     channel: str
-    channel_trade_no: str
-    # What the channel authorizes in all: the amount and its increments.
-    payment_amount_minor: int
-    currency: str
-    reference: str
-    sandbox: bool
-    # The id of the account of the attempt; empty: the platform's own.
     channel_account: str = ""
-    # ISO 8601; empty when the channel's number is known.
-    attempt_began_at: str = ""
-    expires_at: str = ""  # ISO 8601
-    payment_method: str = ""
+    sandbox: bool
 
     def get_channel(self) -> GuardedChannel:
         choice = ChannelChoice(self.channel, self.channel_account)
         return get_channel_of_payment(
             self.channel, self.environment, sandbox=self.sandbox, account_id=choice.account_id
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingPaymentData(AttemptChannelData):
+    """The data with which a flow about an existing payment calls the channel. `reference` is the channel's name for the
+    attempt. `payment_amount_minor` is authorized in all: the amount and its increments."""
+
+    payment_id: uuid.UUID
+    payment_no: str
+    channel_trade_no: str
+    payment_amount_minor: int
+    currency: str
+    reference: str
+    # ISO 8601; empty when the channel's number is known.
+    attempt_began_at: str = ""
+    expires_at: str = ""  # ISO 8601
+    payment_method: str = ""
 
     def build_payment_ref(self, timeout_seconds: float) -> PaymentRef:
         began_at = self.attempt_began_at
@@ -227,24 +232,14 @@ class PaymentCompleteData(ExistingPaymentData):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DisputeRespondData(FlowData):
+class DisputeRespondData(AttemptChannelData):
     """`kind`: evidence or acceptance. The files are those of the response."""
 
     dispute_id: uuid.UUID
     response_id: uuid.UUID
     kind: str
-    channel: str
-    channel_account: str
-    environment: str
-    sandbox: bool
     channel_dispute_no: str
     texts: dict[str, str] = field(default_factory=dict)
-
-    def get_channel(self) -> GuardedChannel:
-        choice = ChannelChoice(self.channel, self.channel_account)
-        return get_channel_of_payment(
-            self.channel, self.environment, sandbox=self.sandbox, account_id=choice.account_id
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ def call_channel(call: Call) -> Outcome:
     if isinstance(answer, Reported):
         return _convert_payment(data, attempt, answer.value)
     if isinstance(answer, NewKeyRequired):
-        return _replace_attempt_with_used_key(data, attempt, call, answer)
+        return _continue_with_new_key(data, attempt, call, answer)
     outcome = convert_call_answer(answer)
     can_fail_over = isinstance(answer, InvalidRequest) or (
         isinstance(answer, Declined) and answer.can_fail_over
@@ -95,11 +95,12 @@ def _build_creation(
     )
 
 
-def _replace_attempt_with_used_key(
+def _continue_with_new_key(
     data: PaymentCreateData, attempt: ChannelAttempt, call: Call, answer: NewKeyRequired
 ) -> Outcome:
-    """Continues with a further attempt, which has a reference of its own. Should the channel have created a payment
-    under the old key after all, its updates do not touch this attempt, and its money is refunded."""
+    """Takes the payment that an earlier call may have created. Without one, continues with a further attempt, which has
+    a reference of its own: if the channel creates a payment under the old key after all, its updates do not touch the
+    further attempt, and its money is refunded as a duplicate payment."""
     if not answer.is_harmless:
         channel = attempt.get_channel(data.environment)
         found = channel.find_payment(_build_payment_ref(data, attempt, call, channel))
@@ -207,7 +208,7 @@ def cancel_at_channel(call: Call) -> Outcome:
     )
     if isinstance(answer, NotFoundAtChannel | NotYet):
         # No customer has got the page of a payment that is still being created.
-        return Success({"state": "missing"})
+        return Success({"state": "not_found"})
     if not isinstance(answer, Reported):
         return convert_call_answer(answer)
     match answer.value.state:

@@ -7,6 +7,7 @@
 
 import datetime as dt
 import uuid
+from typing import Any
 
 from django.utils import timezone
 
@@ -36,11 +37,12 @@ SETTLED_REFUND = "settled_refund"
 
 
 def reserve_refund(context: Context) -> Json:
-    """Locks the payment, so that two refunds at the same time cannot exceed it together. The result has the amount
-    when it is not the requested one, and the earliest time of the call when the channel wants a pause between the
-    refunds of a payment.
+    """Locks the payment, so that two refunds at the same time cannot exceed it together. The result has the
+    reserved amount if it is not the requested one, and the earliest time of the call if the channel wants a pause
+    between the refunds of a payment.
 
-    Raises one of `refund_checks.REFUND_REFUSALS`; in a worker `StepFailed`."""
+    Raises one of `refund_checks.REFUND_REFUSALS`; in a worker `StepFailed`.
+    """
     data = RefundCreateData.read(context.data)
     payment = selectors.lock_payment(data.payment_id)
     attempt = (
@@ -66,8 +68,12 @@ def reserve_refund(context: Context) -> Json:
         returns_application_fee=data.returns_application_fee,
     )
     state_machine.record_new_refund(refund=refund)
-    reserved = {} if amount_minor == data.amount_minor else {"amount_minor": amount_minor}
-    return {**reserved, **({"call_at": call_at.isoformat()} if call_at else {})}
+    result: dict[str, Any] = {}
+    if amount_minor != data.amount_minor:
+        result["amount_minor"] = amount_minor
+    if call_at is not None:
+        result["call_at"] = call_at.isoformat()
+    return result
 
 
 def _choose_amount(payment: Payment, attempt: PaymentAttempt | None, data: RefundCreateData) -> int:
@@ -98,7 +104,7 @@ def refund_at_channel(call: Call) -> Outcome:
             key=call.key,
             reference=data.refund_no,
             payment=data.build_payment_ref(call.timeout_seconds),
-            amount_minor=_get_amount(call, data),
+            amount_minor=_get_reserved_amount(call, data),
             currency=data.currency,
             reason=data.reason,
             payment_amount_minor=data.payment_amount_minor,
@@ -114,7 +120,7 @@ def refund_at_channel(call: Call) -> Outcome:
     return convert_call_answer(answer)
 
 
-def _get_amount(call: Call, data: RefundCreateData) -> int:
+def _get_reserved_amount(call: Call, data: RefundCreateData) -> int:
     amount_minor: int = call.results["ReserveRefund"].get("amount_minor", data.amount_minor)
     return amount_minor
 
@@ -139,7 +145,10 @@ def _convert_refund(call: Call, data: RefundCreateData, refund: ChannelRefund) -
     if refund.state == RefundState.FAILED:
         return Failure(refund.failure_code or "refund_failed", refund.failure_message)
     mismatch = describe_refund_mismatch(
-        refund, reference=data.refund_no, amount_minor=_get_amount(call, data), currency=data.currency
+        refund,
+        reference=data.refund_no,
+        amount_minor=_get_reserved_amount(call, data),
+        currency=data.currency,
     )
     return NeedsReview(str(mismatch)) if mismatch else Success(build_refund_result(refund))
 
@@ -194,16 +203,15 @@ def start_refund_create(
     reason: str,
     origin: RefundOrigin = RefundOrigin.MERCHANT,
 ) -> SagaState:
-    """Starts refund.create in the caller's transaction. Raises one of
-    `refund_checks.REFUND_REFUSALS`."""
+    """Starts refund.create in the caller's transaction. Raises one of `refund_checks.REFUND_REFUSALS`."""
     return _start_refund(payment, refund_id, amount_minor, reason, origin=origin)
 
 
 def start_late_refund_saga(
     *, payment: Payment, reason: str, duplicate_attempt: PaymentAttempt | None = None
 ) -> uuid.UUID:
-    """Starts the refund of a late payment, or of the duplicate payment of `duplicate_attempt`, in the
-    caller's transaction. A worker runs it."""
+    """Starts the refund of a late payment, or of the duplicate payment of `duplicate_attempt`, in the caller's
+    transaction. A worker runs it."""
     amount_minor = (
         duplicate_attempt.duplicate_refundable_minor if duplicate_attempt else payment.refundable_minor
     )
