@@ -33,9 +33,9 @@ from common.money import EXPONENTS
 from gateway.admin.review_reasons import show_review_reason
 from gateway.errors import PaymentNotCapturable
 from gateway.models import Payment, PaymentStatus, Refund
+from gateway.selectors import has_suspense
 from gateway.services.payment_reviews import list_open_reviews
 from gateway.services.refund_late_payments import get_late_amount_minor
-from gateway.services.suspense_amounts import has_suspense
 from staff.roles import Permission
 
 

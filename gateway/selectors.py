@@ -22,6 +22,7 @@ from gateway.models import (
     PaymentAttempt,
     PaymentStatus,
     Refund,
+    SuspenseStatus,
 )
 from gateway.update_source import UpdateSource
 from merchants.principal import Principal
@@ -242,3 +243,18 @@ def get_dispute(principal: Principal, dispute_no: str) -> Dispute:
     if dispute is None:
         raise NotFound({"dispute_no": dispute_no})
     return dispute
+
+
+def sum_suspense(payment: Payment) -> dict[str, int]:
+    """The amount in suspense (ADR 49) in each currency: excess of disputes and refunds of the channel, of earlier
+    attempts as well."""
+    disputes = payment.disputes.filter(suspense_minor__gt=0).values_list("currency", "suspense_minor")
+    items = payment.suspense_items.filter(status=SuspenseStatus.OPEN).values_list("currency", "amount_minor")
+    sums: dict[str, int] = {}
+    for currency, amount_minor in [*disputes, *items]:
+        sums[currency.upper()] = sums.get(currency.upper(), 0) + amount_minor
+    return dict(sorted(sums.items()))
+
+
+def has_suspense(payment: Payment) -> bool:
+    return bool(sum_suspense(payment))

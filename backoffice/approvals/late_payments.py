@@ -19,16 +19,16 @@ from common.admin import money_text
 from common.errors import NotPermitted, OperationRefused
 from gateway.admin.review_reasons import show_review_reason
 from gateway.models import Payment
+from gateway.selectors import sum_suspense
 from gateway.services.charge_suspense import require_suspense
 from gateway.services.payment_reviews import (
     PaymentChange,
     find_open_reviews,
     list_open_reviews,
-    lock_payment,
+    lock_payment_by_number,
     lock_payment_in_review,
 )
 from gateway.services.refund_late_payments import get_late_amount_minor, require_late_payment
-from gateway.services.suspense_amounts import sum_suspense
 
 
 def operate_or_request_approval(
@@ -105,7 +105,7 @@ def describe_effects(approval: Approval, payment: Payment) -> list[str]:
 def _lock_payment(operation: PaymentReviewOperation, payment_no: str) -> Payment:
     """Charging needs money in suspense, not an open review."""
     if operation is PaymentReviewOperation.CHARGE_SUSPENSE:
-        return lock_payment(payment_no)
+        return lock_payment_by_number(payment_no)
     return lock_payment_in_review(payment_no)
 
 

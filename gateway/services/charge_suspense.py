@@ -3,15 +3,14 @@
 from django.utils.translation import gettext as _
 
 from common.errors import OperationRefused
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.models import Payment
 from gateway.services.payment_reviews import (
     PaymentChange,
     describe_payment,
     finish_review,
-    lock_payment,
+    lock_payment_by_number,
 )
-from gateway.services.suspense_amounts import has_suspense
 
 
 def charge_payment_suspense(*, payment_no: str, actor: str, reason: str) -> PaymentChange:
@@ -19,7 +18,7 @@ def charge_payment_suspense(*, payment_no: str, actor: str, reason: str) -> Paym
 
     Runs in the caller's transaction, which writes the audit log. Raises `NotFound` and `OperationRefused`.
     """
-    payment = lock_payment(payment_no)
+    payment = lock_payment_by_number(payment_no)
     before = describe_payment(payment)
     require_suspense(payment)
     state_machine.charge_suspense(payment=payment, actor=actor, reason=reason)
@@ -28,5 +27,5 @@ def charge_payment_suspense(*, payment_no: str, actor: str, reason: str) -> Paym
 
 def require_suspense(payment: Payment) -> None:
     """Raises `OperationRefused`."""
-    if not has_suspense(payment):
+    if not selectors.has_suspense(payment):
         raise OperationRefused(_("%(no)s has nothing in suspense.") % {"no": payment.payment_no})

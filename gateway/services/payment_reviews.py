@@ -7,12 +7,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from common.errors import NotFound, OperationRefused
-from gateway import state_machine
+from gateway import selectors, state_machine
 from gateway.models import OPEN_REFUND_STATUSES, Payment, PaymentReview, ReviewCode
-from gateway.services.suspense_amounts import has_suspense
 from sagas import selectors as saga_selectors
 
-# Nobody would look for the money when these are resolved: they stay open while it is in suspense.
+# These stay open while money is in suspense: they are what reminds staff of it.
 _SUSPENSE_REVIEWS = (ReviewCode.DISPUTE_EXCESS, ReviewCode.CHANNEL_REFUND, ReviewCode.REFUND_OUTCOME)
 
 
@@ -36,7 +35,7 @@ def resolve_open_reviews(
     payment = lock_payment_in_review(payment_no)
     before = describe_payment(payment)
     resolved = find_open_reviews(payment, reviews)
-    if any(review.code in _SUSPENSE_REVIEWS for review in resolved) and has_suspense(payment):
+    if any(review.code in _SUSPENSE_REVIEWS for review in resolved) and selectors.has_suspense(payment):
         raise OperationRefused(
             _("%(no)s has money in suspense: charge it to the merchant, or wait until it fits or comes back.")
             % {"no": payment_no}
@@ -68,13 +67,13 @@ def find_open_reviews(payment: Payment, names: Collection[str]) -> list[PaymentR
 
 def lock_payment_in_review(payment_no: str) -> Payment:
     """Raises `NotFound` and `OperationRefused`."""
-    payment = lock_payment(payment_no)
+    payment = lock_payment_by_number(payment_no)
     if not payment.needs_attention:
         raise OperationRefused(_("%(no)s does not need review.") % {"no": payment_no})
     return payment
 
 
-def lock_payment(payment_no: str) -> Payment:
+def lock_payment_by_number(payment_no: str) -> Payment:
     """Raises `NotFound`."""
     payment = Payment.objects.select_for_update().filter(payment_no=payment_no).first()
     if payment is None:

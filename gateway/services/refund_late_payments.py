@@ -30,20 +30,21 @@ def refund_late_payments(*, payment_no: str, actor: str, reason: str) -> Payment
     payment = lock_payment_in_review(payment_no)
     before = describe_payment(payment)
     require_late_payment(payment)
-    attempts, late_minor = _attempts_with_duplicate_payment(payment), _late_minor(payment)
     refund_reason = payment.attention_reason[:255] or "late payment"
-    if late_minor:
+    duplicates = _find_refundable_duplicates(payment)
+    if _get_refundable_late_minor(payment):
         start_late_refund_saga(payment=payment, reason=refund_reason)
-    for attempt in attempts:
+    for attempt in duplicates:
         start_late_refund_saga(payment=payment, duplicate_attempt=attempt, reason=refund_reason)
     state_machine.resolve_reviews(payment=payment, codes=LATE_PAYMENT_REVIEWS, resolution=reason, actor=actor)
     return finish_review(payment, before)
 
 
 def get_late_amount_minor(payment: Payment) -> int:
-    """Lists the refunds that `refund_late_payments` would make now."""
-    duplicates = _attempts_with_duplicate_payment(payment)
-    return _late_minor(payment) + sum(attempt.duplicate_refundable_minor for attempt in duplicates)
+    """The amount that `refund_late_payments` would refund now."""
+    duplicates = _find_refundable_duplicates(payment)
+    duplicates_minor = sum(attempt.duplicate_refundable_minor for attempt in duplicates)
+    return _get_refundable_late_minor(payment) + duplicates_minor
 
 
 def require_late_payment(payment: Payment) -> None:
@@ -52,11 +53,11 @@ def require_late_payment(payment: Payment) -> None:
         raise OperationRefused(_("%(no)s has no late payment to refund.") % {"no": payment.payment_no})
 
 
-def _late_minor(payment: Payment) -> int:
+def _get_refundable_late_minor(payment: Payment) -> int:
     return payment.refundable_minor if payment.status in CLOSED_UNPAID_STATUSES else 0
 
 
-def _attempts_with_duplicate_payment(payment: Payment) -> list[PaymentAttempt]:
+def _find_refundable_duplicates(payment: Payment) -> list[PaymentAttempt]:
     booked_minor = (
         F("duplicate_refunded_minor") + F("duplicate_pending_minor") + F("duplicate_disputed_minor")
     )

@@ -5,5 +5,5 @@
 - `unreported_refunds.py`: hourly, records refunds that no webhook reported
 - `our_rows.py`, `batches.py`: reading both sides
 
-Memory is bounded: both sides are read in batches, and a temporary table keeps the names that the channel has listed.
+Memory is bounded: both sides are read in batches, and a temporary file keeps the names that the channel has listed.
 """
