@@ -161,10 +161,13 @@ def _compute_application_fees(command: PaymentCommand, route: Route) -> dict[str
 def _build_answer(result: SagaResult) -> Answer:
     activated = result.written_objects.get(payment_create.ACTIVATED_PAYMENT)
     payment = activated or selectors.get_payment_of_saga(result.saga_id)
-    # A failed saga is over for the merchant when staff, or the channel, have ended the payment.
-    is_closed_by_hand = result.status == SagaStatus.FAILED and not payment.is_open
-    is_undone = result.status == SagaStatus.COMPENSATED or is_closed_by_hand
-    if is_undone and payment.status == PaymentStatus.FAILED:
+    # A failed saga needs review. It is over for the merchant once staff, or the channel, have ended the payment.
+    is_over = result.status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED) or (
+        result.status == SagaStatus.FAILED and not payment.is_open
+    )
+    if not is_over:
+        return accepted(payment_body(payment), location=payment_path(payment))
+    if result.status != SagaStatus.COMPLETED and payment.status == PaymentStatus.FAILED:
         return failure(
             build_declined_error(
                 PaymentDeclined,
@@ -177,6 +180,4 @@ def _build_answer(result: SagaResult) -> Answer:
                 },
             )
         )
-    if result.status == SagaStatus.COMPLETED or is_undone:
-        return success(payment_body(payment), message=_("Created"))
-    return accepted(payment_body(payment), location=payment_path(payment))
+    return success(payment_body(payment), message=_("Created"))

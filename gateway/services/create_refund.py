@@ -38,24 +38,17 @@ def create_refund(*, payment: Payment, amount_minor: int, reason: str, request: 
 def _build_answer(result: SagaResult) -> Answer:
     settled = result.written_objects.get(refund_create.SETTLED_REFUND)
     refund = settled or Refund.objects.select_related("payment").get(id=result.saga_id)
-    is_closed_by_hand = result.status == SagaStatus.FAILED
-    if result.status == SagaStatus.COMPENSATED or (
-        is_closed_by_hand and refund.status == RefundStatus.FAILED
-    ):
-        return failure(
-            build_declined_error(
-                RefundDeclined,
-                {
-                    "refund_no": refund.refund_no,
-                    "payment_no": refund.payment.payment_no,
-                    "status": refund.status,
-                    "failure_code": refund.failure_code,
-                    "failure_message": refund.failure_message,
-                },
-            )
-        )
-    if result.status == SagaStatus.COMPLETED or (
-        is_closed_by_hand and refund.status == RefundStatus.SUCCEEDED
-    ):
-        return success(refund_body(refund), message=_("Refund created"))
+    match result.status, refund.status:
+        # A failed saga needs review. It is over for the merchant once staff have closed it with an outcome.
+        case (SagaStatus.COMPENSATED, _) | (SagaStatus.FAILED, RefundStatus.FAILED):
+            details = {
+                "refund_no": refund.refund_no,
+                "payment_no": refund.payment.payment_no,
+                "status": refund.status,
+                "failure_code": refund.failure_code,
+                "failure_message": refund.failure_message,
+            }
+            return failure(build_declined_error(RefundDeclined, details))
+        case (SagaStatus.COMPLETED, _) | (SagaStatus.FAILED, RefundStatus.SUCCEEDED):
+            return success(refund_body(refund), message=_("Refund created"))
     return accepted(refund_body(refund), location=refund_path(refund))

@@ -43,7 +43,7 @@ def run_claimed_saga(claim: Claim[SagaState | None], *, build_answer: BuildAnswe
     def run_saga(claim: Claim[SagaState | None]) -> Answer:
         def record_answer(saga: SagaState) -> None:
             result = SagaResult(claim.resource_id, saga.status, saga.failure, saga.written_objects)
-            saga.update_with_release = _complete_with_release(claim, build_answer(result))
+            saga.update_with_release = _build_completion(claim, build_answer(result))
 
         if claim.started is not None:
             engine.advance_saga(claim.started, on_release=record_answer)
@@ -60,12 +60,14 @@ def _build_answer_from_database(claim: Claim[SagaState | None], build_answer: Bu
     with transaction.atomic(durable=True):
         result = SagaResult(saga_id, selectors.get_saga_status(saga_id), selectors.get_saga_failure(saga_id))
         answer = build_answer(result)
-        _record_if_final(claim, answer)
+        if answer.status != ACCEPTED:
+            claim.complete(answer)
     return answer
 
 
-def _complete_with_release(claim: Claim[SagaState | None], answer: Answer) -> UpdateWithRelease | None:
-    """Completes the key in the statement that releases the saga."""
+def _build_completion(claim: Claim[SagaState | None], answer: Answer) -> UpdateWithRelease | None:
+    """Builds the UPDATE that completes the key, for the statement that releases the saga. None without a key, or
+    for an answer that is not final."""
     if answer.status == ACCEPTED:
         return None
     completion = claim.get_completion(answer)
@@ -75,8 +77,3 @@ def _complete_with_release(claim: Claim[SagaState | None], answer: Answer) -> Up
     return UpdateWithRelease(
         COMPLETE, completion, lambda is_completed: claim.record_completion(answer, is_completed=is_completed)
     )
-
-
-def _record_if_final(claim: Claim[SagaState | None], answer: Answer) -> None:
-    if answer.status != ACCEPTED:
-        claim.complete(answer)
