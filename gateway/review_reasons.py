@@ -15,7 +15,7 @@ from django.utils.translation import override
 
 from channels.base import PaymentState
 from common.money import EXPONENTS, to_major_text
-from gateway.models import DisputeStatus, PaymentReview, PaymentStatus
+from gateway.models import DisputeReason, DisputeStatus, PaymentReview, PaymentStatus
 from orders.models import OrderStatus
 
 FormatAmount = Callable[[int, str], str]
@@ -164,7 +164,7 @@ _CHANNEL_STATES: Final[Mapping[str, Promise]] = {
     PaymentState.CANCELLED: _("cancelled"),
 }
 _STATUSES: Final[Mapping[str, type[TextChoices]]] = {
-    each.__name__: each for each in (PaymentStatus, DisputeStatus, OrderStatus)
+    each.__name__: each for each in (PaymentStatus, DisputeReason, DisputeStatus, OrderStatus)
 }
 
 
@@ -185,7 +185,7 @@ def amount_value(amount_minor: int, currency: str) -> dict[str, Any]:
     return {"amount_minor": amount_minor, "currency": currency}
 
 
-def status_value(status: PaymentStatus | DisputeStatus | OrderStatus) -> dict[str, Any]:
+def status_value(status: PaymentStatus | DisputeReason | DisputeStatus | OrderStatus) -> dict[str, Any]:
     return {"status": status.value, "type": type(status).__name__}
 
 

@@ -12,7 +12,7 @@ from django.utils import translation
 
 from gateway import state_machine
 from gateway.admin.review_reasons import show_review_reason
-from gateway.models import DisputeStatus, Payment, PaymentReview, ReviewCode
+from gateway.models import DisputeReason, DisputeStatus, Payment, PaymentReview, ReviewCode
 from gateway.review_reasons import (
     ReviewMessage,
     ReviewReason,
@@ -32,7 +32,7 @@ DISPUTED = ReviewReason(
     ReviewMessage.DISPUTED,
     {
         "channel": "stripe",
-        "reason": "fraudulent",
+        "reason": status_value(DisputeReason.FRAUDULENT),
         "amount": amount_value(123_456, "JPY"),
         "status": status_value(DisputeStatus.LOST),
     },

@@ -174,7 +174,7 @@ def _record_change(dispute: Dispute, event_type: str, withdrawn_before_minor: in
                 ReviewMessage.DISPUTED,
                 {
                     "channel": dispute.channel,
-                    "reason": dispute.channel_reason,
+                    "reason": status_value(DisputeReason(dispute.reason)),
                     "amount": amount_value(dispute.amount_minor, dispute.currency),
                     "status": status_value(DisputeStatus(dispute.status)),
                 },
