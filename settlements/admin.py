@@ -131,7 +131,7 @@ class SettlementDayAdmin(ReadOnlyAdmin):
     reported = money_column("reported_minor", _("reported"))
     difference = money_column("difference_minor", _("difference"))
     fees = money_column("fee_minor", _("fees"))
-    payouts = money_column("payout_minor", _("payouts"))
+    payouts = money_column("payout_minor", _("channel payouts"))
     mode = label_column("environment", _("environment"), Environment)
     list_display = (
         "day",

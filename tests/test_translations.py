@@ -72,6 +72,21 @@ def test_every_text_of_the_code_is_in_the_catalogue(catalogue):
     assert sorted(missing) == []
 
 
+def find_texts_with_a_context(source: str) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "pgettext_lazy":
+            context, text = (ast.literal_eval(argument) for argument in node.args)
+            yield context, text
+
+
+def test_every_text_with_a_context_is_in_the_catalogue(catalogue):
+    ours = {(message.context, message.id) for message in catalogue}
+    sources = (source for source in read_sources("*.py") if "pgettext" in source)
+    texts = {text for source in sources for text in find_texts_with_a_context(source)}
+    assert texts
+    assert sorted(texts - ours) == []
+
+
 def test_every_text_is_translated(catalogue):
     assert not [message.id for message in catalogue if message.id and not message.string]
     assert not [message.id for message in catalogue if message.fuzzy and message.id]

@@ -397,7 +397,7 @@ class Migration(migrations.Migration):
                             ("application_fee", "Application fee"),
                             ("other", "Other movement"),
                             ("fee", "Fee"),
-                            ("payout", "Payout"),
+                            ("payout", "Channel payout"),
                             ("rounding", "Rounding"),
                         ],
                         max_length=20,
@@ -424,7 +424,7 @@ class Migration(migrations.Migration):
                         blank=True, help_text="The channel's number of this movement.", max_length=255
                     ),
                 ),
-                ("payout_no", models.CharField(blank=True, max_length=255, verbose_name="payout")),
+                ("payout_no", models.CharField(blank=True, max_length=255, verbose_name="channel payout")),
                 ("occurred_at", models.DateTimeField(verbose_name="occurred at")),
                 (
                     "fee_rate_millionths",

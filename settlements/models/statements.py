@@ -40,7 +40,7 @@ class LineKind(models.TextChoices):
     APPLICATION_FEE = "application_fee", _("Application fee")
     OTHER = "other", _("Other movement")
     FEE = "fee", _("Fee")
-    PAYOUT = "payout", _("Payout")
+    PAYOUT = "payout", _("Channel payout")
     ROUNDING = "rounding", _("Rounding")
 
 
@@ -142,7 +142,7 @@ class StatementLine(models.Model):
     line_no = models.CharField(
         max_length=255, blank=True, help_text=_("The channel's number of this movement.")
     )
-    payout_no = models.CharField(_("payout"), max_length=255, blank=True)
+    payout_no = models.CharField(_("channel payout"), max_length=255, blank=True)
     occurred_at = models.DateTimeField(_("occurred at"))
     fee_rate_millionths = models.IntegerField(
         null=True, blank=True, help_text=_("The rate that the line itself states: 6,000 is 0.6%.")

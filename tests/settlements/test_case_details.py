@@ -54,7 +54,7 @@ def test_the_details_that_matching_stores() -> None:
     found = {case.kind: describe(case) for case in SettlementCase.objects.all()}
     assert found == {
         "amount_differs": ["Payment", "Lines: 1", "Expectations: 1"],
-        "payout_differs": ["Payout"],
+        "payout_differs": ["Channel payout"],
         "missing_line": ["Payment"],
         "duplicate_line": ["Payment", "Lines: 1", "Expectations: 0"],
     }
