@@ -8,7 +8,8 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
-SAGAS = "/admin/sagas/sagainstance/?needs_attention__exact=1"
+# An item of the queue whose saga has no pending approval: all its operations can be chosen.
+SAGA = "/admin/queue/?kind=saga> .office-queue-item:not(:has(a[href*='/approval/'])) .office-queue-what a"
 PAYMENTS = "/admin/gateway/payment/"
 MERCHANT = "/admin/merchants/merchant/?q=coffee@demo.example> row"
 DRY_RUN = "/admin/gateway/routingrule/try/?merchant_email=coffee@demo.example&environment=test"
@@ -42,8 +43,8 @@ PAGES: Final[Mapping[str, str]] = {
     "orders": "/admin/orders/order/",
     "order": "/admin/orders/order/> row",
     "sagas": "/admin/sagas/sagainstance/",
-    "saga": f"{SAGAS}> row",
-    "saga-dialog": f"{SAGAS}> row> text=/More actions|更多操作/> [data-dialog=mark_resolved-dialog]",
+    "saga": SAGA,
+    "saga-dialog": f"{SAGA}> text=/More actions|更多操作/> [data-dialog=mark_resolved-dialog]",
     "saga-retried": "/admin/sagas/sagainstance/?status__exact=compensated> row",
     "merchants": "/admin/merchants/merchant/",
     "merchant": MERCHANT,
