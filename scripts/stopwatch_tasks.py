@@ -167,7 +167,7 @@ def see_until_when_a_dispute_is_answered(hand: Any, _facts: Sequence[str]) -> No
 
 def see_whether_a_channel_is_down(hand: Any, _facts: Sequence[str]) -> None:
     hand.is_there("/admin/$")
-    hand.sees("Success by channel")
+    hand.sees("^By channel$")
 
 
 def _find(hand: Any, number: str, address: str) -> None:
