@@ -1,4 +1,4 @@
-"""Workers have no pages, so they do not load what only pages need."""
+"""`django.setup()` does not load what only pages need. The URLs do, and Django's checks."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ print(len(admin.site._registry))
 """
 
 
-def test_a_worker_loads_no_pages() -> None:
+def test_setup_loads_no_pages() -> None:
     assert OF_PAGES.isdisjoint(_run(START).split())
 
 
