@@ -1,8 +1,5 @@
-from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.apps import AdminConfig
 
 
-class BackOfficeConfig(SimpleAdminConfig):
-    """Does not import the modules of the admin in `django.setup()`. `payment_platform.urls` does, and so do Django's
-    checks (`BackOfficeSite.check`)."""
-
+class BackOfficeConfig(AdminConfig):
     default_site = "common.admin_site.BackOfficeSite"

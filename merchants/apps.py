@@ -8,6 +8,7 @@ class MerchantsConfig(AppConfig):
     verbose_name = _("Merchants")
 
     def ready(self) -> None:
+        from merchants import schema  # noqa: F401 - registers itself with the OpenAPI generator
         from merchants.checks import check_demo_is_local
 
         checks.register(check_demo_is_local, checks.Tags.security)

@@ -1,7 +1,6 @@
 """The checks that the gateway passes before it takes requests."""
 
 import errno
-import gc
 import socket
 import time
 from collections.abc import Callable
@@ -74,7 +73,7 @@ def prepare(*, info: Print, warn: Print) -> None:
         )
     else:
         info("Redis连接成功")
-    _import_views()
+    _register_metrics()
     _require("指标缺失", METRICS, {metric.name for metric in REGISTRY.collect()})
     info("Prometheus 指标初始化完成")
     exporting = configure_tracing(settings.SERVICE_NAME)
@@ -182,11 +181,9 @@ def _redis_failure() -> str:
     return ""
 
 
-def _import_views() -> None:
-    """Imports every view and admin page, and with them the modules of metrics. Processes that are forked from this one
-    share their memory."""
+def _register_metrics() -> None:
+    """Imports every view: the modules of metrics are imported with them."""
     _ = get_resolver().url_patterns
-    gc.freeze()
 
 
 def _require(error: str, wanted: set[str], found: set[str]) -> None:

@@ -7,7 +7,6 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from backoffice.navigation import show_more
 from backoffice.search.views import find, suggest_merchants
 from backoffice.work_queue.page import show_queue
-from merchants import schema  # noqa: F401 - registers itself with the OpenAPI generator
 from monitoring import probes
 from payment_platform import home
 from payment_platform.api_docs import guides
@@ -16,8 +15,6 @@ handler400 = "common.api.exceptions.bad_request"
 handler403 = "common.api.exceptions.permission_denied"
 handler404 = "common.api.exceptions.page_not_found"
 handler500 = "common.api.exceptions.server_error"
-
-admin.autodiscover()
 
 urlpatterns = [
     path("", home.page, name="home"),

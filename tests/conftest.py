@@ -12,7 +12,6 @@ from django.test import TransactionTestCase
 from django.utils import translation
 from pytest_django import DjangoDbBlocker
 
-import payment_platform.urls  # noqa: F401 - registers the pages of the admin, which some tests list
 from channel_accounts.loaded_accounts import clear_cache
 from tests.support import clean_database, shares, template_database
 from tests.support.waiting import PATIENCE_MILLISECONDS, PATIENCE_SECONDS
