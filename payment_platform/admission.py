@@ -195,5 +195,5 @@ class Admission:
                 return
             with hold_place(started.place):
                 started.request.service()
-        except Exception:
+        except Exception:  # a connection that fails in any way must not end the thread, which serves others
             log.exception("request.connection_failed")
